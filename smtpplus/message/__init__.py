@@ -1,0 +1,1 @@
+"""What a message is made of: headers, parts, signatures, reports. No I/O, no clock."""

@@ -1,0 +1,1 @@
+"""Sockets, TLS, DNS, timers, threads: the one place where bytes meet the machine."""

@@ -1,0 +1,617 @@
+"""The ports: what a role may ask of the store, of the net and of its neighbours.
+
+Roles (floor 4) know these interfaces and no implementation. Each port says what may be raised
+and what holds after a crash; a contract test in ``tests/contracts`` runs over every
+implementation. All times are Unix seconds, all methods are called on the reactor thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from zope.interface import Attribute, Interface
+
+from smtpplus.values.envelope import Envelope
+from smtpplus.values.message import (
+    Accepted,
+    Delivery,
+    DeliveryState,
+    Event,
+    Message,
+    Settlement,
+)
+from smtpplus.values.outcome import Attempt, Outcome
+from smtpplus.values.reply import Reply
+from smtpplus.values.submission import (
+    Account,
+    DkimKey,
+    DkimKeyState,
+    MailList,
+    Person,
+    Role,
+    ScramVerifier,
+    SenderDomain,
+    SmtpUser,
+    Stream,
+)
+
+__all__ = [
+    "AttemptRow",
+    "DeliveryRow",
+    "Extensions",
+    "IAccounts",
+    "IBody",
+    "IClock",
+    "IContentWriter",
+    "IContents",
+    "IDialer",
+    "IDispatch",
+    "IHistory",
+    "IPeople",
+    "IQueue",
+    "IResolver",
+    "ISandbox",
+    "ISmtpSession",
+    "ISpawn",
+    "IWorkers",
+    "LookupFailedError",
+    "MessageRow",
+    "MxHost",
+    "NoSuchDomainError",
+    "QueueRow",
+    "Recovery",
+    "SandboxMail",
+    "SessionLostError",
+    "TransactionReplies",
+]
+
+T = TypeVar("T")
+
+
+# ---------------------------------------------------------------- machine
+
+
+class IClock(Interface):
+    """Time, as an argument."""
+
+    def now() -> float:
+        """Unix time in seconds: what is stored and shown."""
+
+    def monotonic() -> float:
+        """Seconds that never jump: what is measured and waited for."""
+
+    async def sleep(seconds: float) -> None:
+        """Return after `seconds` of monotonic time."""
+
+    def call_later(seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+        """Call once after `seconds`; the answer cancels it (harmless when it is too late)."""
+
+
+class ISpawn(Interface):
+    """The one place where a coroutine becomes background work."""
+
+    def spawn(name: str, work: Coroutine[Any, Any, Any]) -> Callable[[], None]:
+        """Start `work` now; count it under `name`, log its failure. The answer cancels it."""
+
+    async def drain(seconds: float) -> int:
+        """Wait for all work to end, at most `seconds`; then cancel. How many were cancelled."""
+
+
+class IWorkers(Interface):
+    """A bounded pool of threads for work that holds the processor or blocks."""
+
+    def run(function: Callable[..., T], *arguments: Any) -> Awaitable[T]:
+        """Run ``function(*arguments)`` in a thread; its result or exception arrives here."""
+
+
+# ---------------------------------------------------------------- net
+
+
+class LookupFailedError(Exception):
+    """DNS gave no answer that can be relied on (SERVFAIL, time-out, REFUSED, bogus)."""
+
+
+class NoSuchDomainError(Exception):
+    """NXDOMAIN: the name does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class MxHost:
+    """One MX record; `host` in lower-case A-labels without the final dot, "" for null MX."""
+
+    preference: int
+    host: str
+
+
+class IResolver(Interface):
+    """DNS. An empty answer means: the name exists, without records of this type (NODATA)."""
+
+    async def mx(domain: str) -> Sequence[MxHost]:
+        """MX records as they came, unsorted.
+
+        Raises:
+            NoSuchDomainError: NXDOMAIN.
+            LookupFailedError: no reliable answer.
+        """
+
+    async def addresses(host: str) -> Sequence[str]:
+        """A and AAAA records, IPv6 first where this machine has IPv6. Raises as `mx`."""
+
+    async def txt(name: str) -> Sequence[str]:
+        """TXT records, the strings of each joined. Raises as `mx`."""
+
+
+class SessionLostError(Exception):
+    """The session ended, timed out or broke protocol; nothing more can be done with it.
+
+    Its text is one sentence for a person: what was waited for and what happened.
+    `after_final_dot`: the remote may have taken the message (RFC 1047).
+    `reply` is what the remote said where it said 421 on its own.
+    """
+
+    def __init__(
+        self, text: str, *, after_final_dot: bool = False, reply: Reply | None = None
+    ) -> None:
+        super().__init__(text)
+        self.after_final_dot = after_final_dot
+        self.reply = reply
+
+
+@dataclass(frozen=True, slots=True)
+class Extensions:
+    """What the remote's EHLO reply offered; keywords upper-case, parameters as they came."""
+
+    keywords: dict[str, str] = field(default_factory=dict)
+
+    def __contains__(self, keyword: object) -> bool:
+        return keyword in self.keywords
+
+    @property
+    def size(self) -> int | None:
+        """SIZE's limit in octets; None where not offered or without limit (RFC 1870 §4)."""
+        value = self.keywords.get("SIZE", "")
+        return int(value) if value.isdecimal() and len(value) < 19 and int(value) else None
+
+    @property
+    def auth(self) -> frozenset[str]:
+        """SASL mechanisms offered."""
+        return frozenset(self.keywords.get("AUTH", "").upper().split())
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionReplies:
+    """What the remote said to one transaction; None where it was not asked.
+
+    `recipients` has one reply per envelope recipient (None: MAIL failed). `final` is the reply
+    after the final dot, `data` the one to DATA (None with BDAT).
+    """
+
+    mail: Reply | None
+    recipients: tuple[Reply | None, ...]
+    data: Reply | None
+    final: Reply | None
+
+
+class IBody(Interface):
+    """Octets to be sent as a message's content, CRLF line ends, dots not stuffed."""
+
+    size = Attribute("Octets in all (int).")
+
+    async def next_chunk() -> bytes:
+        """The next piece, at most 64 KiB; empty at the end.
+
+        Raises:
+            StoreUnavailableError: the content cannot be read now.
+        """
+
+    def close() -> None:
+        """Release what is open; may be called at any time, more than once."""
+
+
+class ISmtpSession(Interface):
+    """An outbound SMTP session. Every method may raise `SessionLostError`; then it is closed."""
+
+    host = Attribute("Host name the session was dialled for (str).")
+    ip = Attribute("The remote's address (str).")
+    port = Attribute("The remote's port (int).")
+    source_ip = Attribute("Our own address (str).")
+    extensions = Attribute("`Extensions` of the last EHLO.")
+    tls = Attribute("`TlsFacts` or None.")
+    is_open = Attribute("False once the session was lost, quit or aborted (bool).")
+
+    async def greeting() -> Reply:
+        """The 220 banner, or what came in its place."""
+
+    async def hello(name: str) -> Reply:
+        """EHLO; HELO where EHLO is not known (5xx). Sets `extensions`."""
+
+    async def start_tls(server_name: str) -> Reply:
+        """STARTTLS and, after 220, the handshake (no verification is enforced: `tls` records it).
+
+        `extensions` is empty afterwards: say `hello` again. Octets the remote sent in the clear
+        after its 220 end the session (T2).
+        """
+
+    async def log_in(username: str, password: str) -> Reply:
+        """AUTH by the best mechanism both sides know."""
+
+    async def send(envelope: Envelope, body: IBody) -> TransactionReplies:
+        """One transaction, pipelined where offered; closes `body`.
+
+        The parameters the remote offers are used, the others left out. A refused transaction
+        leaves the session usable.
+        """
+
+    async def reset() -> Reply:
+        """RSET."""
+
+    async def quit() -> None:
+        """QUIT, wait briefly for its reply, close. Never raises."""
+
+    def abort() -> None:
+        """Close at once."""
+
+    def transcript() -> str:
+        """What was said since the last call, at most 16 KiB; no credentials, no body."""
+
+
+class IDialer(Interface):
+    """Opens outbound sessions."""
+
+    async def dial(host: str, ip: str, port: int, source_ip: str | None) -> ISmtpSession:
+        """Connect to `ip`; `host` is its name, for TLS and for the record.
+
+        Raises:
+            SessionLostError: no connection, with the operating system's reason.
+        """
+
+
+# ---------------------------------------------------------------- queue
+
+
+class IContentWriter(Interface):
+    """A large message's content on its way to a file of the queue directory."""
+
+    def write(data: bytes) -> Awaitable[None]:
+        """Append. Await it before the next call.
+
+        Raises:
+            StoreFullError: the disk is full; `discard` is still to be called.
+        """
+
+    def finish() -> Awaitable[None]:
+        """Sync, rename into place, sync the folder. After it the content survives a crash."""
+
+    def discard() -> Awaitable[None]:
+        """Remove what was written, finished or not. Never raises."""
+
+
+class IContents(Interface):
+    """The contents of queued messages: rows when small, files when large."""
+
+    def begin(message_id: int) -> Awaitable[IContentWriter]:
+        """A new file. Without a row that names it, it is removed at the next start."""
+
+    async def read(message: Message) -> bytes | None:
+        """The whole content (head and body) of a small message; None when it is gone."""
+
+    async def body(message: Message, start: int) -> IBody:
+        """The content from octet `start`, to be streamed.
+
+        Raises:
+            NotFoundError: the content is gone.
+        """
+
+    async def head(message: Message) -> bytes:
+        """The head as submitted, `message.head_octets` long. Raises as `body`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What start-up found that a crash had left, and did about it."""
+
+    leases_returned: int
+    files_removed: int
+    rows_without_file: tuple[int, ...]
+
+
+class IQueue(Interface):
+    """The persistent queue. What it answered is on the disk and survives kill -9 (D1)."""
+
+    def accept(accepted: Accepted) -> Awaitable[None]:
+        """Write message, content, deliveries, event and counters in one transaction.
+
+        Concurrent calls share one commit and its sync (group commit, D4).
+
+        Raises:
+            StoreFullError: nothing was kept; 452 4.3.1.
+            StoreUnavailableError: nothing was kept; 451 4.3.0.
+            StoreBrokenError: nothing was kept, and nothing will be until reopened; 451 4.3.0.
+        """
+
+    def claim(now: float, most: int, without: Collection[str]) -> Awaitable[Sequence[Delivery]]:
+        """Lease up to `most` due deliveries, oldest due first, none to a domain in `without`."""
+
+    def next_due(now: float, without: Collection[str]) -> Awaitable[float | None]:
+        """When the next unleased delivery is due (may be past), or None: nothing waits."""
+
+    def settle(settlements: Sequence[Settlement]) -> Awaitable[None]:
+        """Write outcomes, attempts, events and counters in one transaction; return the leases.
+
+        When a message's last delivery is final its content is removed, in the same transaction
+        where it is a row, after it where it is a file. Safe to repeat.
+        """
+
+    def release(delivery_ids: Iterable[int]) -> Awaitable[None]:
+        """Give leases back unused (at shutdown); the deliveries are due as they were."""
+
+    def recover(now: float) -> Awaitable[Recovery]:
+        """At start, before intake: return leases of dead processes, reconcile files and rows."""
+
+    def used(user_id: int, since: float) -> Awaitable[int]:
+        """Messages accepted from an SMTP user since `since` (an hour's start), by counters."""
+
+
+class IDispatch(Interface):
+    """The relay, as whoever queues a message sees it: no polling between accept and send."""
+
+    def reserve(deliveries: int) -> bool:
+        """Is there room in memory for so many? If so it is kept until `dispatch` or `cancel`."""
+
+    def dispatch(accepted: Accepted) -> None:
+        """The message is committed, its deliveries leased: attempt them. Uses the reservation."""
+
+    def cancel(deliveries: int) -> None:
+        """The accept failed: give the reservation back."""
+
+    def wake() -> None:
+        """Something may be due in the store: look."""
+
+
+# ---------------------------------------------------------------- accounts
+
+
+class IAccounts(Interface):
+    """Accounts, lists, SMTP users, sender domains and their keys.
+
+    Readers answer from the store's latest commit, also another process's, within 2 s.
+    Writers raise NotFoundError, ConflictError or UsageError, with a sentence for the person.
+    """
+
+    async def user_by_name(username: str) -> SmtpUser | None:
+        """The SMTP user, whatever its status (cached; exact spelling, case-insensitive)."""
+
+    async def user_by_ip(ip: str) -> SmtpUser | None:
+        """The active SMTP user whose `networks` hold `ip`, longest prefix first (cached)."""
+
+    async def sender_domains(account_id: int) -> Sequence[SenderDomain]:
+        """The account's domains, verified or not (cached)."""
+
+    async def signing_key(domain: str) -> DkimKey | None:
+        """The active DKIM key of exactly this domain (cached)."""
+
+    async def accounts() -> Sequence[Account]:
+        """All accounts by name."""
+
+    async def add_account(name: str, now: float) -> Account:
+        """A new account."""
+
+    async def lists(account_id: int | None) -> Sequence[MailList]:
+        """Lists, of one account or all."""
+
+    async def add_list(account: str, name: str, stream: Stream, now: float) -> MailList:
+        """A new list in the account named `account`."""
+
+    async def list_by_name(name: str) -> MailList:
+        """A list by ``name`` where it is unique, or ``account/name``."""
+
+    async def set_list(list_id: int, key: str, value: Any) -> MailList:
+        """Change one setting; the caller has checked key and value."""
+
+    async def users(account_id: int | None) -> Sequence[SmtpUser]:
+        """SMTP users, of one account or all."""
+
+    async def add_user(
+        list_id: int,
+        username: str | None,
+        verifier: ScramVerifier,
+        domains: Sequence[str],
+        senders: Sequence[str],
+        now: float,
+    ) -> SmtpUser:
+        """A new SMTP user; `username` None: the next of the form ``s12345_07``."""
+
+    async def set_user(username: str, changes: dict[str, Any]) -> SmtpUser:
+        """Change fields of `SmtpUser` by name (`verifier` among them)."""
+
+    async def add_domain(
+        account: str, domain: str, verified_at: float | None, now: float
+    ) -> SenderDomain:
+        """A new sender domain. A domain belongs to one account of the installation."""
+
+    async def set_domain_verified(domain: str, verified_at: float | None) -> SenderDomain:
+        """Ownership proven, or no longer."""
+
+    async def domain_by_name(domain: str) -> SenderDomain:
+        """A sender domain."""
+
+    async def keys(domain: str) -> Sequence[DkimKey]:
+        """All DKIM keys of a domain, newest first."""
+
+    async def add_key(
+        domain: str,
+        selector: str,
+        private_pem: bytes,
+        public_b64: str,
+        state: DkimKeyState,
+        now: float,
+    ) -> DkimKey:
+        """Keep a key. A new active key retires the one before."""
+
+    async def set_key_state(domain: str, selector: str, state: DkimKeyState) -> DkimKey:
+        """Rotate: making a key active retires the active one."""
+
+
+class IPeople(Interface):
+    """Who signs in to the pages. Passwords come and go as argon2 hashes; tokens as SHA-256."""
+
+    async def people() -> Sequence[Person]:
+        """Everybody, by e-mail."""
+
+    async def add_person(
+        email: str, role: Role, account_id: int | None, password_hash: str | None, now: float
+    ) -> Person:
+        """A new person. Raises ConflictError."""
+
+    async def set_password(person_id: int, password_hash: str) -> None:
+        """Change the password; ends all sessions of that person."""
+
+    async def password_hash(email: str) -> tuple[Person, str] | None:
+        """For signing in; None: unknown, or no password yet."""
+
+    async def add_sign_in(token_hash: bytes, person_id: int, expires_at: float) -> None:
+        """A one-time sign-in link."""
+
+    async def use_sign_in(token_hash: bytes, now: float) -> Person | None:
+        """Use the link up: the person, once; None afterwards, or when it has expired."""
+
+    async def add_session(token_hash: bytes, person_id: int, csrf: str, expires_at: float) -> None:
+        """A signed-in browser."""
+
+    async def session(token_hash: bytes, now: float) -> tuple[Person, str] | None:
+        """Person and CSRF token of a live session."""
+
+    async def end_session(token_hash: bytes) -> None:
+        """Sign out."""
+
+
+# ---------------------------------------------------------------- history
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """A message as a table shows it; `states` counts its deliveries by state."""
+
+    message: Message
+    username: str
+    list_name: str
+    states: dict[DeliveryState, int]
+    first_recipient: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """A delivery as the message's page shows it."""
+
+    id: int
+    message_id: int
+    address: str
+    state: DeliveryState
+    attempts: int
+    due_at: float | None
+    settled_at: float | None
+    last_outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """An attempt as the message's page shows it."""
+
+    delivery_id: int
+    attempt: Attempt
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """A waiting delivery as the queue page shows it."""
+
+    delivery_id: int
+    message_id: int
+    address: str
+    domain: str
+    sender: str
+    subject: str
+    state: DeliveryState
+    attempts: int
+    due_at: float
+    queued_at: float
+    leased: bool
+    last_reply: str
+
+
+class IHistory(Interface):
+    """Reads for pages, CLI and API. `account_id` None sees all accounts. Never locks writers."""
+
+    async def messages(
+        account_id: int | None,
+        search: str,
+        user_id: int | None,
+        state: DeliveryState | None,
+        before: int | None,
+        most: int,
+    ) -> Sequence[MessageRow]:
+        """Newest first, ids below `before`.
+
+        `search` finds an id, an address, or words of subject, sender and recipient.
+        """
+
+    async def message(account_id: int | None, message_id: int) -> MessageRow | None:
+        """One message."""
+
+    async def deliveries(message_id: int) -> Sequence[DeliveryRow]:
+        """Its deliveries, in the order of the recipients."""
+
+    async def attempts(message_id: int, most: int) -> Sequence[AttemptRow]:
+        """Its attempts, oldest first."""
+
+    async def events(message_id: int, most: int) -> Sequence[Event]:
+        """Its events, oldest first."""
+
+    async def queue(
+        account_id: int | None, search: str, after: int | None, most: int
+    ) -> Sequence[QueueRow]:
+        """Waiting deliveries, next due first (ids above `after` where the due time is equal)."""
+
+    async def queue_size(account_id: int | None) -> dict[DeliveryState, int]:
+        """How many wait, by state."""
+
+    async def counters(
+        account_id: int | None, since: float, until: float, step: float
+    ) -> dict[str, list[int]]:
+        """Per metric (an `EventType` value) one number per `step` seconds (a multiple of 3,600)."""
+
+    async def totals(
+        account_id: int | None, since: float, until: float, by: str
+    ) -> Sequence[tuple[str, dict[str, int]]]:
+        """Sums per metric, grouped `by` ``user``, ``list`` or ``day``, largest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxMail:
+    """A mail the sandbox took. `content` is what arrived, octet for octet."""
+
+    id: int
+    received_at: float
+    sender: str
+    recipient: str
+    subject: str
+    header_from: str
+    octets: int
+    tls: str
+    content: bytes | None
+
+
+class ISandbox(Interface):
+    """The mail a trial's mailbox server took. Bounded: the oldest go first."""
+
+    async def keep(mail: SandboxMail) -> None:
+        """Keep one."""
+
+    async def mails(search: str, before: int | None, most: int) -> Sequence[SandboxMail]:
+        """Newest first, `content` left out."""
+
+    async def mail(mail_id: int) -> SandboxMail | None:
+        """One, whole."""

@@ -1,0 +1,1 @@
+"""The SMTP conversation, both sides, without I/O."""

@@ -1,0 +1,1 @@
+"""What is kept on disk: the queue, accounts, events; every thread that touches it."""

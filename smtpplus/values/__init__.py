@@ -1,0 +1,1 @@
+"""Words everyone uses: frozen values, standard library only."""

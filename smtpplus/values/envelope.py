@@ -1,0 +1,65 @@
+"""The envelope of a message: MAIL and RCPT with their parameters.
+
+RFC 5321 §4.1.1.2 to §4.1.1.3, DSN parameters RFC 3461 §4, SMTPUTF8 RFC 6531, SIZE RFC 1870.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from smtpplus.values.address import Address
+
+__all__ = ["Body", "Envelope", "EnvelopeRecipient", "Notify", "Ret"]
+
+
+class Body(enum.StrEnum):
+    """BODY= of MAIL (RFC 6152): what octets the content may hold."""
+
+    SEVEN_BIT = "7BIT"
+    EIGHT_BIT_MIME = "8BITMIME"
+
+
+class Ret(enum.StrEnum):
+    """RET= of MAIL (RFC 3461 §4.3): how much of the message a failure DSN returns."""
+
+    FULL = "FULL"
+    HDRS = "HDRS"
+
+
+class Notify(enum.StrEnum):
+    """One condition of NOTIFY= of RCPT (RFC 3461 §4.1). NEVER stands alone."""
+
+    NEVER = "NEVER"
+    SUCCESS = "SUCCESS"
+    FAILURE = "FAILURE"
+    DELAY = "DELAY"
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeRecipient:
+    """One RCPT: where to, and what the sender wants to be told of it.
+
+    `notify` is None where the sender said nothing (then: failure and delay are reported).
+    `orcpt` is the value of ORCPT= as it came, ``rfc822;xtext``, or None.
+    """
+
+    address: Address
+    notify: frozenset[Notify] | None = None
+    orcpt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Everything MAIL and RCPT said. `sender` None is the null reverse path ``<>``.
+
+    `declared_bytes` is SIZE= (octets, 0 where it was not given). `envid` is xtext as it came.
+    """
+
+    sender: Address | None
+    recipients: tuple[EnvelopeRecipient, ...] = field(default=())
+    body: Body = Body.SEVEN_BIT
+    smtputf8: bool = False
+    ret: Ret | None = None
+    envid: str | None = None
+    declared_bytes: int = 0

@@ -1,0 +1,162 @@
+"""A message and its deliveries, as they are queued; events as they are kept."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any
+
+from smtpplus.values.envelope import Envelope, EnvelopeRecipient
+from smtpplus.values.outcome import Attempt, Outcome
+
+__all__ = [
+    "Accepted",
+    "Delivery",
+    "DeliveryState",
+    "Event",
+    "EventType",
+    "Message",
+    "NewDelivery",
+    "Settlement",
+]
+
+
+class DeliveryState(enum.StrEnum):
+    """Every delivery ends in exactly one of the last four."""
+
+    QUEUED = "queued"
+    HELD = "held"
+    DELIVERED = "delivered"
+    BOUNCED = "bounced"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Is this delivery over?"""
+        return self not in {DeliveryState.QUEUED, DeliveryState.HELD}
+
+
+class EventType(enum.StrEnum):
+    """An immutable fact; later issues add more."""
+
+    ACCEPTED = "accepted"
+    DELIVERED = "delivered"
+    DEFERRED = "deferred"
+    BOUNCED = "bounced"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    HELD = "held"
+    RELEASED = "released"
+    REPORTED = "reported"  # a DSN was queued for the envelope sender
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One accepted submission. Its content is ``head + body`` as submitted.
+
+    What is sent is ``prepend + head without cuts + body``: `prepend` is what we add (Received,
+    Date, Message-ID), `cuts` are (start, end) octet spans of the head that are left out (Bcc).
+    `head_octets` is where the body begins, the empty line belonging to the head.
+    `expires_at` is when its deliveries are given up, Unix seconds.
+    """
+
+    id: int
+    account_id: int
+    list_id: int
+    user_id: int
+    received_at: float
+    expires_at: float
+    envelope: Envelope
+    header_from: str
+    from_domain: str
+    subject: str
+    message_id: str
+    octets: int
+    head_octets: int
+    prepend: bytes
+    cuts: tuple[tuple[int, int], ...] = ()
+    eight_bit: bool = False
+    long_lines: bool = False
+    in_file: bool = False
+    client_ip: str = ""
+    hello: str = ""
+    tls: str = ""  # "TLSv1.3 TLS_AES_256_GCM_SHA384", empty without TLS
+    mechanism: str = ""  # AUTH mechanism, "network" where `networks` let it in, "" our own
+    campaign: str = ""
+    priority: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """A delivery at birth; `id` and `recipient` in the order of the RCPT commands."""
+
+    id: int
+    recipient: EnvelopeRecipient
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """All that the accept transaction writes.
+
+    `content` is None where the content stands in a synced file of the queue directory.
+    With `leased` the new deliveries belong to this node at once; else they wait to be claimed.
+    `due_at` later than `message.received_at` schedules them. `reports_on` is the message
+    whose failure this one (a DSN) reports.
+    """
+
+    message: Message
+    deliveries: tuple[NewDelivery, ...]
+    content: bytes | None
+    leased: bool
+    due_at: float
+    reports_on: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message to one recipient, leased to this node to be attempted."""
+
+    id: int
+    message: Message
+    recipient: EnvelopeRecipient
+    attempts: int
+    due_at: float
+    delay_reported: bool = False
+
+    @property
+    def domain(self) -> str:
+        """Where it goes, in lower-case A-labels."""
+        return self.recipient.address.ascii_domain
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What one attempt changes: the delivery's new state, and what is kept of the attempt.
+
+    `due_at` is set where `state` is queued (deferred). `delay_reported` marks that the delay
+    DSN was queued. A settlement of an already final delivery changes nothing.
+    """
+
+    delivery: Delivery
+    state: DeliveryState
+    at: float
+    outcome: Outcome
+    attempt: Attempt | None
+    due_at: float | None = None
+    delay_reported: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An immutable fact with a time-ordered id; `detail` is small and JSON-able."""
+
+    id: int
+    type: EventType
+    at: float
+    account_id: int
+    list_id: int
+    user_id: int
+    message_id: int
+    delivery_id: int | None = None
+    detail: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""The role people see in a browser."""
