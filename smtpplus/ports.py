@@ -337,9 +337,14 @@ class IQueue(Interface):
     def next_due(now: float, without: Collection[str]) -> Awaitable[float | None]:
         """When the next unleased delivery is due (may be past), or None: nothing waits."""
 
-    def settle(settlements: Sequence[Settlement]) -> Awaitable[None]:
+    def settle(
+        settlements: Sequence[Settlement], reports: Sequence[Accepted] = ()
+    ) -> Awaitable[None]:
         """Write outcomes, attempts, events and counters in one transaction; return the leases.
 
+        `reports` are DSNs about these deliveries, queued in the same transaction (as `accept`
+        does, but with a REPORTED event): a crash neither loses nor doubles one. A report whose
+        settlements were all final already is left out.
         When a message's last delivery is final its content is removed, in the same transaction
         where it is a row, after it where it is a file. Safe to repeat.
         """
