@@ -1,0 +1,36 @@
+"""Is the sender to be told what became of a recipient (RFC 3461 §4.1, §5.2; DS2, DR2, A9)?"""
+
+from __future__ import annotations
+
+import enum
+
+from smtpplus.values.envelope import Envelope, EnvelopeRecipient, Notify
+
+__all__ = ["Told", "wants_report"]
+
+
+class Told(enum.Enum):
+    """What a DSN would say: RFC 3464 §2.3.3's action."""
+
+    FAILED = "failed"
+    DELAYED = "delayed"
+    RELAYED = "relayed"  # handed to a system that reports no success itself
+
+
+_CONDITION = {
+    Told.FAILED: Notify.FAILURE,
+    Told.DELAYED: Notify.DELAY,
+    Told.RELAYED: Notify.SUCCESS,
+}
+
+
+def wants_report(envelope: Envelope, recipient: EnvelopeRecipient, told: Told) -> bool:
+    """Does the sender want it? Without NOTIFY: failures and delays, no successes.
+
+    A message with the null reverse path is itself a report: nothing is ever told about it.
+    """
+    if envelope.sender is None:
+        return False
+    if recipient.notify is None:
+        return told is not Told.RELAYED
+    return _CONDITION[told] in recipient.notify
