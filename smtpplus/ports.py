@@ -179,6 +179,15 @@ class Extensions:
         """SASL mechanisms offered."""
         return frozenset(self.keywords.get("AUTH", "").upper().split())
 
+    @property
+    def mail_limit(self) -> int | None:
+        """LIMITS' MAILMAX: transactions a session may carry (RFC 9422 §4.1); None: not said."""
+        for limit in self.keywords.get("LIMITS", "").upper().split():
+            name, _, value = limit.partition("=")
+            if name == "MAILMAX" and value.isdecimal() and len(value) < 10 and int(value):
+                return int(value)
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class TransactionReplies:
@@ -219,6 +228,7 @@ class ISmtpSession(Interface):
     source_ip = Attribute("Our own address (str).")
     extensions = Attribute("`Extensions` of the last EHLO.")
     tls = Attribute("`TlsFacts` or None.")
+    messages = Attribute("How many transactions it has carried (int).")
     is_open = Attribute("False once the session was lost, quit or aborted (bool).")
 
     async def greeting() -> Reply:
