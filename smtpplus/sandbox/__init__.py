@@ -1,0 +1,1 @@
+"""The role that plays the world: a trial's built-in mailbox server."""
