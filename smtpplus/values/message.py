@@ -58,7 +58,8 @@ class Message:
     What is sent is ``prepend + head without cuts + body``: `prepend` is what we add (Received,
     Date, Message-ID), `cuts` are (start, end) octet spans of the head that are left out (Bcc).
     `head_octets` is where the body begins, the empty line belonging to the head.
-    `expires_at` is when its deliveries are given up, Unix seconds.
+    `expires_at` is when its deliveries are given up, Unix seconds. `utf8_head`: the head holds
+    octets that need SMTPUTF8; `long_lines`: a line has more than 998 octets.
     """
 
     id: int
@@ -78,6 +79,7 @@ class Message:
     cuts: tuple[tuple[int, int], ...] = ()
     eight_bit: bool = False
     long_lines: bool = False
+    utf8_head: bool = False
     in_file: bool = False
     client_ip: str = ""
     hello: str = ""

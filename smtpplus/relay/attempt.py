@@ -1,0 +1,337 @@
+"""One attempt of one delivery, from top to bottom.
+
+Route → connect → greeting → EHLO → TLS → render this recipient's copy → MAIL, RCPT, DATA →
+outcome. Guarantees: always ends in an `Attempted`, whatever the remote does; what a failure
+means is decided in `smtpplus.rules.failure` alone; a session is kept only when its state is
+known. Raises nothing but cancellation. Writes nothing: `smtpplus.relay.settle` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from smtpplus.ports import (
+    IClock,
+    IDialer,
+    ISmtpSession,
+    SessionLostError,
+    TransactionReplies,
+)
+from smtpplus.relay.connections import Connections
+from smtpplus.relay.copies import Copies, Copy, CopyFailedError
+from smtpplus.relay.route import RouteFailedError, Router, Target
+from smtpplus.rules.failure import Action, Judgement, judge_loss, judge_reply
+from smtpplus.rules.tls_policy import TlsLevel, may_fall_back, starts_tls
+from smtpplus.values.envelope import Body, Envelope
+from smtpplus.values.message import Delivery
+from smtpplus.values.outcome import Attempt, Outcome, Result, Stage
+from smtpplus.values.reply import Reply
+from smtpplus.values.status_codes import EnhancedCode
+
+__all__ = ["Attempted", "Courier", "CourierSettings", "Credentials"]
+
+_MOST_TRANSCRIPT = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a smarthost wants to see."""
+
+    username: str
+    password: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CourierSettings:
+    """How this installation speaks to the world. `source_*` bind the outgoing address."""
+
+    ehlo: str
+    tls: TlsLevel = TlsLevel.MAY
+    credentials: Credentials | None = None
+    source_v4: str | None = None
+    source_v6: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """What an attempt came to.
+
+    `dsn_passed_on`: the remote took over reporting success (RFC 3461 §5.2.1).
+    `no_host`: no host could be spoken to at all, so the next delivery would fare the same.
+    `made` is false for a delivery that was deferred on the strength of another's attempt.
+    """
+
+    outcome: Outcome
+    attempt: Attempt
+    dsn_passed_on: bool = False
+    no_host: bool = False
+    made: bool = True
+
+
+class _FailedError(Exception):
+    """A step of the attempt failed; what that means is `judgement`."""
+
+    def __init__(self, judgement: Judgement) -> None:
+        super().__init__(judgement.outcome.text)
+        self.judgement = judgement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Courier:
+    """Carries deliveries to their next hop."""
+
+    clock: IClock
+    dialer: IDialer
+    router: Router
+    connections: Connections
+    copies: Copies
+    settings: CourierSettings
+
+    async def carry(self, delivery: Delivery, lane: str) -> Attempted:
+        """Attempt `delivery` once, over an open session of `lane` or a new one."""
+        return await _Trip(self, delivery, lane).run()
+
+
+class _Trip:
+    """The one attempt under way, with the notes taken of it."""
+
+    __slots__ = (
+        "_attempt",
+        "_courier",
+        "_delivery",
+        "_lane",
+        "_session",
+        "_spoken",
+        "_stage",
+        "_started",
+        "_transcript",
+    )
+
+    def __init__(self, courier: Courier, delivery: Delivery, lane: str) -> None:
+        self._courier = courier
+        self._delivery = delivery
+        self._lane = lane
+        self._stage = Stage.ROUTE
+        self._spoken = False
+        self._session: ISmtpSession | None = None
+        self._transcript: list[str] = []
+        self._started = courier.clock.monotonic()
+        self._attempt = Attempt(started_at=courier.clock.now(), ehlo=courier.settings.ehlo)
+
+    async def run(self) -> Attempted:
+        """The whole attempt."""
+        try:
+            session = self._courier.connections.take(self._lane)
+            if session is not None:
+                attempted = await self._over_old(session)
+                if attempted is not None:
+                    return attempted
+            return await self._over_new()
+        except BaseException:
+            if self._session is not None:  # cancelled: what the session stands at is unknown
+                self._session.abort()
+            raise
+
+    async def _over_old(self, session: ISmtpSession) -> Attempted | None:
+        """Over a session that was idle; None where it had died meanwhile (YH1)."""
+        self._notice(session, reused=True)
+        try:
+            return await self._transact(session)
+        except _FailedError as failure:
+            judgement = failure.judgement
+            lost = not session.is_open and not judgement.outcome.uncertain
+            if lost and judgement.outcome.result is Result.DEFERRED:
+                return None
+            return self._end(judgement.outcome)
+
+    async def _over_new(self) -> Attempted:
+        try:
+            targets = await self._courier.router.targets(self._delivery.recipient.address)
+        except RouteFailedError as failure:
+            return self._end(failure.outcome)
+        last: Outcome | None = None
+        for target in targets:
+            try:
+                session = await self._open(target, self._courier.settings.tls)
+                return await self._transact(session)
+            except _FailedError as failure:
+                last = failure.judgement.outcome
+                if failure.judgement.action is Action.STOP:
+                    break
+        assert last is not None  # targets() is never empty
+        return self._end(last)
+
+    async def _open(self, target: Target, level: TlsLevel) -> ISmtpSession:
+        """A session that is ready for MAIL; TLS is fallen back from once where it may be."""
+        try:
+            return await self._shake_hands(target, level)
+        except _FailedError as failure:
+            if failure.judgement.outcome.stage is not Stage.STARTTLS or not may_fall_back(level):
+                raise
+            self._transcript.append("-- TLS failed: once more without, on a new connection\n")
+            return await self._shake_hands(target, TlsLevel.NONE)
+
+    async def _shake_hands(self, target: Target, level: TlsLevel) -> ISmtpSession:
+        settings = self._courier.settings
+        self._stage = Stage.CONNECT
+        self._attempt = replace(
+            self._attempt, host=target.host, ip=target.ip, port=target.port, tls=None, reused=False
+        )
+        try:
+            source = settings.source_v6 if ":" in target.ip else settings.source_v4
+            session = await self._courier.dialer.dial(target.host, target.ip, target.port, source)
+        except SessionLostError as lost:
+            raise self._lost(lost) from None
+        self._notice(session, reused=False)
+        try:
+            self._stage = Stage.GREETING
+            self._expect(await session.greeting(), 220)
+            self._stage = Stage.HELLO
+            self._expect(await session.hello(settings.ehlo), 250)
+            await self._secure(session, target, level)
+            if settings.credentials is not None and target.configured:
+                self._stage = Stage.AUTH
+                await self._log_in(session, settings.credentials)
+        except SessionLostError as lost:
+            raise self._lost(lost) from None
+        except _FailedError:
+            self._hear(session)
+            await session.quit()
+            raise
+        self._spoken = True
+        return session
+
+    async def _secure(self, session: ISmtpSession, target: Target, level: TlsLevel) -> None:
+        tls = starts_tls(level, offered="STARTTLS" in session.extensions)
+        self._stage = Stage.STARTTLS
+        if tls is None:
+            raise _FailedError(
+                judge_loss(
+                    Stage.STARTTLS,
+                    f"{target.host} does not offer TLS, which is required here.",
+                    after_final_dot=False,
+                    reply=None,
+                )
+            )
+        if tls:
+            self._expect(await session.start_tls(target.host), 220)
+            self._attempt = replace(self._attempt, tls=session.tls)
+            self._stage = Stage.HELLO
+            self._expect(await session.hello(self._courier.settings.ehlo), 250)
+
+    async def _log_in(self, session: ISmtpSession, credentials: Credentials) -> None:
+        if session.extensions.auth:
+            self._expect(await session.log_in(credentials.username, credentials.password), 235)
+
+    async def _transact(self, session: ISmtpSession) -> Attempted:
+        """MAIL, RCPT, DATA and the content; keeps the session where it can be kept."""
+        self._stage = Stage.RENDER
+        try:
+            copy = await self._courier.copies.copy_for(self._delivery, session.extensions)
+        except CopyFailedError as failure:
+            await self._courier.connections.keep(self._lane, session, reset=False)
+            self._session = None
+            return self._end(failure.outcome)
+        self._attempt = replace(self._attempt, signed_by=copy.signed_by, sent_bytes=copy.body.size)
+        self._stage = Stage.MAIL
+        try:
+            replies = await session.send(self._envelope(copy), copy.body)
+        except SessionLostError as lost:
+            self._stage = Stage.BODY if lost.after_final_dot else Stage.MAIL
+            raise self._lost(lost) from None
+        self._hear(session)
+        return await self._conclude(session, replies)
+
+    async def _conclude(self, session: ISmtpSession, replies: TransactionReplies) -> Attempted:
+        negative = _first_negative(replies)
+        if negative is None:
+            assert replies.final is not None
+            await self._courier.connections.keep(self._lane, session, reset=False)
+            self._session = None
+            return self._end(_delivered(replies.final), dsn="DSN" in session.extensions)
+        judgement = judge_reply(*negative)
+        if judgement.session_usable:
+            await self._courier.connections.keep(self._lane, session, reset=True)
+        else:
+            await session.quit()
+        self._session = None
+        raise _FailedError(judgement)
+
+    def _envelope(self, copy: Copy) -> Envelope:
+        message = self._delivery.message.envelope
+        return replace(
+            message,
+            recipients=(self._delivery.recipient,),
+            body=Body.EIGHT_BIT_MIME if copy.eight_bit else Body.SEVEN_BIT,
+            smtputf8=copy.smtputf8,
+        )
+
+    # ------------------------------------------------ notes
+
+    def _expect(self, reply: Reply, code: int) -> None:
+        if reply.code != code:
+            raise _FailedError(judge_reply(self._stage, reply))
+
+    def _lost(self, lost: SessionLostError) -> _FailedError:
+        if self._session is not None:
+            self._hear(self._session)
+            self._session = None
+        return _FailedError(
+            judge_loss(
+                self._stage, str(lost), after_final_dot=lost.after_final_dot, reply=lost.reply
+            )
+        )
+
+    def _notice(self, session: ISmtpSession, *, reused: bool) -> None:
+        self._session = session
+        self._spoken = self._spoken or reused
+        self._attempt = replace(
+            self._attempt,
+            host=session.host,
+            ip=session.ip,
+            port=session.port,
+            source_ip=session.source_ip,
+            tls=session.tls,
+            reused=reused,
+        )
+
+    def _hear(self, session: ISmtpSession) -> None:
+        self._transcript.append(session.transcript())
+
+    def _end(self, outcome: Outcome, *, dsn: bool = False) -> Attempted:
+        clock = self._courier.clock
+        return Attempted(
+            outcome=outcome,
+            attempt=replace(
+                self._attempt,
+                took_ms=round((clock.monotonic() - self._started) * 1000),
+                transcript="".join(self._transcript)[:_MOST_TRANSCRIPT],
+            ),
+            dsn_passed_on=dsn,
+            no_host=not self._spoken and self._stage is not Stage.ROUTE,
+        )
+
+
+def _first_negative(replies: TransactionReplies) -> tuple[Stage, Reply] | None:
+    """Where the transaction of our one recipient was refused first."""
+    steps = (
+        (Stage.MAIL, replies.mail),
+        (Stage.RCPT, replies.recipients[0] if replies.recipients else None),
+        (Stage.DATA, replies.data),
+        (Stage.BODY, replies.final),
+    )
+    for stage, reply in steps:
+        if reply is not None and not reply.is_positive:
+            return stage, reply
+    if replies.final is None:
+        return Stage.BODY, Reply.of(451, "4.5.0", "The remote gave no final reply")
+    return None
+
+
+def _delivered(reply: Reply) -> Outcome:
+    status = reply.enhanced
+    if status is None or status.klass != 2:
+        status = EnhancedCode(2, 0, 0)
+    return Outcome(
+        result=Result.DELIVERED, stage=Stage.BODY, status=status, text=str(reply), reply=reply
+    )

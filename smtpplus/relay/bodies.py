@@ -1,0 +1,42 @@
+"""The octets of a copy: what was made for this recipient, then what is stored.
+
+Guarantees: pieces of at most 64 KiB; a large content is read from its file piece by piece, so
+that memory does not grow with the message.
+"""
+
+from __future__ import annotations
+
+from zope.interface import implementer
+
+from smtpplus.ports import IBody
+
+__all__ = ["JoinedBody"]
+
+_PIECE = 64 * 1024
+
+
+@implementer(IBody)
+class JoinedBody:
+    """`head`, then `rest`, then (where given) a stored body; `size` is the sum."""
+
+    def __init__(self, head: bytes, rest: bytes, stored: IBody | None = None) -> None:
+        self._octets = head + rest if len(rest) < _PIECE else head
+        self._rest = b"" if len(rest) < _PIECE else rest
+        self._stored = stored
+        self._at = 0
+        self.size: int = len(head) + len(rest) + (stored.size if stored is not None else 0)
+
+    async def next_chunk(self) -> bytes:
+        """The next piece; empty at the end."""
+        if self._at >= len(self._octets) and self._rest:
+            self._octets, self._rest, self._at = self._rest, b"", 0
+        if self._at < len(self._octets):
+            piece = self._octets[self._at : self._at + _PIECE]
+            self._at += _PIECE
+            return piece
+        return await self._stored.next_chunk() if self._stored is not None else b""
+
+    def close(self) -> None:
+        """Release the stored body's file."""
+        if self._stored is not None:
+            self._stored.close()

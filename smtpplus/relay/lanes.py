@@ -1,0 +1,157 @@
+"""The deliveries waiting for one destination, and how many are under way at once.
+
+Guarantees: at most `concurrency` attempts at a time to one destination; a destination where no
+host could be spoken to is probed by one attempt at a time, and what waits for it meanwhile is
+deferred with the probe's outcome instead of trying each in vain (O5). A lane exists only while
+something waits in it or is under way, or while it is down.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from twisted.internet.defer import Deferred
+
+from smtpplus.ports import IClock, ISpawn
+from smtpplus.relay.attempt import Attempted, Courier
+from smtpplus.values.message import Delivery
+
+__all__ = ["Lanes"]
+
+_DOWN_SECONDS = 60.0  # how long a destination without a host to speak to is left alone
+
+
+class _Lane:
+    __slots__ = ("busy", "down_until", "key", "last_failure", "waiting")
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.waiting: deque[Delivery] = deque()
+        self.busy = 0
+        self.down_until = 0.0  # monotonic seconds; 0: up
+        self.last_failure: Attempted | None = None
+
+
+class Lanes:
+    """All lanes that are awake.
+
+    Args:
+        carry: makes one attempt.
+        settle: takes every outcome; called exactly once for each delivery added.
+        may_go_on: false while outcomes pile up unwritten; attempts pause meanwhile.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: IClock,
+        spawn: ISpawn,
+        courier: Courier,
+        settle: Callable[[Delivery, Attempted], None],
+        may_go_on: Callable[[], bool],
+        concurrency: int,
+    ) -> None:
+        self._clock = clock
+        self._spawn = spawn
+        self._courier = courier
+        self._settle = settle
+        self._may_go_on = may_go_on
+        self._concurrency = concurrency
+        self._lanes: dict[str, _Lane] = {}
+        self._stopping = False
+        self._idle_waiters: list[Deferred[None]] = []
+
+    def add(self, key: str, deliveries: Sequence[Delivery]) -> None:
+        """Put deliveries into the lane `key` and start as many attempts as it allows."""
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = _Lane(key)
+        lane.waiting.extend(deliveries)
+        self._start(lane)
+
+    def waiting(self, key: str) -> int:
+        """How many wait in a lane."""
+        lane = self._lanes.get(key)
+        return len(lane.waiting) if lane is not None else 0
+
+    def crowded(self, most: int) -> list[str]:
+        """The lanes in which `most` or more wait."""
+        return [key for key, lane in self._lanes.items() if len(lane.waiting) >= most]
+
+    def when_idle(self) -> Deferred[None]:
+        """Fires when no attempt is under way; the caller may fire it first."""
+        done: Deferred[None] = Deferred()
+        if any(lane.busy for lane in self._lanes.values()):
+            self._idle_waiters.append(done)
+        else:
+            done.callback(None)
+        return done
+
+    def statistics(self) -> dict[str, tuple[int, int]]:
+        """Per lane: how many wait, how many are under way."""
+        return {key: (len(lane.waiting), lane.busy) for key, lane in self._lanes.items()}
+
+    def resume(self) -> None:
+        """`may_go_on` became true: go on."""
+        for lane in list(self._lanes.values()):
+            self._start(lane)
+
+    def stop(self) -> list[Delivery]:
+        """Start nothing more. What was waiting comes back; attempts under way go on."""
+        self._stopping = True
+        left = [delivery for lane in self._lanes.values() for delivery in lane.waiting]
+        for lane in self._lanes.values():
+            lane.waiting.clear()
+        return left
+
+    def _start(self, lane: _Lane) -> None:
+        limit = 1 if lane.down_until else self._concurrency
+        while lane.waiting and lane.busy < limit and not self._paused:
+            lane.busy += 1
+            self._spawn.spawn("relay.lane", self._work(lane))  # takes one before it waits
+
+    @property
+    def _paused(self) -> bool:
+        return self._stopping or not self._may_go_on()
+
+    async def _work(self, lane: _Lane) -> None:
+        """Take deliveries from the lane until it is empty."""
+        try:
+            while lane.waiting and not self._paused:
+                delivery = lane.waiting.popleft()
+                if lane.last_failure is not None and self._clock.monotonic() < lane.down_until:
+                    self._settle(delivery, replace(lane.last_failure, made=False))
+                    continue
+                attempted = await self._courier.carry(delivery, lane.key)
+                self._judge(lane, attempted)
+                self._settle(delivery, attempted)
+                if lane.down_until and lane.busy > 1:
+                    break  # one is enough to probe
+        finally:
+            lane.busy -= 1
+            if not lane.waiting and not lane.busy and not lane.down_until:
+                self._lanes.pop(lane.key, None)
+        if lane.waiting:
+            self._start(lane)
+        elif self._idle_waiters and not any(one.busy for one in self._lanes.values()):
+            waiters, self._idle_waiters = self._idle_waiters, []
+            for waiter in waiters:
+                if not waiter.called:
+                    waiter.callback(None)
+
+    def _judge(self, lane: _Lane, attempted: Attempted) -> None:
+        """Is the destination up or down, after this attempt?"""
+        if attempted.no_host:
+            lane.down_until = self._clock.monotonic() + _DOWN_SECONDS
+            lane.last_failure = attempted
+            self._clock.call_later(_DOWN_SECONDS, lambda: self._forget(lane))
+        elif attempted.attempt.ip:
+            lane.down_until = 0.0
+            lane.last_failure = None
+
+    def _forget(self, lane: _Lane) -> None:
+        """The time of being left alone is over: a lane with nothing in it goes."""
+        if not lane.waiting and not lane.busy and self._clock.monotonic() >= lane.down_until:
+            self._lanes.pop(lane.key, None)

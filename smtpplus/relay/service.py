@@ -1,0 +1,198 @@
+"""The relay role: from a leased delivery to a settled one.
+
+Guarantees: starts by claiming what is due; stops by claiming nothing more, letting attempts
+under way come to their end within the time it is given, settling them, and giving the rest of
+its leases back (D12).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from smtpplus.ports import (
+    IAccounts,
+    IClock,
+    IContents,
+    IDialer,
+    IDispatch,
+    IQueue,
+    IResolver,
+    ISpawn,
+    IWorkers,
+)
+from smtpplus.relay.attempt import Courier, CourierSettings
+from smtpplus.relay.claims import Claims
+from smtpplus.relay.connections import Connections
+from smtpplus.relay.copies import Copies
+from smtpplus.relay.lanes import Lanes
+from smtpplus.relay.reports import Reporter
+from smtpplus.relay.route import Router
+from smtpplus.relay.settle import Settling
+from smtpplus.rules.retry import RetrySchedule
+from smtpplus.rules.routing import Routing, lane_key
+from smtpplus.values.duration import Duration
+from smtpplus.values.ids import IdSource
+from smtpplus.values.message import Delivery, Settlement
+
+__all__ = ["RelayNeeds", "RelayService", "RelaySettings"]
+
+_IDLE = Duration(seconds=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelaySettings:
+    """Everything about delivery that an operator decides."""
+
+    hostname: str
+    relay_domain: str  # d= of the second signature; "" for none
+    routing: Routing
+    courier: CourierSettings
+    retry: RetrySchedule
+    lifetime: Duration
+    delay_notice: Duration
+    concurrency: int = 20  # attempts at a time to one destination
+    reuse: int = 100  # messages over one connection
+    idle: Duration = _IDLE  # how long an unused connection is kept
+    in_memory: int = 10_000  # deliveries
+    our_names: frozenset[str] = frozenset()
+    always_seven_bit: bool = False
+    recode_long_lines: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayNeeds:
+    """The ports the relay stands on."""
+
+    clock: IClock
+    spawn: ISpawn
+    queue: IQueue
+    contents: IContents
+    accounts: IAccounts
+    resolver: IResolver
+    dialer: IDialer
+    signing: IWorkers
+    ids: IdSource
+    is_own_address: Callable[[str], bool]
+    chance: Callable[[], float] = random.random
+
+
+class RelayService:
+    """Wires the relay's parts and starts and stops them. `dispatch` is its door."""
+
+    def __init__(self, settings: RelaySettings, needs: RelayNeeds) -> None:
+        self._needs = needs
+        self._routing = settings.routing
+        clock, spawn, queue = needs.clock, needs.spawn, needs.queue
+        self._copies = Copies(
+            contents=needs.contents,
+            accounts=needs.accounts,
+            signing=needs.signing,
+            clock=clock,
+            relay_domain=settings.relay_domain,
+            always_seven_bit=settings.always_seven_bit,
+            recode_long_lines=settings.recode_long_lines,
+        )
+        self._connections = Connections(
+            clock=clock,
+            spawn=spawn,
+            most_messages=settings.reuse,
+            idle_seconds=settings.idle.seconds,
+        )
+        self._claims = Claims(
+            clock=clock,
+            spawn=spawn,
+            queue=queue,
+            add=self._add,
+            remember=self._copies.remember,
+            crowded=self._crowded,
+            most=settings.in_memory,
+        )
+        self._settling = Settling(
+            clock=clock,
+            spawn=spawn,
+            queue=queue,
+            reporter=Reporter(
+                clock=clock,
+                contents=needs.contents,
+                ids=needs.ids,
+                hostname=settings.hostname,
+                lifetime_seconds=settings.lifetime.seconds,
+            ),
+            dispatch=self._claims,
+            retry=settings.retry,
+            delay_notice=settings.delay_notice,
+            done=self._settled,
+            chance=needs.chance,
+        )
+        self._lanes = Lanes(
+            clock=clock,
+            spawn=spawn,
+            courier=self._courier(settings),
+            settle=self._settling.put,
+            may_go_on=lambda: self._settling.has_room,
+            concurrency=settings.concurrency,
+        )
+
+    @property
+    def dispatch(self) -> IDispatch:
+        """Where committed messages are handed over."""
+        return self._claims
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self._claims.start()
+
+    async def stop(self, seconds: float) -> None:
+        """Come to an end within `seconds`."""
+        self._claims.stop()
+        left = self._lanes.stop()
+        await self._needs.queue.release([delivery.id for delivery in left])
+        idle = self._lanes.when_idle()
+
+        def give_up() -> None:
+            if not idle.called:
+                idle.callback(None)
+
+        cancel = self._needs.clock.call_later(seconds, give_up)
+        await idle
+        cancel()
+        self._connections.close_all()
+
+    def statistics(self) -> dict[str, tuple[int, int]]:
+        """Per lane: waiting, under way."""
+        return self._lanes.statistics()
+
+    def _courier(self, settings: RelaySettings) -> Courier:
+        return Courier(
+            clock=self._needs.clock,
+            dialer=self._needs.dialer,
+            router=Router(
+                routing=settings.routing,
+                resolver=self._needs.resolver,
+                our_names=settings.our_names,
+                is_own_address=self._needs.is_own_address,
+                chance=self._needs.chance,
+            ),
+            connections=self._connections,
+            copies=self._copies,
+            settings=settings.courier,
+        )
+
+    def _add(self, deliveries: Iterable[Delivery]) -> None:
+        by_lane: dict[str, list[Delivery]] = {}
+        for delivery in deliveries:
+            key = lane_key(delivery.recipient.address, self._routing)
+            by_lane.setdefault(key, []).append(delivery)
+        for key, group in by_lane.items():
+            self._lanes.add(key, group)
+
+    def _crowded(self, most: int) -> list[str]:
+        return self._lanes.crowded(most)
+
+    def _settled(self, settlements: list[Settlement]) -> None:
+        for settlement in settlements:
+            self._copies.forget(settlement.delivery.message.id)
+        self._claims.settled(settlements)
+        self._lanes.resume()

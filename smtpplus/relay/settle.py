@@ -1,0 +1,161 @@
+"""Outcomes on their way to the store, in groups.
+
+Guarantees: every attempted delivery is settled exactly once and in the order of its attempts; a
+store that is away is tried again until it is back, with attempts paused meanwhile, so that the
+deliveries that could be sent twice after a crash stay few (D2). A report (DSN) is queued in the
+transaction that settles what it reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from twisted.logger import Logger
+
+from smtpplus.ports import IClock, IDispatch, IQueue, ISpawn
+from smtpplus.relay.attempt import Attempted
+from smtpplus.relay.reports import Reporter
+from smtpplus.rules.reports import Told, wants_report
+from smtpplus.rules.retry import RetrySchedule
+from smtpplus.values.duration import Duration
+from smtpplus.values.errors import StoreBrokenError, StoreFullError, StoreUnavailableError
+from smtpplus.values.message import Accepted, Delivery, DeliveryState, Settlement
+from smtpplus.values.outcome import Result
+
+__all__ = ["Settling"]
+
+_log = Logger()
+_MOST_UNWRITTEN = 500  # outcomes; beyond it attempts pause
+_MOST_TOGETHER = 1000  # settlements in one transaction
+_TRY_AGAIN_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A settlement, and what the sender is to be told of it."""
+
+    settlement: Settlement
+    told: Told | None
+
+
+class Settling:
+    """Writes outcomes.
+
+    Args:
+        retry: when a deferred delivery is due again.
+        delay_notice: after how long a deferral is reported to the sender.
+        done: called with what was settled, after the commit.
+        chance: a random number from 0 to 1, for jitter.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: IClock,
+        spawn: ISpawn,
+        queue: IQueue,
+        reporter: Reporter,
+        dispatch: IDispatch,
+        retry: RetrySchedule,
+        delay_notice: Duration,
+        done: Callable[[list[Settlement]], None],
+        chance: Callable[[], float],
+    ) -> None:
+        self._clock = clock
+        self._spawn = spawn
+        self._queue = queue
+        self._reporter = reporter
+        self._dispatch = dispatch
+        self._retry = retry
+        self._delay_notice = delay_notice
+        self._done = done
+        self._chance = chance
+        self._unwritten: list[_Told] = []
+        self._writing = False
+
+    @property
+    def has_room(self) -> bool:
+        """May more attempts be started?"""
+        return len(self._unwritten) < _MOST_UNWRITTEN
+
+    def put(self, delivery: Delivery, attempted: Attempted) -> None:
+        """Settle one delivery, soon."""
+        self._unwritten.append(self._decide(delivery, attempted))
+        if not self._writing:
+            self._writing = True
+            self._spawn.spawn("relay.settle", self._write())
+
+    def _decide(self, delivery: Delivery, attempted: Attempted) -> _Told:
+        """What the outcome makes of the delivery."""
+        now = self._clock.now()
+        outcome = attempted.outcome
+        state, told, due_at = DeliveryState.DELIVERED, None, None
+        if outcome.result is Result.BOUNCED:
+            state, told = DeliveryState.BOUNCED, Told.FAILED
+        elif outcome.result is Result.DEFERRED:
+            due_at = self._retry.next_due(
+                attempts=delivery.attempts + 1,
+                now=now,
+                expires_at=delivery.message.expires_at,
+                chance=self._chance(),
+            )
+            if due_at is None:
+                state, told = DeliveryState.EXPIRED, Told.FAILED
+            else:
+                state = DeliveryState.QUEUED
+                late = now - delivery.message.received_at >= self._delay_notice.seconds
+                told = Told.DELAYED if late and not delivery.delay_reported else None
+        elif not attempted.dsn_passed_on:
+            told = Told.RELAYED
+        if told and not wants_report(delivery.message.envelope, delivery.recipient, told):
+            told = None
+        settlement = Settlement(
+            delivery=delivery,
+            state=state,
+            at=now,
+            outcome=outcome,
+            attempt=attempted.attempt if attempted.made else None,
+            due_at=due_at,
+            delay_reported=delivery.delay_reported or told is Told.DELAYED,
+        )
+        return _Told(settlement, told)
+
+    async def _write(self) -> None:
+        try:
+            while self._unwritten:
+                batch = self._unwritten[:_MOST_TOGETHER]
+                await self._write_batch(batch)
+                del self._unwritten[: len(batch)]
+                self._done([one.settlement for one in batch])
+        finally:
+            self._writing = False
+
+    async def _write_batch(self, batch: list[_Told]) -> None:
+        reports = await self._reports(batch)
+        settlements = [one.settlement for one in batch]
+        while True:
+            try:
+                await self._queue.settle(settlements, reports)
+                break
+            except (StoreUnavailableError, StoreFullError, StoreBrokenError) as error:
+                _log.warn("outcomes wait for the store: {error}", error=error)
+                await self._clock.sleep(_TRY_AGAIN_SECONDS)
+        for report in reports:
+            if report.leased:
+                self._dispatch.dispatch(report)
+            else:
+                self._dispatch.wake()
+
+    async def _reports(self, batch: list[_Told]) -> list[Accepted]:
+        """One DSN per message and kind, naming only the recipients it is about (DR4)."""
+        groups: dict[tuple[int, Told], list[Settlement]] = {}
+        for one in batch:
+            if one.told is not None:
+                key = (one.settlement.delivery.message.id, one.told)
+                groups.setdefault(key, []).append(one.settlement)
+        reports = []
+        for (_, told), settlements in groups.items():
+            leased = self._dispatch.reserve(1)
+            reports.append(await self._reporter.report(told, settlements, leased=leased))
+        return reports
