@@ -1,0 +1,210 @@
+"""Reads, checks and freezes the configuration.
+
+Guarantees: a `Config` holds only known keys with values of the right kind, and what belongs
+together is there together. Raises ConfigError naming file, line, key and what was expected, for
+all faults at once. Opens no file but the configuration. Relative paths start at the file's folder, those
+of ``--set`` at the current one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import ipaddress
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+import msgspec
+
+from smtpplus.config import sections
+from smtpplus.config.kinds import HostName, read_kind
+from smtpplus.config.source import Origins, Tree, override, read_toml
+from smtpplus.values.errors import ConfigError
+
+__all__ = ["Config", "load"]
+
+_AT = re.compile(r" - at `\$(.*)`$")
+
+
+class Config(sections.Section, frozen=True):
+    """The whole configuration. `file` is where it came from."""
+
+    server: sections.Server = sections.Server()
+    submission: sections.Submission = sections.Submission()
+    relay: sections.Relay = sections.Relay()
+    feedback: sections.Feedback = sections.Feedback()
+    web: sections.Web = sections.Web()
+    dns: sections.Dns = sections.Dns()
+    store: sections.Store = sections.Store()
+    log: sections.Log = sections.Log()
+    file: Path | None = None
+
+    @property
+    def queue_dir(self) -> Path:
+        """The queue directory."""
+        return self.server.data_dir / "queue"
+
+    @property
+    def store_url(self) -> str:
+        """Where the store is."""
+        return self.store.url or f"sqlite:///{self.queue_dir / 'smtpplus.sqlite3'}"
+
+    @property
+    def secret_key_file(self) -> Path:
+        """The installation's own secret: 32 random octets in hexadecimal."""
+        return self.server.data_dir / "secret.key"
+
+    @property
+    def public_url(self) -> str:
+        """Where browsers find the pages, without a slash at the end."""
+        return (self.web.public_url or f"http://{self.web.listen}").rstrip("/")
+
+    @property
+    def ehlo(self) -> str:
+        """The name said in EHLO."""
+        return self.relay.ehlo or self.server.hostname
+
+
+def load(path: Path | None, settings: Iterable[str] = ()) -> Config:
+    """The configuration in the file `path` with the ``section.key=value`` overrides `settings`.
+
+    Without a file: the defaults with the overrides.
+
+    Raises:
+        ConfigError: every fault found, one a line.
+    """
+    tree, origins = read_toml(path) if path else ({}, Origins(None))
+    override(tree, origins, settings)
+    base = path.parent if path else Path.cwd()
+    faults: list[str] = []
+    made = {name: _section(name, part, base, origins, faults) for name, part in tree.items()}
+    if faults:
+        raise ConfigError("\n".join(faults))
+    server = made.get("server") or sections.Server()
+    if not server.data_dir.is_absolute():  # the default
+        made["server"] = msgspec.structs.replace(server, data_dir=base / server.data_dir)
+    config = Config(**made, file=path)
+    _check_together(config, origins, faults)
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return config
+
+
+def _section(name: str, part: Any, base: Path, origins: Origins, faults: list[str]) -> Any:
+    kinds = {f.name: f.type for f in msgspec.structs.fields(Config) if f.name != "file"}
+    if name not in kinds:
+        faults.append(f"{origins.of((name,))}: {_unknown(f'[{name}]', 'section', name, kinds)}")
+        return None
+    if not isinstance(part, dict):
+        faults.append(f"{origins.of((name,))}: {name}: expected a section, [{name}].")
+        return None
+    fields = {f.name: _bare(f.type) for f in msgspec.structs.fields(kinds[name])}
+    values: Tree = {}
+    for key, value in part.items():
+        path = (name, key)
+        if key not in fields:
+            faults.append(f"{origins.of(path)}: {_unknown('.'.join(path), 'key', key, fields)}")
+            continue
+        said_here = path in origins.overridden
+        raw = _as_list(value, fields[key]) if said_here else value
+        hook = functools.partial(read_kind, base=Path.cwd() if said_here else base)
+        try:
+            values[key] = _convert(path, raw, fields[key], hook)
+        except _FaultError as fault:
+            faults.append(f"{origins.of(fault.path)}: {'.'.join(fault.path)}{fault}")
+    return kinds[name](**values)
+
+
+class _FaultError(Exception):
+    def __init__(self, path: tuple[str, ...], text: str) -> None:
+        super().__init__(text)
+        self.path = path
+
+
+def _convert(path: tuple[str, ...], value: Any, kind: Any, hook: Callable[..., Any]) -> Any:
+    """`value` as `kind`; the entries of a table one by one, so that a fault names its own."""
+    if get_origin(kind) is dict and isinstance(value, dict):
+        inner = get_args(kind)[1]
+        return {key: _convert((*path, key), one, inner, hook) for key, one in value.items()}
+    try:
+        return msgspec.convert(value, kind, dec_hook=hook)
+    except msgspec.ValidationError as error:
+        raise _FaultError(path, _expected(error)) from error
+
+
+def _bare(kind: Any) -> Any:
+    """A table's kind without its description, which would hide that it is one."""
+    plain = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    return plain if get_origin(plain) is dict else kind
+
+
+def _as_list(value: Any, kind: Any) -> Any:
+    """``--set server.roles=web,relay``: bare words where a list is expected."""
+    inner = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    if isinstance(value, str) and get_origin(inner) is tuple:
+        return [word.strip() for word in value.split(",") if word.strip()]
+    return value
+
+
+def _unknown(shown: str, what: str, name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    guess = f"did you mean {near[0]}? " if near else ""
+    return f"{shown}: unknown {what}; {guess}expected one of {', '.join(known)}."
+
+
+def _expected(error: msgspec.ValidationError) -> str:
+    """``.example: expected …`` of msgspec's message."""
+    text = str(error)
+    match = _AT.search(text)
+    where = match[1] if match else ""
+    if match:
+        text = text[: match.start()]
+    text = text.replace("Object contains unknown field", "unknown key")
+    text = (
+        text.replace("`array`", "a list").replace("`str`", "a string").replace("`int`", "a number")
+    )
+    text = text.replace("`bool`", "true or false").replace("`object`", "a table")
+    return f"{where}: {text[:1].lower()}{text[1:]}."
+
+
+def _check_together(config: Config, origins: Origins, faults: list[str]) -> None:
+    """What one key demands of another."""
+
+    def fault(path: tuple[str, ...], text: str) -> None:
+        faults.append(f"{origins.of(path)}: {'.'.join(path)}: {text}")
+
+    submission, relay = config.submission, config.relay
+    if (submission.certificate is None) != (submission.private_key is None):
+        fault(("submission", "certificate"), "certificate and private_key go together.")
+    if submission.listen_tls and submission.certificate is None:
+        fault(
+            ("submission", "listen_tls"),
+            "expected certificate and private_key beside it (or listen_tls = []).",
+        )
+    if relay.deliver == "smarthost" and relay.smarthost is None:
+        fault(("relay", "deliver"), 'expected smarthost = "host:port" beside it.')
+    if bool(relay.smarthost_username) != (relay.smarthost_password_file is not None):
+        fault(
+            ("relay", "smarthost_username"),
+            "smarthost_username and smarthost_password_file go together.",
+        )
+    for domain in relay.routes:
+        try:
+            HostName.read("any" if domain == "*" else domain.removeprefix("*."))
+        except ValueError:
+            fault(("relay", "routes", domain), 'expected a domain, "*.domain" or "*".')
+    _check_sources(relay, fault)
+
+
+def _check_sources(relay: sections.Relay, fault: Callable[[tuple[str, ...], str], None]) -> None:
+    for name, source in relay.sources.items():
+        try:
+            ipaddress.ip_address(source.ip)
+        except ValueError:
+            fault(("relay", "sources", name, "ip"), f'expected an IP address, got "{source.ip}".')
+    for pool, members in relay.pools.items():
+        for member in members:
+            if member not in relay.sources:
+                fault(("relay", "pools", pool), f'there is no source "{member}" in relay.sources.')

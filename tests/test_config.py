@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from twisted.trial.unittest import SynchronousTestCase
+
+from smtpplus.config import Config, Endpoint, Network, Period, find_file, load
+from smtpplus.config.kinds import HostName, NameServer
+from smtpplus.values.errors import ConfigError
+
+
+class _Folder(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp()).resolve()
+        self.folder.mkdir()
+        self.path = self.folder / "smtpplus.toml"
+
+    def read(self, text: str, *settings: str) -> Config:
+        self.path.write_text(text or "[submission]\nlisten_tls = []\n")
+        return load(self.path, settings)
+
+    def fault(self, text: str, *settings: str) -> str:
+        return str(self.assertRaises(ConfigError, self.read, text, *settings))
+
+
+class ValuesTests(_Folder):
+    def test_defaults(self) -> None:
+        config = self.read("")
+        self.assertEqual(config.submission.listen, ("0.0.0.0:587",))
+        self.assertEqual(config.submission.max_message_bytes, 31457280)
+        self.assertEqual(config.relay.lifetime.seconds, 5 * 86400)
+        self.assertEqual(config.server.data_dir, self.folder / "smtpplus-data")
+        self.assertEqual(
+            config.store_url, f"sqlite:///{self.folder}/smtpplus-data/queue/smtpplus.sqlite3"
+        )
+        self.assertEqual(config.public_url, "http://127.0.0.1:8025")
+
+    def test_relative_paths_start_at_the_file(self) -> None:
+        config = self.read('[server]\ndata_dir = "."\n[submission]\nlisten_tls = []\n')
+        self.assertEqual(config.server.data_dir, self.folder)
+
+    def test_kinds(self) -> None:
+        config = self.read(
+            '[submission]\nlisten = ["[::1]:0", "localhost:2587"]\nlisten_tls = []\n'
+            'proxy_from = ["192.0.2.1"]\n[relay]\nretry = ["90s", "4 h"]\n'
+            'routes = {"example.net" = "127.0.0.1:2526"}\n[dns]\nnameservers = ["[::1]", "9.9.9.9:54"]\n'
+        )
+        first, second = config.submission.listen
+        self.assertEqual((first.host, first.port, first.is_loopback), ("::1", 0, True))
+        self.assertEqual((second.host, second.port), ("localhost", 2587))
+        self.assertEqual(config.submission.proxy_from, ("192.0.2.1/32",))
+        self.assertEqual([wait.seconds for wait in config.relay.retry], [90.0, 14400.0])
+        self.assertEqual(config.relay.routes["example.net"].port, 2526)
+        self.assertEqual(config.dns.nameservers, ("[::1]:53", "9.9.9.9:54"))
+
+    def test_malformed_kinds_say_what_was_expected(self) -> None:
+        for kind, text in (
+            (Endpoint, "127.0.0.1"),
+            (Endpoint, "::1:25"),
+            (Endpoint, "[::1"),
+            (Endpoint, "127.0.0.1:65536"),
+            (Endpoint, "127.0.0.1:²"),
+            (Endpoint, "a b:25"),
+            (Endpoint, ":25"),
+            (NameServer, "[1.2.3.4]:53"),
+            (Period, "5"),
+            (Period, "0s"),
+            (Network, "192.0.2.1/24"),
+            (HostName, "exa mple"),
+            (HostName, ""),
+        ):
+            self.assertRaises(ValueError, kind.read, text)
+
+    def test_every_key_is_described(self) -> None:
+        for section in msgspec.structs.fields(Config):
+            if section.name == "file":
+                continue
+            for key in msgspec.structs.fields(section.type):
+                metas = getattr(key.type, "__metadata__", ())
+                self.assertTrue(any(m.description for m in metas), f"{section.name}.{key.name}")
+
+
+class FaultTests(_Folder):
+    def test_C3_unknown_key_names_file_line_key_and_the_near_one(self) -> None:
+        text = self.fault("# head\n[relay]\n\nprot = 25\n[submission]\nlisten_tls = []\n")
+        self.assertIn(f"{self.path}:4: relay.prot: unknown key; did you mean port?", text)
+        self.assertIn("lifetime", text)
+
+    def test_C3_unknown_section(self) -> None:
+        self.assertIn(
+            f"{self.path}:1: [rellay]: unknown section; did you mean relay?",
+            self.fault("[rellay]\n"),
+        )
+
+    def test_C3_wrong_type(self) -> None:
+        text = self.fault('[relay]\nport = "25"\nlifetime = 5\ntls = "maybe"\nreuse = 0\n')
+        self.assertIn(f"{self.path}:2: relay.port: expected a number, got a string.", text)
+        self.assertIn(f"{self.path}:3: relay.lifetime: expected a string, got 5.", text)
+        self.assertIn(f"{self.path}:4: relay.tls: ", text)
+        self.assertIn(f"{self.path}:5: relay.reuse: expected a number >= 1.", text)
+
+    def test_C3_lines_of_inline_and_dotted_keys(self) -> None:
+        text = self.fault('[relay]\nroutes = {"a.example" = "nowhere"}\nsources.a.ipp = "::1"\n')
+        self.assertIn(f'{self.path}:2: relay.routes.a.example: expected "host:port", got', text)
+        self.assertIn(f"{self.path}:3: relay.sources.a: unknown key `ipp`", text)
+
+    def test_C3_not_toml_and_not_utf8(self) -> None:
+        self.assertIn(f"{self.path}:2: not valid TOML", self.fault("[server]\nhostname = mail\n"))
+        self.path.write_bytes(b"\xff")
+        self.assertRaises(ConfigError, load, self.path)
+
+    def test_C3_what_belongs_together(self) -> None:
+        self.assertIn("expected certificate and private_key beside", self.fault("[server]\n"))
+        for text in (
+            'certificate = "a.pem"\n',
+            '[relay]\ndeliver = "smarthost"\n',
+            '[relay]\nsmarthost_username = "me"\n',
+            '[relay.sources.a]\nip = "elsewhere"\n',
+            '[relay.pools]\ndefault = ["a"]\n',
+            '[relay]\nroutes = {"*.*" = "a:1"}\n',
+        ):
+            self.fault("[submission]\nlisten_tls = []\n" + text)
+
+
+class OverrideTests(_Folder):
+    def test_literals_bare_words_and_lists(self) -> None:
+        config = self.read(
+            "",
+            "relay.port=2525",
+            "relay.lifetime=1d",
+            "web.listen=127.0.0.1:0",
+            'submission.listen=["127.0.0.1:0"]',
+            "submission.show_client=false",
+            "server.roles=web,relay",
+            'relay.routes."example.net"=127.0.0.1:2526',
+        )
+        self.assertEqual(config.relay.port, 2525)
+        self.assertEqual(config.relay.lifetime, "1d")
+        self.assertEqual(config.web.listen.port, 0)
+        self.assertEqual(config.submission.listen, ("127.0.0.1:0",))
+        self.assertFalse(config.submission.show_client)
+        self.assertEqual(config.server.roles, ("web", "relay"))
+        self.assertEqual(config.relay.routes, {"example.net": "127.0.0.1:2526"})
+
+    def test_a_value_cannot_smuggle_another_key(self) -> None:
+        self.fault("", "relay.port=25\nlifetime = 1")
+
+    def test_faults_name_the_override(self) -> None:
+        self.assertIn("--set: relay.port: ", self.fault("", "relay.port=x"))
+        for setting in ("relay.port", "port=25", "=", "relay..port=1", "relay.port.x=1"):
+            self.fault("[submission]\nlisten_tls = []\n[relay]\nport = 26\n", setting)
+
+
+class WhereTests(_Folder):
+    def test_order(self) -> None:
+        system = self.folder / "etc.toml"
+        self.assertIs(find_file(None, {}, self.folder, system), None)
+        system.write_text("")
+        self.assertEqual(find_file(None, {}, self.folder, system), system)
+        self.path.write_text("")
+        self.assertEqual(find_file(None, {}, self.folder, system), self.path)
+        named = self.folder / "named.toml"
+        named.write_text("")
+        self.assertEqual(
+            find_file(None, {"SMTPPLUS_CONFIG": str(named)}, self.folder, system), named
+        )
+        self.assertEqual(
+            find_file("etc.toml", {"SMTPPLUS_CONFIG": str(named)}, self.folder, system), system
+        )
+
+    def test_a_named_file_must_exist(self) -> None:
+        self.assertRaises(ConfigError, find_file, "no.toml", {}, self.folder, self.path)
+        self.assertRaises(
+            ConfigError, find_file, None, {"SMTPPLUS_CONFIG": "no"}, self.folder, self.path
+        )
