@@ -1,0 +1,157 @@
+"""The settings of a list: which there are, what each may be, and what it is when nobody set it.
+
+Guarantees: `read` gives the value as it is stored, or raises UsageError with what was expected.
+The table is the one source for the command line, the pages and the API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from smtpplus.values.address import Address
+from smtpplus.values.errors import AddressError, UsageError
+
+__all__ = ["SETTINGS", "ListSetting", "effective", "read"]
+
+_MAX_TEXT = 100_000  # characters of a header or footer
+_MAX_NOTICES = 20
+_AGGREGATION = (
+    "day",
+    "week",
+    "month",
+    "year",
+    "subject",
+    "dynamic-subject",
+    "sender",
+    "sender-name",
+    "sender-subject",
+    "user",
+    "campaign",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ListSetting:
+    """One key of ``list set``.
+
+    `acts` is False where this version keeps the value and does not act on it yet.
+    """
+
+    key: str
+    meaning: str
+    expected: str
+    default: Any
+    read: Callable[[str], Any]
+    acts: bool = False
+
+
+def read(key: str, text: str) -> Any:
+    """The value that `text` says for `key`; an empty text is the default again (None).
+
+    Raises:
+        UsageError: no such key, or not what it takes.
+    """
+    setting = SETTINGS.get(key)
+    if setting is None:
+        raise UsageError(f"A list has no setting {key}; expected one of {', '.join(SETTINGS)}.")
+    if not text:
+        return None
+    try:
+        return setting.read(text)
+    except ValueError as error:
+        detail = f" ({error})" if isinstance(error, AddressError) else ""
+        raise UsageError(
+            f"{key}: expected {setting.expected}, got {text[:80]!r}{detail}."
+        ) from error
+
+
+def effective(settings: dict[str, Any]) -> dict[str, Any]:
+    """All settings of a list that has set `settings`."""
+    return {
+        key: setting.default if settings.get(key) is None else settings[key]
+        for key, setting in SETTINGS.items()
+    }
+
+
+def _switch(text: str) -> bool:
+    word = text.strip().lower()
+    if word in {"true", "on", "yes", "1"}:
+        return True
+    if word in {"false", "off", "no", "0"}:
+        return False
+    raise ValueError
+
+
+def _text(text: str) -> str:
+    if len(text) > _MAX_TEXT or "\0" in text:
+        raise ValueError
+    return text
+
+
+def _word_of(*words: str) -> Callable[[str], str]:
+    def read_word(text: str) -> str:
+        word = text.strip().lower()
+        if word not in words:
+            raise ValueError
+        return word
+
+    return read_word
+
+
+def _address(text: str) -> str:
+    return str(Address.parse(text.strip()))
+
+
+def _addresses(text: str) -> list[str]:
+    given = [one for one in text.split(",", _MAX_NOTICES) if one.strip()]
+    if len(given) > _MAX_NOTICES:
+        raise ValueError
+    return [_address(one) for one in given]
+
+
+def _feedback_id(text: str) -> str:
+    """Google's header has up to four fields between colons; this is one or more of them."""
+    word = text.strip()
+    if len(word) > 60 or not word.isascii() or not word.isprintable() or " " in word:
+        raise ValueError
+    return word
+
+
+_ON_OFF = "on or off"
+_TABLE = (
+    ListSetting("header_html", "put before the HTML part", "HTML", "", _text),
+    ListSetting("header_text", "put before the text part", "text", "", _text),
+    ListSetting("footer_html", "put after the HTML part", "HTML", "", _text),
+    ListSetting("footer_text", "put after the text part", "text", "", _text),
+    ListSetting("header", "are the headers put in", _ON_OFF, False, _switch),
+    ListSetting("footer", "are the footers put in", _ON_OFF, False, _switch),
+    ListSetting("track_opens", "is the pixel put in", _ON_OFF, False, _switch),
+    ListSetting("track_clicks", "are links rewritten", _ON_OFF, False, _switch),
+    ListSetting("unsubscribe", "are List-Unsubscribe headers put in", _ON_OFF, False, _switch),
+    ListSetting("bcc_own_to", "does To show a copy's own recipient alone", _ON_OFF, False, _switch),
+    ListSetting(
+        "aggregation",
+        "which campaign a message is counted in",
+        f"one of {', '.join(_AGGREGATION)}",
+        "month",
+        _word_of(*_AGGREGATION),
+    ),
+    ListSetting("notices", "who is told of bounces", "addresses between commas", [], _addresses),
+    ListSetting(
+        "feedback_id",
+        "the list's own field in Feedback-ID",
+        "up to 60 visible ASCII characters without a blank",
+        "",
+        _feedback_id,
+    ),
+    ListSetting(
+        "suppressed_reply",
+        "a suppressed recipient at RCPT: accepted and not mailed, or refused",
+        "accept or refuse",
+        "accept",
+        _word_of("accept", "refuse"),
+    ),
+)
+SETTINGS: dict[str, ListSetting] = {setting.key: setting for setting in _TABLE}

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from smtpplus.rules.list_settings import SETTINGS, effective, read
+from smtpplus.values.errors import UsageError
+
+ACCEPTED: list[tuple[str, str, Any]] = [
+    ("footer_html", "<p>Bye</p>", "<p>Bye</p>"),
+    ("footer", "on", True),
+    ("track_opens", "False", False),
+    ("aggregation", "Dynamic-Subject", "dynamic-subject"),
+    ("notices", "a@example.com, b@example.com", ["a@example.com", "b@example.com"]),
+    ("feedback_id", "shop:orders", "shop:orders"),
+    ("suppressed_reply", "refuse", "refuse"),
+    ("footer", "", None),
+]
+REFUSED = [
+    ("nothing", "1"),
+    ("footer", "maybe"),
+    ("aggregation", "hour"),
+    ("notices", "nobody"),
+    ("notices", ",".join(["a@example.com"] * 21)),
+    ("feedback_id", "a b"),
+    ("feedback_id", "ä"),
+    ("feedback_id", "a\r\nBcc: b"),
+    ("header_text", "x" * 100_001),
+    ("header_text", "\0"),
+]
+
+
+class ListSettingsTests(SynchronousTestCase):
+    def test_accepted(self) -> None:
+        for key, text, value in ACCEPTED:
+            self.assertEqual(read(key, text), value, (key, text))
+
+    def test_refused_with_what_was_expected(self) -> None:
+        for key, text in REFUSED:
+            error = self.assertRaises(UsageError, read, key, text)
+            self.assertIn("expected", str(error))
+
+    def test_every_key_of_the_contract_is_there(self) -> None:
+        contract = (
+            "header_html header_text footer_html footer_text header footer track_opens "
+            "track_clicks unsubscribe bcc_own_to aggregation notices feedback_id suppressed_reply"
+        )
+        self.assertEqual(set(SETTINGS), set(contract.split()))
+
+    def test_defaults_fill_what_was_not_set(self) -> None:
+        found = effective({"footer": True, "aggregation": None})
+        self.assertEqual((found["footer"], found["aggregation"]), (True, "month"))
+        self.assertEqual(list(found), list(SETTINGS))
