@@ -16,6 +16,7 @@ from smtpplus.values.address import Address
 from smtpplus.values.envelope import Body, Envelope, EnvelopeRecipient, Ret
 
 __all__ = [
+    "AuthFailed",
     "BodyChunk",
     "BodyEnded",
     "BodyStarted",
@@ -98,6 +99,17 @@ class ScramProved:
 
 
 @dataclass(frozen=True, slots=True)
+class AuthFailed:
+    """The conversation itself refused an AUTH: a wrong SCRAM proof, or somebody else's authzid.
+
+    The 535 goes out when the next event is asked for: wait before that, to slow guessing.
+    """
+
+    mechanism: str
+    username: str
+
+
+@dataclass(frozen=True, slots=True)
 class MailReceived:
     """*Question*: MAIL FROM with well-formed parameters, within SIZE. Answer 250, 4xx, 5xx."""
 
@@ -150,7 +162,7 @@ class TransactionReset:
 
 @dataclass(frozen=True, slots=True)
 class Tarpit:
-    """Wait `seconds` before asking for the next event (R6)."""
+    """Wait `seconds` before asking for the next event (R6); a reply is held back until then."""
 
     seconds: float
 
@@ -169,6 +181,7 @@ ServerEvent: TypeAlias = (
     | PasswordOffered
     | ScramStarted
     | ScramProved
+    | AuthFailed
     | MailReceived
     | RcptReceived
     | BodyStarted

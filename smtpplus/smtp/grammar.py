@@ -95,7 +95,7 @@ def parse_path(path: str, status: str) -> Address:
 def parse_parameters(text: str) -> dict[str, str | None]:
     """``KEYWORD`` and ``KEYWORD=value`` pairs, keywords in upper case (RFC 5321 §4.1.2)."""
     parameters: dict[str, str | None] = {}
-    for item in text.split():
+    for item in filter(None, text.split(" ")):
         keyword, equals, value = item.partition("=")
         if not _KEYWORD.fullmatch(keyword) or (equals and not _VALUE.fullmatch(value)):
             raise _bad_parameter("a parameter is malformed")

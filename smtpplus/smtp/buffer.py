@@ -1,0 +1,128 @@
+"""Octets received and not consumed yet.
+
+Guarantees: a line is found once, wherever the octets were cut; a line that is too long or that
+has a bare LF is reported once and then skipped up to its CRLF, without being kept; a line of
+more than `FLOOD_OCTETS` is reported as a flood. Raises `LineError` and its kinds, only from
+`line` and `at_line_start`. Does not bound what is added while nobody takes: whoever adds looks at ``len``.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "FLOOD_OCTETS",
+    "BareLineFeedError",
+    "FloodError",
+    "LineError",
+    "LineTooLongError",
+    "ReceiveBuffer",
+]
+
+FLOOD_OCTETS = 65_536
+
+
+class LineError(Exception):
+    """The next line cannot be taken; it is being skipped."""
+
+
+class LineTooLongError(LineError):
+    """It is longer than the limit."""
+
+
+class BareLineFeedError(LineError):
+    """It holds an LF without CR."""
+
+
+class FloodError(LineError):
+    """It goes on and on: give the connection up."""
+
+
+class ReceiveBuffer:
+    """First in, first out, by lines or by octets."""
+
+    __slots__ = ("_octets", "_scanned", "_skipped")
+
+    def __init__(self) -> None:
+        self._octets = bytearray()
+        self._scanned = 0  # no LF before this index
+        self._skipped: int | None = None  # octets skipped so far, None while nothing is skipped
+
+    def __len__(self) -> int:
+        return len(self._octets)
+
+    def add(self, octets: bytes) -> None:
+        """Append what was received."""
+        self._octets += octets
+
+    def take(self, most: int) -> bytes:
+        """The first octets, at most so many."""
+        octets = bytes(self._octets[:most])
+        del self._octets[:most]
+        self._scanned = 0
+        return octets
+
+    def take_all(self) -> bytes:
+        """All there is."""
+        octets = bytes(self._octets)
+        self.clear()
+        return octets
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._octets = bytearray()
+        self._scanned = 0
+        self._skipped = None
+
+    def begins_with(self, word: bytes) -> bool:
+        """Do the first octets spell `word` (upper case), whatever their case?"""
+        return self._octets[: len(word)].upper() == word
+
+    def line(self, limit: int) -> bytes | None:
+        """The next line without its CRLF, or None where it is not complete.
+
+        Args:
+            limit: octets of a line, CRLF included.
+
+        Raises:
+            LineTooLongError: it is longer; it will be skipped.
+            BareLineFeedError: it has an LF without CR; all up to its CRLF will be skipped.
+        """
+        octets = self._octets
+        end = octets.find(b"\n", self._scanned)
+        if end < 0:
+            self._scanned = len(octets)
+            if len(octets) > limit:
+                self._skipped = 0
+                raise LineTooLongError
+            return None
+        if end >= limit:
+            self._skipped = 0
+            raise LineTooLongError
+        if end == 0 or octets[end - 1] != 0x0D:
+            del octets[: end + 1]
+            self._scanned = 0
+            self._skipped = end + 1
+            raise BareLineFeedError
+        line = bytes(octets[: end - 1])
+        del octets[: end + 1]
+        self._scanned = 0
+        return line
+
+    def at_line_start(self) -> bool:
+        """Go on skipping what `line` could not take. False: its CRLF has not come yet.
+
+        Raises:
+            FloodError: more than `FLOOD_OCTETS` of one line were skipped.
+        """
+        if self._skipped is None:
+            return True
+        end = self._octets.find(b"\r\n")
+        keep = 1 if end < 0 and self._octets.endswith(b"\r") else 0
+        dropped = len(self._octets) - keep if end < 0 else end + 2
+        self._skipped += dropped
+        if self._skipped > FLOOD_OCTETS:
+            raise FloodError
+        del self._octets[:dropped]
+        self._scanned = 0
+        if end >= 0:
+            self._skipped = None
+        return end >= 0

@@ -1,0 +1,201 @@
+"""Whose turn it is on the server side: octets, events, the one open question, the limits.
+
+Guarantees: while a question is open nothing is read, so replies keep the order of commands;
+`Closed` comes once and nothing after it; errors and junk are bounded (R6). Raises RuntimeError
+where the driver answers what was not asked. Knows no command: `smtpplus.smtp.server` does.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from smtpplus.smtp import server_replies as replies
+from smtpplus.smtp.buffer import (
+    BareLineFeedError,
+    FloodError,
+    LineTooLongError,
+    ReceiveBuffer,
+)
+from smtpplus.smtp.events import Closed, ServerEvent, Tarpit, TransactionReset, Wait
+from smtpplus.smtp.server_settings import ServerSettings
+from smtpplus.smtp.server_states import TRANSITIONS, State, Step
+from smtpplus.smtp.server_transaction import Transaction
+from smtpplus.values.errors import RefusedError
+from smtpplus.values.reply import Reply
+from smtpplus.values.status_codes import EnhancedCode
+
+__all__ = ["Turns", "with_code"]
+
+_IDLE_SECONDS = 300.0  # RFC 5321 §4.5.3.2.7
+_SETUP_SECONDS = 30.0  # a PROXY header, a TLS handshake
+
+
+class Turns:
+    """The turn-taking half of a conversation; `_read` is the other half's."""
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings
+        self._state = State.PROXY if settings.proxied else State.GREETING
+        self._in = ReceiveBuffer()
+        self._out: list[bytes] = []
+        self._held = b""  # a reply that waits for the next call of next_event
+        self._events: deque[ServerEvent] = deque()
+        self._question: ServerEvent | None = None
+        self._eof = False
+        self._errors = 0
+        self._junk = 0
+        self._transaction: Transaction | None = None
+
+    # ------------------------------------------------------------ the driver's side
+
+    @property
+    def state(self) -> State:
+        """Where the conversation is."""
+        return self._state
+
+    @property
+    def buffered(self) -> int:
+        """Octets received and not consumed: stop reading from the socket above 64 KiB."""
+        return len(self._in)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds to wait for the client's next octets in the present state."""
+        return _SETUP_SECONDS if self._state in {State.PROXY, State.TLS} else _IDLE_SECONDS
+
+    def receive(self, data: bytes) -> None:
+        """Octets came. After the end they are ignored."""
+        if self._state is not State.CLOSED and not self._eof:
+            self._in.add(data)
+
+    def receive_eof(self) -> None:
+        """Nothing more will come: what is complete is still served, then `Closed` follows."""
+        self._eof = True
+
+    def next_event(self) -> ServerEvent | Wait:
+        """The next event; NEED_DATA also after `Closed`."""
+        if self._events:
+            return self._events.popleft()
+        if self._held:
+            self._flush_held()
+        while not self._events:
+            if self._question is not None:
+                return Wait.PAUSED
+            if not self._read():
+                if not self._eof or self._state is State.CLOSED:
+                    return Wait.NEED_DATA
+                self._close("the client closed the connection")
+        return self._events.popleft()
+
+    def bytes_to_send(self) -> bytes:
+        """What is to go to the client now, once."""
+        octets = b"".join(self._out)
+        self._out.clear()
+        return octets
+
+    # ------------------------------------------------------------ the commands' side
+
+    def _read(self) -> bool:
+        """Consume something of the input; False where more is needed."""
+        raise NotImplementedError
+
+    def _line(self) -> bytes | None:
+        """The next line, None where it is not complete. Raises RefusedError."""
+        auth = False
+        try:
+            if not self._in.at_line_start():
+                return None
+            auth = self._state is State.AUTH or self._in.begins_with(b"AUTH ")
+            return self._in.line(replies.MAX_AUTH_LINE if auth else replies.MAX_LINE)
+        except FloodError:
+            raise RefusedError(replies.FLOOD) from None
+        except LineTooLongError:
+            raise RefusedError(replies.AUTH_TOO_LONG if auth else replies.LINE_TOO_LONG) from None
+        except BareLineFeedError:
+            raise RefusedError(replies.BARE_LINE_FEED) from None
+
+    def _require(self, step: Step) -> None:
+        """Raises RefusedError with 503 where the table does not know the step."""
+        if (self._state, step) not in TRANSITIONS:
+            raise RefusedError(
+                replies.out_of_order(
+                    step,
+                    greeted=self._state is not State.START,
+                    refused=self._state is State.REFUSED,
+                )
+            )
+
+    @property
+    def _is_closed(self) -> bool:
+        return self._state is State.CLOSED
+
+    def _go(self, step: Step) -> None:
+        self._state = TRANSITIONS[self._state, step]
+
+    def _ask(self, question: ServerEvent) -> None:
+        self._question = question
+        self._events.append(question)
+
+    def _say(self, reply: Reply) -> None:
+        self._say_octets(reply.encode())
+        if reply.closes:
+            self._close(str(reply))
+
+    def _say_octets(self, octets: bytes) -> None:
+        if self._held:
+            self._flush_held()
+        self._out.append(octets)
+
+    def _flush_held(self) -> None:
+        self._out.append(self._held)
+        self._held = b""
+
+    def _complain(self, reply: Reply, first: ServerEvent | None = None) -> None:
+        """Refuse, and count it; `first` is told before the reply goes out."""
+        self._errors += 1
+        if first is not None:
+            self._events.append(first)
+        if reply.closes:
+            self._say(reply)
+        elif self._errors > self._settings.max_errors:
+            self._say(replies.TOO_MANY_ERRORS)
+        else:
+            if self._errors > self._settings.tarpit_after:
+                self._events.append(first := Tarpit(self._settings.tarpit_seconds))
+            self._say_octets(b"" if first else reply.encode())
+            self._held = reply.encode() if first else b""
+
+    def _count_junk(self) -> bool:
+        """One more command that leads nowhere; False: one too many, 421 was said."""
+        self._junk += 1
+        if self._junk <= self._settings.max_junk:
+            return True
+        self._say(replies.TOO_MUCH_JUNK)
+        return False
+
+    @property
+    def _open_transaction(self) -> Transaction:
+        assert self._transaction is not None
+        return self._transaction
+
+    def _forget_transaction(self) -> None:
+        if self._transaction is not None:
+            self._transaction = None
+            self._events.append(TransactionReset())
+
+    def _close(self, reason: str) -> None:
+        """The end. Safe to repeat."""
+        if self._state is State.CLOSED:
+            return
+        self._forget_transaction()
+        self._state = State.CLOSED
+        self._question = None
+        self._in.clear()
+        self._events.append(Closed(reason))
+
+
+def with_code(reply: Reply) -> Reply:
+    """`reply` with the enhanced code that fits where its author gave none (RFC 2034 §4)."""
+    if reply.enhanced is not None or reply.code // 100 == 3:
+        return reply
+    return Reply(reply.code, EnhancedCode(reply.code // 100, 0, 0), reply.lines)
