@@ -1,0 +1,269 @@
+"""Real programs the live tests talk with: found, configured into a directory, started, ended.
+
+Every peer listens on loopback at a port of the kernel's choice and is ended by its process id.
+A program that is missing skips the test with the name of its Debian package.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+__all__ = ["Exim", "Peer", "Postfix", "Sink", "free_port", "needs", "wait_for"]
+
+_WAIT_SECONDS = 30.0
+_PACKAGES = {
+    "smtp-sink": "postfix",
+    "smtp-source": "postfix",
+    "postfix": "postfix",
+    "swaks": "swaks",
+    "msmtp": "msmtp",
+    "curl": "curl",
+    "php": "php-cli",
+    "node": "nodejs",
+    "opendkim-testmsg": "opendkim-tools",
+}
+
+
+def needs(program: str) -> str:
+    """The program's path; skips the test where it is missing."""
+    path = shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+    if path is None:
+        raise SkipTest(f"needs {program} (Debian package {_PACKAGES.get(program, program)})")
+    return path
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def wait_for(what: str, condition: Callable[[], bool], seconds: float = _WAIT_SECONDS) -> None:
+    """Return as soon as `condition` holds; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {seconds} s")
+        time.sleep(0.02)  # another process is waited for
+
+
+def answers(port: int) -> bool:
+    """Does somebody greet at this port?"""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 2) as peer:
+        peer.settimeout(2)
+        return peer.recv(3) == b"220"
+    return False
+
+
+class Peer:
+    """A program that runs for one test."""
+
+    def __init__(self, test: SynchronousTestCase, command: list[str], log: Path) -> None:
+        self.log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        test.addCleanup(self.stop)
+
+    def stop(self) -> None:
+        """End it and what it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGTERM)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(10)
+
+
+class Sink:
+    """Postfix's smtp-sink: takes everything, and writes each message to a file."""
+
+    def __init__(self, test: SynchronousTestCase, directory: Path) -> None:
+        program = needs("smtp-sink")
+        self.port = free_port()
+        self._mails = directory / "sink"
+        self._mails.mkdir()
+        user = ["-u", "postfix"] if os.getuid() == 0 else []
+        if user:
+            postfix = pwd.getpwnam("postfix")
+            os.chown(self._mails, postfix.pw_uid, postfix.pw_gid)
+            _open_way_to(self._mails)
+        Peer(
+            test,
+            [program, *user, "-d", f"{self._mails}/%s.", f"127.0.0.1:{self.port}", "100"],
+            directory / "sink.log",
+        )
+        wait_for("smtp-sink", lambda: answers(self.port))
+
+    def mails(self) -> list[bytes]:
+        """What has arrived, without the lines that smtp-sink puts in front, LF line ends."""
+        contents = [path.read_bytes() for path in sorted(self._mails.iterdir())]
+        return [re.sub(rb"\A(?:X-[\w-]+: .*\n)+", b"", one) for one in contents if one]
+
+
+class Postfix:
+    """A Postfix that takes mail for example.net into a Maildir."""
+
+    def __init__(self, test: SynchronousTestCase, directory: Path) -> None:
+        needs("postfix")
+        if os.getuid() != 0:
+            raise SkipTest("needs root to run Postfix (Debian package postfix)")
+        self.port = free_port()
+        base = directory / "postfix"
+        self._maildir = base / "mail" / "all"
+        for name in ("etc", "queue", "data", "mail"):
+            (base / name).mkdir(parents=True)
+        owner = pwd.getpwnam("postfix")
+        os.chown(base / "data", owner.pw_uid, owner.pw_gid)
+        nobody = pwd.getpwnam("nobody")
+        os.chown(base / "mail", nobody.pw_uid, nobody.pw_gid)
+        _open_way_to(base / "mail")
+        (base / "etc" / "main.cf").write_text(
+            f"""compatibility_level = 3.6
+queue_directory = {base}/queue
+data_directory = {base}/data
+mail_owner = postfix
+setgid_group = postdrop
+maillog_file = /dev/stdout
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+myhostname = postfix.example.net
+mydestination =
+alias_maps =
+message_size_limit = 60000000
+virtual_mailbox_limit = 0
+virtual_mailbox_domains = example.net
+virtual_mailbox_base = {base}/mail
+virtual_mailbox_maps = static:all/
+virtual_uid_maps = static:{nobody.pw_uid}
+virtual_gid_maps = static:{nobody.pw_gid}
+virtual_minimum_uid = 1
+smtpd_client_connection_count_limit = 0
+smtputf8_enable = yes
+"""
+        )
+        (base / "etc" / "master.cf").write_text(
+            f"""127.0.0.1:{self.port} inet n - n - - smtpd
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+virtual unix - n n - - virtual
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+anvil unix - - n - 1 anvil
+proxymap unix - - n - - proxymap
+postlog unix-dgram n - n - 1 postlogd
+"""
+        )
+        command = [needs("postfix"), "-c", str(base / "etc"), "start-fg"]
+        Peer(test, command, directory / "postfix.log")
+        wait_for("postfix", lambda: answers(self.port))
+
+    def mails(self) -> list[bytes]:
+        """What has arrived, LF line ends, without Postfix's own first header fields."""
+        return _maildir(self._maildir)
+
+
+class Exim:
+    """An Exim that takes mail for example.net into a Maildir; unpacked, not installed."""
+
+    def __init__(self, test: SynchronousTestCase, directory: Path) -> None:
+        program = os.environ.get("SMTPPLUS_EXIM") or shutil.which(
+            "exim4", path=os.environ["PATH"] + ":/usr/sbin:.ci/cache/exim/usr/sbin"
+        )
+        if program is None:
+            raise SkipTest("needs exim4 (Debian package exim4-daemon-light, may be unpacked)")
+        if os.getuid() != 0:
+            raise SkipTest("needs root to run Exim (Debian package exim4-daemon-light)")
+        self.port = free_port()
+        base = directory / "exim"
+        base.mkdir()
+        self._maildir = base / "mail"
+        _open_way_to(base)
+        configuration = base / "exim.conf"
+        configuration.write_text(
+            f"""primary_hostname = exim.example.net
+exim_user = mail
+exim_group = mail
+spool_directory = {base}/spool
+log_file_path = {base}/log/%slog
+domainlist local_domains = example.net
+message_size_limit = 60M
+acl_smtp_rcpt = acl_rcpt
+keep_environment =
+tls_advertise_hosts =
+never_users =
+chunking_advertise_hosts = *
+begin acl
+acl_rcpt:
+  accept domains = +local_domains
+  deny
+begin routers
+all:
+  driver = accept
+  domains = +local_domains
+  transport = maildir
+begin transports
+maildir:
+  driver = appendfile
+  maildir_format
+  directory = {self._maildir}
+  create_directory
+  user = mail
+  group = mail
+  delivery_date_add = false
+  envelope_to_add = false
+  return_path_add = false
+begin retry
+* * F,1h,1m
+"""
+        )
+        mail = pwd.getpwnam("mail")
+        for name in ("spool", "log", "mail"):
+            (base / name).mkdir()
+            os.chown(base / name, mail.pw_uid, mail.pw_gid)
+        Peer(
+            test,
+            [program, "-bdf", "-q1m", "-C", str(configuration), "-oX", f"127.0.0.1.{self.port}"],
+            directory / "exim.log",
+        )
+        wait_for("exim", lambda: answers(self.port))
+
+    def mails(self) -> list[bytes]:
+        """What has arrived, LF line ends."""
+        return _maildir(self._maildir)
+
+
+def _maildir(path: Path) -> list[bytes]:
+    if not (path / "new").is_dir():
+        return []
+    return [one.read_bytes() for one in sorted((path / "new").iterdir())]
+
+
+def _open_way_to(path: Path) -> None:
+    """Let another user reach a test's own directory."""
+    for parent in [path, *path.parents]:
+        with contextlib.suppress(PermissionError):
+            if parent.stat().st_uid == os.getuid() and parent != Path("/"):
+                parent.chmod(parent.stat().st_mode | 0o055)

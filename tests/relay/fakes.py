@@ -1,0 +1,268 @@
+"""In-memory neighbours of the relay: a world of scripted hosts, and a queue that remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from smtpplus.net.clock import ReactorClock
+from smtpplus.ports import (
+    Extensions,
+    IBody,
+    IContents,
+    IDialer,
+    IQueue,
+    ISmtpSession,
+    Recovery,
+    SessionLostError,
+    TransactionReplies,
+)
+from smtpplus.values.address import Address
+from smtpplus.values.envelope import Envelope, EnvelopeRecipient
+from smtpplus.values.message import Accepted, Delivery, Message, Settlement
+from smtpplus.values.outcome import TlsFacts
+from smtpplus.values.reply import Reply
+
+CONTENT = b"From: a@example.com\r\nSubject: Hi\r\n\r\nHello\r\n"
+OK = Reply.of(250, "2.0.0", "Ok")
+
+
+def a_message(number: int = 1, **changes: Any) -> Message:
+    message = Message(
+        id=number,
+        account_id=1,
+        list_id=1,
+        user_id=1,
+        received_at=1000.0,
+        expires_at=1000.0 + 5 * 86400,
+        envelope=Envelope(Address("a", "example.com")),
+        header_from="a@example.com",
+        from_domain="example.com",
+        subject="Hi",
+        message_id="<1@example.com>",
+        octets=len(CONTENT),
+        head_octets=CONTENT.index(b"\r\n\r\n") + 4,
+        prepend=b"Received: from x\r\n",
+    )
+    return replace(message, **changes)
+
+
+def a_delivery(number: int = 1, to: str = "b@example.net", **changes: Any) -> Delivery:
+    attempts = changes.pop("attempts", 0)
+    recipient = EnvelopeRecipient(Address.parse(to), changes.pop("notify", None))
+    delay_reported = changes.pop("delay_reported", False)
+    return Delivery(
+        id=number,
+        message=a_message(number, **changes),
+        recipient=recipient,
+        attempts=attempts,
+        due_at=1000.0,
+        delay_reported=delay_reported,
+    )
+
+
+def a_clock() -> tuple[Clock, ReactorClock]:
+    """Twisted's test clock, and ours over it; Unix time is 1000 + its seconds."""
+    clock = Clock()
+    return clock, ReactorClock(clock, lambda: 1000.0 + clock.seconds())
+
+
+@dataclass
+class Host:
+    """What a remote host says at each step; an exception is raised in place of a reply."""
+
+    greeting: Reply | Exception = field(default_factory=lambda: Reply.of(220, None, "hi"))
+    hello: Reply | Exception = field(default_factory=lambda: Reply.of(250, None, "hi"))
+    keywords: dict[str, str] = field(default_factory=lambda: {"8BITMIME": "", "PIPELINING": ""})
+    start_tls: Reply | Exception = field(default_factory=lambda: Reply.of(220, "2.0.0", "go"))
+    hello_in_tls: Reply | Exception = field(default_factory=lambda: Reply.of(250, None, "hi"))
+    mail: Reply = OK
+    rcpt: Reply = OK
+    data: Reply | None = field(default_factory=lambda: Reply.of(354, None, "go"))
+    final: Reply | None = OK
+    send: Exception | None = None
+    rset: Reply | Exception = OK
+    until: Deferred[None] | None = None  # a transaction waits for it
+    refuses: bool = False  # no connection
+    taken: list[tuple[Envelope, bytes]] = field(default_factory=list)
+    sessions: list[Session] = field(default_factory=list)
+
+
+def _say(said: Reply | Exception) -> Reply:
+    if isinstance(said, Exception):
+        raise said
+    return said
+
+
+@implementer(ISmtpSession)
+class Session:
+    def __init__(self, script: Host, host: str, ip: str, port: int) -> None:
+        self._script = script
+        self.host, self.ip, self.port, self.source_ip = host, ip, port, "192.0.2.200"
+        self.extensions = Extensions()
+        self.tls: TlsFacts | None = None
+        self.messages = 0
+        self.is_open = True
+        self.said: list[str] = []
+
+    async def greeting(self) -> Reply:
+        return self._hear("greeting", self._script.greeting)
+
+    async def hello(self, name: str) -> Reply:
+        said = self._script.hello_in_tls if self.tls else self._script.hello
+        self.extensions = Extensions(dict(self._script.keywords))
+        return self._hear(f"EHLO {name}", said)
+
+    async def start_tls(self, server_name: str) -> Reply:
+        reply = self._hear("STARTTLS", self._script.start_tls)
+        self.tls = TlsFacts("TLSv1.3", "TEST")
+        self.extensions = Extensions()
+        return reply
+
+    async def log_in(self, username: str, password: str) -> Reply:
+        return self._hear("AUTH", Reply.of(235, "2.7.0", "in"))
+
+    async def send(self, envelope: Envelope, body: IBody) -> TransactionReplies:
+        octets = b""
+        while chunk := await body.next_chunk():
+            octets += chunk
+        body.close()
+        if self._script.until is not None:
+            await self._script.until
+        if self._script.send is not None:
+            self.is_open = False
+            raise self._script.send
+        self.messages += 1
+        self.said.append("MAIL")
+        script = self._script
+        replies = TransactionReplies(script.mail, (script.rcpt,), script.data, script.final)
+        if all(
+            one is not None and one.is_positive
+            for one in (script.mail, script.rcpt, script.data, script.final)
+        ):
+            script.taken.append((envelope, octets))
+        return replies
+
+    async def reset(self) -> Reply:
+        return self._hear("RSET", self._script.rset)
+
+    async def quit(self) -> None:
+        self.said.append("QUIT")
+        self.is_open = False
+
+    def abort(self) -> None:
+        self.is_open = False
+
+    def transcript(self) -> str:
+        return "".join(f"> {line}\n" for line in self.said)
+
+    def _hear(self, step: str, said: Reply | Exception) -> Reply:
+        self.said.append(step)
+        try:
+            return _say(said)
+        except SessionLostError:
+            self.is_open = False
+            raise
+
+
+@implementer(IDialer)
+class World:
+    """Hosts by address; an address without a host cannot be connected to."""
+
+    def __init__(self, hosts: dict[str, Host]) -> None:
+        self.hosts = hosts
+        self.dialled: list[str] = []
+
+    async def dial(self, host: str, ip: str, port: int, source_ip: str | None) -> Session:
+        self.dialled.append(ip)
+        script = self.hosts.get(ip)
+        if script is None or script.refuses:
+            raise SessionLostError(f"Connecting to {ip} failed: refused.")
+        session = Session(script, host, ip, port)
+        script.sessions.append(session)
+        return session
+
+
+@implementer(IBody)
+class _Octets:
+    def __init__(self, octets: bytes) -> None:
+        self._octets = octets
+        self.size = len(octets)
+
+    async def next_chunk(self) -> bytes:
+        octets, self._octets = self._octets, b""
+        return octets
+
+    def close(self) -> None:
+        self._octets = b""
+
+
+@implementer(IContents)
+class Contents:
+    """The same content for every message, or a chosen one."""
+
+    def __init__(self, content: bytes = CONTENT) -> None:
+        self.content = content
+        self.reads = 0
+
+    def begin(self, message_id: int) -> Awaitable[Any]:
+        raise NotImplementedError
+
+    async def read(self, message: Message) -> bytes | None:
+        self.reads += 1
+        return self.content
+
+    async def body(self, message: Message, start: int) -> IBody:
+        body: IBody = _Octets(self.content[start:])
+        return body
+
+    async def head(self, message: Message) -> bytes:
+        return self.content[: message.head_octets]
+
+
+@implementer(IQueue)
+class Queue:
+    """Remembers what it was told; fails while `failure` is set."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Delivery] = []
+        self.settled: list[Settlement] = []
+        self.reports: list[Accepted] = []
+        self.released: list[int] = []
+        self.claims: list[int] = []
+        self.due: float | None = None
+        self.failure: Exception | None = None
+
+    def accept(self, accepted: Accepted) -> Awaitable[None]:
+        return succeed(None)
+
+    async def claim(self, now: float, most: int, without: Collection[str]) -> Sequence[Delivery]:
+        self.claims.append(most)
+        claimed = [one for one in self.waiting if one.domain not in without][:most]
+        self.waiting = [one for one in self.waiting if one not in claimed]
+        return claimed
+
+    async def next_due(self, now: float, without: Collection[str]) -> float | None:
+        return self.due
+
+    async def settle(
+        self, settlements: Sequence[Settlement], reports: Sequence[Accepted] = ()
+    ) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.settled += settlements
+        self.reports += reports
+
+    async def release(self, delivery_ids: Iterable[int]) -> None:
+        self.released += delivery_ids
+
+    async def recover(self, now: float) -> Recovery:
+        return Recovery(0, 0, ())
+
+    async def used(self, user_id: int, since: float) -> int:
+        return 0

@@ -1,0 +1,271 @@
+"""One attempt, step by step, against scripted hosts (O4, O6, O7, T7, TL3, YH1, D10)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import ensureDeferred
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from smtpplus.net.spawn import Spawn
+from smtpplus.net.workers import InlineWorkers
+from smtpplus.ports import IResolver, MxHost, SessionLostError
+from smtpplus.relay.attempt import Attempted, Courier, CourierSettings
+from smtpplus.relay.connections import Connections
+from smtpplus.relay.copies import Copies
+from smtpplus.relay.route import Router
+from smtpplus.rules.routing import Deliver, Routing
+from smtpplus.rules.tls_policy import TlsLevel
+from smtpplus.values.message import Delivery
+from smtpplus.values.outcome import Result, Stage
+from smtpplus.values.reply import Reply
+from tests.relay.fakes import CONTENT, Contents, Host, World, a_clock, a_delivery
+
+_LOST = SessionLostError("The connection was closed.")
+
+
+@implementer(IResolver)
+class _TwoHosts:
+    async def mx(self, domain: str) -> Sequence[MxHost]:
+        return [MxHost(10, "first.host"), MxHost(20, "second.host")]
+
+    async def addresses(self, host: str) -> Sequence[str]:
+        return [{"first.host": "192.0.2.1", "second.host": "192.0.2.2"}[host]]
+
+    async def txt(self, name: str) -> Sequence[str]:
+        return []
+
+
+class _NoKeys:
+    async def signing_key(self, domain: str) -> None:
+        return None
+
+
+class AttemptTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock, self.ours = a_clock()
+        self.spawn = Spawn(self.ours)
+
+    def _courier(
+        self,
+        world: World,
+        *,
+        tls: TlsLevel = TlsLevel.MAY,
+        content: bytes = CONTENT,
+        reuse: int = 100,
+    ) -> Courier:
+        accounts: Any = _NoKeys()
+        self.connections = Connections(
+            clock=self.ours, spawn=self.spawn, most_messages=reuse, idle_seconds=10
+        )
+        return Courier(
+            clock=self.ours,
+            dialer=world,
+            router=Router(
+                routing=Routing(deliver=Deliver.INTERNET),
+                resolver=_TwoHosts(),
+                our_names=(),
+                is_own_address=lambda _: False,
+            ),
+            connections=self.connections,
+            copies=Copies(
+                contents=Contents(content),
+                accounts=accounts,
+                signing=InlineWorkers(),
+                clock=self.ours,
+                relay_domain="",
+            ),
+            settings=CourierSettings(ehlo="us.example", tls=tls),
+        )
+
+    def _carry(self, courier: Courier, delivery: Delivery | None = None) -> Attempted:
+        return self.successResultOf(ensureDeferred(courier.carry(delivery or a_delivery(), "lane")))
+
+    def test_what_is_sent_is_what_was_prepended_and_what_was_submitted(self) -> None:
+        world = World({"192.0.2.1": Host()})
+        attempted = self._carry(self._courier(world))
+        self.assertIs(attempted.outcome.result, Result.DELIVERED)
+        (_, octets), *_ = world.hosts["192.0.2.1"].taken
+        self.assertEqual(octets, b"Received: from x\r\n" + CONTENT)
+        self.assertEqual(attempted.attempt.host, "first.host")
+
+    def test_SU4_cuts_are_left_out(self) -> None:
+        content = b"From: a@example.com\r\nBcc: c@example.com\r\nTo: b@x\r\n\r\nHi\r\n"
+        world = World({"192.0.2.1": Host()})
+        delivery = a_delivery(head_octets=content.index(b"Hi"), cuts=((21, 41),))
+        self._carry(self._courier(world, content=content), delivery)
+        (_, octets), *_ = world.hosts["192.0.2.1"].taken
+        self.assertEqual(
+            octets, b"Received: from x\r\nFrom: a@example.com\r\nTo: b@x\r\n\r\nHi\r\n"
+        )
+
+    def test_O4_the_next_host_is_tried_where_the_first_is_down_or_busy(self) -> None:
+        for first in [
+            Host(refuses=True),
+            Host(greeting=Reply.of(421, "4.3.2", "busy")),
+            Host(greeting=Reply.of(554, "5.7.1", "no")),
+            Host(greeting=_LOST),
+            Host(hello=Reply.of(550, "5.7.1", "no")),
+            Host(mail=Reply.of(451, None, "later")),
+            Host(rcpt=Reply.of(450, "4.2.0", "greylisted")),
+            Host(data=Reply.of(451, None, "later"), final=None),
+            Host(send=_LOST),
+        ]:
+            with self.subTest(first=first):
+                second = Host()
+                world = World({"192.0.2.1": first, "192.0.2.2": second})
+                attempted = self._carry(self._courier(world))
+                self.assertIs(attempted.outcome.result, Result.DELIVERED)
+                self.assertEqual(world.dialled, ["192.0.2.1", "192.0.2.2"])
+                self.assertEqual(attempted.attempt.host, "second.host")
+                self.assertEqual(len(second.taken), 1)
+
+    def test_O6_a_permanent_refusal_is_final_at_the_first_host(self) -> None:
+        no = Reply.of(550, "5.1.1", "no such user")
+        for stage, first in [
+            (Stage.MAIL, Host(mail=no)),
+            (Stage.RCPT, Host(rcpt=no)),
+            (Stage.DATA, Host(data=no, final=None)),
+            (Stage.BODY, Host(final=no)),
+        ]:
+            with self.subTest(stage=stage):
+                world = World({"192.0.2.1": first, "192.0.2.2": Host()})
+                attempted = self._carry(self._courier(world))
+                self.assertIs(attempted.outcome.result, Result.BOUNCED)
+                self.assertIs(attempted.outcome.stage, stage)
+                self.assertEqual(world.dialled, ["192.0.2.1"])
+
+    def test_O4_five_hundreds_in_the_banner_of_every_host_defer(self) -> None:
+        no = Reply.of(554, "5.7.1", "go away")
+        world = World({"192.0.2.1": Host(greeting=no), "192.0.2.2": Host(greeting=no)})
+        attempted = self._carry(self._courier(world))
+        self.assertIs(attempted.outcome.result, Result.DEFERRED)
+        self.assertTrue(attempted.no_host)
+
+    def test_D10_lost_after_the_final_dot_is_deferred_and_no_other_host_gets_it(self) -> None:
+        lost = SessionLostError("closed", after_final_dot=True)
+        world = World({"192.0.2.1": Host(send=lost), "192.0.2.2": Host()})
+        attempted = self._carry(self._courier(world))
+        self.assertIs(attempted.outcome.result, Result.DEFERRED)
+        self.assertTrue(attempted.outcome.uncertain)
+        self.assertEqual(world.dialled, ["192.0.2.1"])
+
+    def test_TL3_a_failed_handshake_falls_back_once_to_a_new_plain_connection(self) -> None:
+        host = Host(keywords={"STARTTLS": ""}, start_tls=SessionLostError("The handshake failed."))
+        world = World({"192.0.2.1": host})
+        attempted = self._carry(self._courier(world))
+        self.assertIs(attempted.outcome.result, Result.DELIVERED)
+        self.assertEqual(world.dialled, ["192.0.2.1", "192.0.2.1"])
+        self.assertIsNone(attempted.attempt.tls)
+        self.assertIn("TLS failed", attempted.attempt.transcript)
+
+    def test_T7_where_tls_is_required_nothing_goes_in_the_clear(self) -> None:
+        for host in [
+            Host(keywords={"STARTTLS": ""}, start_tls=SessionLostError("The handshake failed.")),
+            Host(keywords={"STARTTLS": ""}, start_tls=Reply.of(454, "4.7.0", "no TLS now")),
+            Host(keywords={}),
+        ]:
+            with self.subTest(host=host):
+                world = World({"192.0.2.1": host})
+                attempted = self._carry(self._courier(world, tls=TlsLevel.REQUIRE))
+                self.assertIs(attempted.outcome.result, Result.DEFERRED)
+                self.assertEqual(host.taken, [])
+
+    def test_tls_is_used_where_it_is_offered(self) -> None:
+        host = Host(keywords={"STARTTLS": "", "8BITMIME": ""})
+        attempted = self._carry(self._courier(World({"192.0.2.1": host})))
+        assert attempted.attempt.tls is not None
+        self.assertEqual(
+            host.sessions[0].said,
+            ["greeting", "EHLO us.example", "STARTTLS", "EHLO us.example", "MAIL"],
+        )
+
+    def test_O9_a_session_is_reused_up_to_the_limit_and_then_closed(self) -> None:
+        host = Host()
+        courier = self._courier(World({"192.0.2.1": host}), reuse=3)
+        for number in range(7):
+            self.assertEqual(
+                self._carry(courier, a_delivery(number)).attempt.reused, number % 3 != 0
+            )
+        self.assertEqual([session.messages for session in host.sessions], [3, 3, 1])
+        self.assertEqual([session.is_open for session in host.sessions], [False, False, True])
+
+    def test_O9_LIMITS_of_the_remote_are_kept(self) -> None:
+        host = Host(keywords={"LIMITS": "RCPTMAX=1 MAILMAX=2"})
+        courier = self._courier(World({"192.0.2.1": host}))
+        for number in range(4):
+            self._carry(courier, a_delivery(number))
+        self.assertEqual([session.messages for session in host.sessions], [2, 2])
+
+    def test_O9_a_refused_transaction_is_reset_before_the_session_is_reused(self) -> None:
+        host = Host(rcpt=Reply.of(550, "5.1.1", "no such user"))
+        courier = self._courier(World({"192.0.2.1": host}))
+        self._carry(courier)
+        self.assertEqual(host.sessions[0].said[-1], "RSET")
+        host.rcpt = Reply.of(250, "2.1.5", "fine")
+        self.assertTrue(self._carry(courier, a_delivery(2)).attempt.reused)
+
+    def test_O9_where_RSET_fails_a_new_connection_is_made(self) -> None:
+        host = Host(rcpt=Reply.of(550, "5.1.1", "no"), rset=SessionLostError("gone"))
+        courier = self._courier(World({"192.0.2.1": host}))
+        self._carry(courier)
+        host.rcpt = Reply.of(250, "2.1.5", "fine")
+        self.assertFalse(self._carry(courier, a_delivery(2)).attempt.reused)
+
+    def test_YH1_an_idle_session_that_died_costs_nothing(self) -> None:
+        host = Host()
+        courier = self._courier(World({"192.0.2.1": host}))
+        self._carry(courier)
+        host.send = SessionLostError("closed without a word")
+        deferred = ensureDeferred(courier.carry(a_delivery(2), "lane"))
+        # The old session fails; the script is healed for the new one by the dial that follows.
+        self.assertIs(self.successResultOf(deferred).outcome.result, Result.DEFERRED)
+        host.send = None
+        attempted = self._carry(courier, a_delivery(2))
+        self.assertIs(attempted.outcome.result, Result.DELIVERED)
+        self.assertFalse(attempted.attempt.reused)
+
+    def test_an_unused_session_is_closed_after_its_idle_time(self) -> None:
+        host = Host()
+        self._carry(self._courier(World({"192.0.2.1": host})))
+        self.clock.advance(9.9)
+        self.assertTrue(host.sessions[0].is_open)
+        self.clock.advance(0.2)
+        self.assertFalse(host.sessions[0].is_open)
+
+    def test_a_message_above_the_remotes_SIZE_is_bounced_unsent(self) -> None:
+        host = Host(keywords={"SIZE": "10"})
+        attempted = self._carry(self._courier(World({"192.0.2.1": host})))
+        self.assertEqual(str(attempted.outcome.status), "5.3.4")
+        self.assertEqual(host.taken, [])
+
+    def test_U8_an_address_that_needs_SMTPUTF8_is_bounced_where_it_is_not_offered(self) -> None:
+        host = Host()
+        attempted = self._carry(
+            self._courier(World({"192.0.2.1": host})), a_delivery(to="bücher@example.net")
+        )
+        self.assertEqual(str(attempted.outcome.status), "5.6.7")
+        host.keywords["SMTPUTF8"] = ""
+        attempted = self._carry(
+            self._courier(World({"192.0.2.1": host})), a_delivery(to="bücher@example.net")
+        )
+        self.assertIs(attempted.outcome.result, Result.DELIVERED)
+        self.assertTrue(host.taken[0][0].smtputf8)
+
+    def test_S16_eight_bit_content_is_converted_where_8BITMIME_is_not_offered(self) -> None:
+        content = (
+            b"From: a@example.com\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8"
+            b"\r\nContent-Transfer-Encoding: 8bit\r\n\r\nGr\xc3\xbc\xc3\x9fe\r\n"
+        )
+        head = content.index(b"\r\n\r\n") + 4
+        for keywords, eight_bit in [({"8BITMIME": ""}, True), ({"SIZE": "0"}, False)]:
+            host = Host(keywords=dict(keywords))
+            self._carry(
+                self._courier(World({"192.0.2.1": host}), content=content),
+                a_delivery(head_octets=head, octets=len(content), eight_bit=True),
+            )
+            envelope, octets = host.taken[0]
+            self.assertEqual(octets.isascii(), not eight_bit)
+            self.assertEqual(envelope.body == "8BITMIME", eight_bit)

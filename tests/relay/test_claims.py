@@ -1,0 +1,128 @@
+"""What of the queue is in memory (D11, O5)."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from smtpplus.net.spawn import Spawn
+from smtpplus.relay.claims import Claims
+from smtpplus.values.errors import StoreUnavailableError
+from smtpplus.values.message import Accepted, Delivery, DeliveryState, NewDelivery, Settlement
+from smtpplus.values.outcome import Outcome, Result, Stage
+from smtpplus.values.status_codes import EnhancedCode
+from tests.relay.fakes import CONTENT, Queue, a_clock, a_delivery
+
+_LATER = Outcome(Result.DEFERRED, Stage.RCPT, EnhancedCode(4, 2, 0), "later")
+
+
+class ClaimTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock, ours = a_clock()
+        self.queue = Queue()
+        self.added: list[Delivery] = []
+        self.remembered: list[Accepted] = []
+        self.crowded: list[str] = []
+        self.claims = Claims(
+            clock=ours,
+            spawn=Spawn(ours),
+            queue=self.queue,
+            add=self.added.extend,
+            remember=self.remembered.append,
+            crowded=lambda most: self.crowded,
+            most=10,
+        )
+        self.claims.start()
+        self.clock.advance(0)
+
+    def _settled(self, count: int, due_at: float | None = None) -> None:
+        state = DeliveryState.DELIVERED if due_at is None else DeliveryState.QUEUED
+        self.claims.settled(
+            [
+                Settlement(a_delivery(number), state, 1000.0, _LATER, None, due_at)
+                for number in range(count)
+            ]
+        )
+
+    def test_an_accepted_message_goes_straight_to_its_lanes(self) -> None:
+        looks = len(self.queue.claims)
+        self.assertTrue(self.claims.reserve(1))
+        delivery = a_delivery(7)
+        accepted = Accepted(
+            delivery.message, (NewDelivery(7, delivery.recipient),), CONTENT, leased=True, due_at=0
+        )
+        self.claims.dispatch(accepted)
+        self.assertEqual([one.id for one in self.added], [7])
+        self.assertEqual(self.remembered, [accepted])
+        self.assertEqual(len(self.queue.claims), looks)
+
+    def test_D11_no_more_than_so_many_are_held(self) -> None:
+        self.assertTrue(self.claims.reserve(9))
+        self.assertFalse(self.claims.reserve(2))
+        self.assertTrue(self.claims.reserve(1))
+        self.claims.cancel(10)
+        self.assertTrue(self.claims.reserve(10))
+
+    def test_what_found_no_room_is_claimed_when_there_is(self) -> None:
+        self.claims.reserve(10)
+        self.queue.waiting = [a_delivery(number) for number in range(25)]
+        self.claims.wake()
+        self.clock.advance(0)
+        self.assertEqual(self.added, [])
+        self._settled(5)
+        self.clock.advance(0)
+        self.assertEqual(len(self.added), 5)
+        for _ in range(10):
+            self._settled(5)
+            self.clock.advance(0)
+        self.assertEqual(len(self.added), 25)
+
+    def test_a_deferred_delivery_is_looked_for_when_it_is_due(self) -> None:
+        self.claims.reserve(1)
+        self._settled(1, due_at=1000.0 + 30)
+        looks = len(self.queue.claims)
+        self.clock.advance(29.9)
+        self.assertEqual(len(self.queue.claims), looks)
+        self.queue.waiting = [a_delivery(1)]
+        self.clock.advance(0.2)
+        self.assertEqual(len(self.added), 1)
+
+    def test_the_store_is_asked_for_what_it_said_is_due_next(self) -> None:
+        self.queue.due = 1000.0 + 20
+        self.claims.wake()
+        self.clock.advance(0)
+        looks = len(self.queue.claims)
+        self.clock.advance(19.9)
+        self.assertEqual(len(self.queue.claims), looks)
+        self.clock.advance(0.2)
+        self.assertEqual(len(self.queue.claims), looks + 1)
+
+    def test_something_due_that_cannot_be_claimed_does_not_make_it_spin(self) -> None:
+        self.queue.due = 0.0
+        self.claims.wake()
+        self.clock.advance(0)
+        looks = len(self.queue.claims)
+        self.clock.pump([0.01] * 100)
+        self.assertLessEqual(len(self.queue.claims) - looks, 11)
+
+    def test_O5_nothing_more_is_claimed_for_a_crowded_domain(self) -> None:
+        self.crowded = ["dead.example"]
+        self.queue.waiting = [a_delivery(1, "x@dead.example"), a_delivery(2)]
+        self.claims.wake()
+        self.clock.advance(0)
+        self.assertEqual([one.id for one in self.added], [2])
+
+    def test_C5_a_store_that_is_away_is_asked_again(self) -> None:
+        def away(*_: object) -> None:
+            raise StoreUnavailableError("locked")
+
+        claim, self.queue.claim = self.queue.claim, away  # type: ignore[assignment,method-assign]
+        self.claims.wake()
+        self.clock.advance(0)
+        self.queue.claim = claim  # type: ignore[method-assign]
+        self.queue.waiting = [a_delivery(1)]
+        self.clock.advance(1.1)
+        self.assertEqual(len(self.added), 1)
+
+    def test_D12_stopped_it_refuses_reservations(self) -> None:
+        self.claims.stop()
+        self.assertFalse(self.claims.reserve(1))

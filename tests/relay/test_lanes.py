@@ -1,0 +1,123 @@
+"""How many at once, and what a dead destination costs (O5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from smtpplus.net.spawn import Spawn
+from smtpplus.relay.attempt import Attempted
+from smtpplus.relay.lanes import Lanes
+from smtpplus.rules.failure import judge_loss
+from smtpplus.values.message import Delivery
+from smtpplus.values.outcome import Attempt, Outcome, Result, Stage
+from smtpplus.values.status_codes import EnhancedCode
+from tests.relay.fakes import a_clock, a_delivery
+
+_SENT = Attempted(
+    Outcome(Result.DELIVERED, Stage.BODY, EnhancedCode(2, 0, 0), "250 Ok"),
+    Attempt(started_at=0, ip="192.0.2.1"),
+)
+_DEAD = Attempted(
+    judge_loss(Stage.CONNECT, "refused", after_final_dot=False, reply=None).outcome,
+    Attempt(started_at=0, ip="192.0.2.1"),
+    no_host=True,
+)
+
+
+class _Courier:
+    """Carries when told to."""
+
+    def __init__(self) -> None:
+        self.under_way: list[tuple[Delivery, Deferred[Attempted]]] = []
+        self.carried = 0
+
+    async def carry(self, delivery: Delivery, lane: str) -> Attempted:
+        self.carried += 1
+        arrived: Deferred[Attempted] = Deferred()
+        self.under_way.append((delivery, arrived))
+        return await arrived
+
+    def arrive(self, attempted: Attempted) -> None:
+        self.under_way.pop(0)[1].callback(attempted)
+
+
+class LaneTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock, ours = a_clock()
+        self.courier = _Courier()
+        self.settled: list[tuple[int, Attempted]] = []
+        self.has_room = True
+        courier: Any = self.courier
+        self.lanes = Lanes(
+            clock=ours,
+            spawn=Spawn(ours),
+            courier=courier,
+            settle=lambda delivery, attempted: self.settled.append((delivery.id, attempted)),
+            may_go_on=lambda: self.has_room,
+            concurrency=3,
+        )
+
+    def _add(self, count: int, lane: str = "a") -> None:
+        self.lanes.add(lane, [a_delivery(number) for number in range(count)])
+
+    def test_at_most_so_many_at_once_and_in_order(self) -> None:
+        self._add(10)
+        self.assertEqual(len(self.courier.under_way), 3)
+        for _ in range(10):
+            self.courier.arrive(_SENT)
+        self.assertEqual([number for number, _ in self.settled], list(range(10)))
+        self.assertEqual(self.lanes.statistics(), {})
+
+    def test_lanes_do_not_wait_for_each_other(self) -> None:
+        self._add(10, "a")
+        self._add(2, "b")
+        self.assertEqual(len(self.courier.under_way), 5)
+
+    def test_O5_a_dead_destination_is_probed_by_one_and_the_rest_deferred_with_it(self) -> None:
+        self._add(1000)
+        for _ in range(3):
+            self.courier.arrive(_DEAD)
+        self.assertEqual(len(self.settled), 1000)
+        self.assertEqual(self.courier.carried, 3)
+        self.assertEqual(sum(attempted.made for _, attempted in self.settled), 3)
+        self.clock.advance(61)
+        self._add(10)
+        self.assertEqual(len(self.courier.under_way), 1)
+
+    def test_O5_a_destination_that_answers_again_gets_its_concurrency_back(self) -> None:
+        self._add(3)
+        for _ in range(3):
+            self.courier.arrive(_DEAD)
+        self.clock.advance(61)
+        self._add(10)
+        self.courier.arrive(_SENT)
+        self.assertEqual(len(self.courier.under_way), 3)
+
+    def test_attempts_pause_while_outcomes_cannot_be_written(self) -> None:
+        self.has_room = False
+        self._add(5)
+        self.assertEqual(self.courier.under_way, [])
+        self.has_room = True
+        self.lanes.resume()
+        self.assertEqual(len(self.courier.under_way), 3)
+
+    def test_D12_stopping_gives_back_what_waits_and_ends_what_is_under_way(self) -> None:
+        self._add(5)
+        left = self.lanes.stop()
+        self.assertEqual([one.id for one in left], [3, 4])
+        idle = self.lanes.when_idle()
+        self.assertNoResult(idle)
+        for _ in range(3):
+            self.courier.arrive(_SENT)
+        self.successResultOf(idle)
+        self.assertEqual(len(self.settled), 3)
+
+    def test_a_dead_lane_with_nothing_in_it_is_forgotten(self) -> None:
+        self._add(1)
+        self.courier.arrive(_DEAD)
+        self.assertEqual(list(self.lanes.statistics()), ["a"])
+        self.clock.advance(61)
+        self.assertEqual(self.lanes.statistics(), {})

@@ -1,0 +1,163 @@
+"""Outcomes on their way to the store, and what senders are told (DR4, DS2, QU1, D18, O12)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from smtpplus.net.spawn import Spawn
+from smtpplus.relay.attempt import Attempted
+from smtpplus.relay.reports import Reporter
+from smtpplus.relay.settle import Settling
+from smtpplus.rules.retry import RetrySchedule
+from smtpplus.values.duration import Duration
+from smtpplus.values.envelope import Envelope, Notify
+from smtpplus.values.errors import StoreUnavailableError
+from smtpplus.values.ids import IdSource
+from smtpplus.values.message import Accepted, DeliveryState, Settlement
+from smtpplus.values.outcome import Attempt, Outcome, Result, Stage
+from smtpplus.values.reply import Reply
+from smtpplus.values.status_codes import EnhancedCode
+from tests.relay.fakes import Contents, Queue, a_clock, a_delivery
+
+
+class _Dispatch:
+    def __init__(self) -> None:
+        self.dispatched: list[Accepted] = []
+
+    def reserve(self, deliveries: int) -> bool:
+        return True
+
+    def dispatch(self, accepted: Accepted) -> None:
+        self.dispatched.append(accepted)
+
+
+def _attempted(result: Result, status: str, **more: Any) -> Attempted:
+    code = EnhancedCode.parse(status)
+    assert code is not None
+    reply = Reply.of(code.klass * 100 + 50, status, "said the remote")
+    outcome = Outcome(result, Stage.RCPT, code, str(reply), reply)
+    return Attempted(outcome, Attempt(started_at=1000.0, host="mx.example.net"), **more)
+
+
+_SENT = _attempted(Result.DELIVERED, "2.0.0")
+_BOUNCED = _attempted(Result.BOUNCED, "5.1.1")
+_DEFERRED = _attempted(Result.DEFERRED, "4.2.0")
+
+
+class SettleTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock, ours = a_clock()
+        self.queue = Queue()
+        self.dispatch = _Dispatch()
+        self.done: list[Settlement] = []
+        dispatch: Any = self.dispatch
+        self.settling = Settling(
+            clock=ours,
+            spawn=Spawn(ours),
+            queue=self.queue,
+            reporter=Reporter(
+                clock=ours,
+                contents=Contents(),
+                ids=IdSource(0),
+                hostname="us.example",
+                lifetime_seconds=86400,
+            ),
+            dispatch=dispatch,
+            retry=RetrySchedule((Duration(seconds=60), Duration(seconds=300))),
+            delay_notice=Duration(seconds=4 * 3600),
+            done=self.done.extend,
+            chance=lambda: 0.5,
+        )
+
+    def _state(self) -> DeliveryState:
+        return self.queue.settled[-1].state
+
+    def test_delivered(self) -> None:
+        self.settling.put(a_delivery(), _SENT)
+        self.assertIs(self._state(), DeliveryState.DELIVERED)
+        self.assertEqual(self.queue.reports, [])
+        self.assertEqual(len(self.done), 1)
+
+    def test_QU1_deferred_is_due_by_the_schedule(self) -> None:
+        self.settling.put(a_delivery(), _DEFERRED)
+        self.settling.put(a_delivery(attempts=1), _DEFERRED)
+        self.assertIs(self._state(), DeliveryState.QUEUED)
+        self.assertEqual([one.due_at for one in self.queue.settled], [1060.0, 1300.0])
+
+    def test_DR4_a_bounce_is_reported_to_the_sender_in_the_same_transaction(self) -> None:
+        self.settling.put(a_delivery(), _BOUNCED)
+        (report,) = self.queue.reports
+        self.assertIsNone(report.message.envelope.sender)
+        self.assertEqual(str(report.deliveries[0].recipient.address), "a@example.com")
+        assert report.content is not None
+        self.assertIn(
+            b"\r\nFinal-Recipient: rfc822;b@example.net\r\n", report.content.replace(b"; ", b";")
+        )
+        self.assertIn(b"\r\nStatus: 5.1.1\r\n", report.content)
+        self.assertIn(b"Remote-MTA: dns; mx.example.net", report.content)
+        self.assertEqual(self.dispatch.dispatched, [report])
+        self.assertEqual(report.reports_on, 1)
+
+    def test_DR2_no_report_about_a_report_and_DS2_none_where_never_was_said(self) -> None:
+        self.settling.put(a_delivery(envelope=Envelope(None)), _BOUNCED)
+        self.settling.put(a_delivery(notify=frozenset({Notify.NEVER})), _BOUNCED)
+        self.assertEqual(len(self.queue.settled), 2)
+        self.assertEqual(self.queue.reports, [])
+
+    def test_O12_success_is_reported_as_relayed_unless_the_next_hop_does(self) -> None:
+        wanted = frozenset({Notify.SUCCESS})
+        self.settling.put(a_delivery(notify=wanted), _SENT)
+        (report,) = self.queue.reports
+        assert report.content is not None
+        self.assertIn(b"\r\nAction: relayed\r\n", report.content)
+        passed_on = _attempted(Result.DELIVERED, "2.0.0", dsn_passed_on=True)
+        self.settling.put(a_delivery(2, notify=wanted), passed_on)
+        self.assertEqual(len(self.queue.reports), 1)
+
+    def test_a_delay_is_reported_once_after_four_hours(self) -> None:
+        self.clock.advance(4 * 3600 - 1)
+        self.settling.put(a_delivery(), _DEFERRED)
+        self.assertEqual(self.queue.reports, [])
+        self.clock.advance(2)
+        self.settling.put(a_delivery(), _DEFERRED)
+        (report,) = self.queue.reports
+        assert report.content is not None
+        self.assertIn(b"\r\nAction: delayed\r\n", report.content)
+        self.assertIn(b"Will-Retry-Until:", report.content)
+        self.assertTrue(self.queue.settled[-1].delay_reported)
+        self.settling.put(a_delivery(delay_reported=True), _DEFERRED)
+        self.assertEqual(len(self.queue.reports), 1)
+
+    def test_D18_after_its_lifetime_a_delivery_expires_with_one_report(self) -> None:
+        self.clock.advance(5 * 86400)
+        self.settling.put(a_delivery(attempts=40, delay_reported=True), _DEFERRED)
+        self.assertIs(self._state(), DeliveryState.EXPIRED)
+        (report,) = self.queue.reports
+        assert report.content is not None
+        self.assertIn(b"\r\nStatus: 4.4.7\r\n", report.content)
+        self.assertIn(b"\r\nAction: failed\r\n", report.content)
+
+    def test_D2_outcomes_wait_for_a_store_that_is_away_and_attempts_pause(self) -> None:
+        self.queue.failure = StoreUnavailableError("locked")
+        for number in range(500):
+            self.settling.put(a_delivery(number), _SENT)
+        self.assertFalse(self.settling.has_room)
+        self.assertEqual(self.done, [])
+        self.queue.failure = None
+        self.clock.advance(1.0)
+        self.assertEqual(len(self.done), 500)
+        self.assertTrue(self.settling.has_room)
+
+    def test_DR4_recipients_that_fail_together_share_one_report(self) -> None:
+        self.queue.failure = StoreUnavailableError("busy")
+        self.settling.put(a_delivery(9), _SENT)
+        first = a_delivery(1)
+        self.settling.put(first, _BOUNCED)
+        self.settling.put(a_delivery(1, to="c@example.net"), _BOUNCED)
+        self.queue.failure = None
+        self.clock.advance(1.0)
+        (report,) = self.queue.reports
+        assert report.content is not None
+        self.assertEqual(report.content.count(b"\r\nFinal-Recipient:"), 2)
