@@ -23,6 +23,8 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 __all__ = ["Exim", "Peer", "Postfix", "Sink", "free_port", "needs", "wait_for"]
 
 _WAIT_SECONDS = 30.0
+# Debian's MTAs conflict as packages; .ci/run unpacks this one.
+_UNPACKED_EXIM = Path(__file__).parents[2] / ".ci" / "cache" / "exim" / "usr" / "sbin"
 _PACKAGES = {
     "smtp-sink": "postfix",
     "smtp-source": "postfix",
@@ -66,6 +68,12 @@ def answers(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 2) as peer:
         peer.settimeout(2)
         return peer.recv(3) == b"220"
+    return False
+
+
+def _is_user(name: str) -> bool:
+    with contextlib.suppress(KeyError):
+        return bool(pwd.getpwnam(name))
     return False
 
 
@@ -189,11 +197,11 @@ class Exim:
     """An Exim that takes mail for example.net into a Maildir; unpacked, not installed."""
 
     def __init__(self, test: SynchronousTestCase, directory: Path) -> None:
-        program = os.environ.get("SMTPPLUS_EXIM") or shutil.which(
-            "exim4", path=os.environ["PATH"] + ":/usr/sbin:.ci/cache/exim/usr/sbin"
-        )
+        program = shutil.which("exim4", path=f"{_UNPACKED_EXIM}:/usr/sbin")
         if program is None:
             raise SkipTest("needs exim4 (Debian package exim4-daemon-light, may be unpacked)")
+        if not _is_user("Debian-exim"):
+            raise SkipTest("needs the user of Exim (Debian package exim4-base)")
         if os.getuid() != 0:
             raise SkipTest("needs root to run Exim (Debian package exim4-daemon-light)")
         self.port = free_port()
@@ -204,6 +212,7 @@ class Exim:
         configuration = base / "exim.conf"
         configuration.write_text(
             f"""primary_hostname = exim.example.net
+exim_path = {Path(program).resolve()}
 exim_user = mail
 exim_group = mail
 spool_directory = {base}/spool
@@ -245,7 +254,7 @@ begin retry
             os.chown(base / name, mail.pw_uid, mail.pw_gid)
         Peer(
             test,
-            [program, "-bdf", "-q1m", "-C", str(configuration), "-oX", f"127.0.0.1.{self.port}"],
+            [program, "-bdf", "-C", str(configuration), "-oX", f"127.0.0.1.{self.port}"],
             directory / "exim.log",
         )
         wait_for("exim", lambda: answers(self.port))
