@@ -1,4 +1,4 @@
-"""Who may send as whom, and to which recipients: MAIL, RCPT and the From and Sender headers.
+"""Who may send as whom and to whom: AUTH, MAIL, RCPT and the From and Sender headers.
 
 The rule for senders, which is the safe one of those in use: an address may be sent from when
 
@@ -19,15 +19,26 @@ Does not look anything up and does not count (see `smtpplus.rules.quota`).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from smtpplus.values.address import Address, to_ascii
 from smtpplus.values.errors import AddressError
 from smtpplus.values.reply import Reply
-from smtpplus.values.submission import SenderDomain, SmtpUser
+from smtpplus.values.submission import SenderDomain, SmtpUser, UserStatus
 
-__all__ = ["SenderRights", "refuse_header", "refuse_recipient", "refuse_sender"]
+__all__ = [
+    "BAD_CREDENTIALS",
+    "SenderRights",
+    "refuse_header",
+    "refuse_recipient",
+    "refuse_sender",
+    "refuse_sign_in",
+    "refuse_user",
+]
+
+BAD_CREDENTIALS = Reply.of(535, "5.7.8", "Authentication credentials invalid")  # RFC 4954 §6
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +93,24 @@ class SenderRights:
         return any(".".join(labels[start:]) in self.domains for start in range(1, len(labels)))
 
 
+def refuse_sign_in(user: SmtpUser, now: float) -> Reply | None:
+    """AUTH with the right secret. Switched off by people, it is as if the secret were wrong."""
+    if user.status is not UserStatus.ACTIVE:
+        return BAD_CREDENTIALS
+    if user.blocked_until is not None and now < user.blocked_until:
+        return Reply.of(454, "4.7.0", _blocked(user.username, user.blocked_until))
+    return None
+
+
+def refuse_user(user: SmtpUser, now: float) -> Reply | None:
+    """MAIL of a session that is signed in: the user's state may have changed since."""
+    if user.status is not UserStatus.ACTIVE:
+        return Reply.of(550, "5.7.1", f"User {user.username} may not send")
+    if user.blocked_until is not None and now < user.blocked_until:
+        return Reply.of(451, "4.7.1", _blocked(user.username, user.blocked_until))
+    return None
+
+
 def refuse_sender(rights: SenderRights, sender: Address | None) -> Reply | None:
     """MAIL FROM."""
     if sender is None:
@@ -100,9 +129,13 @@ def refuse_header(
     return None
 
 
-def refuse_recipient(recipient: Address) -> Reply | None:
-    """RCPT TO of a signed-in user."""
-    if recipient.is_literal or "." in recipient.domain.strip("."):
+def refuse_recipient(recipient: Address, hostname: str = "") -> Reply | None:
+    """RCPT TO of a signed-in user; our own `hostname` is always in order."""
+    if (
+        recipient.is_literal
+        or "." in recipient.domain
+        or recipient.ascii_domain == hostname.lower()
+    ):
         return None
     return Reply.of(  # RFC 6409 §4.2
         550,
@@ -110,6 +143,11 @@ def refuse_recipient(recipient: Address) -> Reply | None:
         f"The domain of <{recipient.wire}> is not fully qualified: give it in full,"
         f" such as {recipient.domain}.example.com",
     )
+
+
+def _blocked(username: str, until: float) -> str:
+    when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(until))
+    return f"User {username} is blocked until {when} UTC, please try again then"
 
 
 def _refused(why: str | None) -> Reply | None:

@@ -9,9 +9,11 @@ from smtpplus.rules.admission import (
     refuse_header,
     refuse_recipient,
     refuse_sender,
+    refuse_sign_in,
+    refuse_user,
 )
 from smtpplus.values.address import Address
-from smtpplus.values.submission import ScramVerifier, SenderDomain, SmtpUser
+from smtpplus.values.submission import ScramVerifier, SenderDomain, SmtpUser, UserStatus
 
 NO_SECRET = ScramVerifier(b"", 4096, b"", b"")
 DOMAINS = (
@@ -35,6 +37,29 @@ def rights(domains: tuple[str, ...] = (), senders: tuple[str, ...] = ()) -> Send
         account_name="acme",
     )
     return SenderRights.of(user, DOMAINS)
+
+
+class UserTests(TestCase):
+    def test_P1_states_are_told_apart(self) -> None:
+        noon = 1_795_608_000.0
+        for status, until, at_sign_in, at_mail in (
+            (UserStatus.ACTIVE, None, "None", "None"),
+            (UserStatus.ACTIVE, noon, "None", "None"),
+            (UserStatus.ACTIVE, noon + 60, "454 4.7.0", "451 4.7.1"),
+            (UserStatus.OFF, None, "535 5.7.8", "550 5.7.1"),
+            (UserStatus.BLOCKED_BY_OPERATOR, noon + 60, "535 5.7.8", "550 5.7.1"),
+        ):
+            user = SmtpUser(1, 1, 1, "s1_01", NO_SECRET, status=status, blocked_until=until)
+            self.assertEqual(str(refuse_sign_in(user, noon))[:9], at_sign_in)
+            self.assertEqual(str(refuse_user(user, noon))[:9], at_mail)
+
+    def test_P1_the_time_is_told_and_the_reason_is_not(self) -> None:
+        user = SmtpUser(
+            1, 1, 1, "s1_01", NO_SECRET, blocked_until=1_795_608_000.0, block_reason="phishing"
+        )
+        text = str(refuse_sign_in(user, 0.0))
+        self.assertIn("2026-11-25 12:00 UTC", text)
+        self.assertNotIn("phishing", text)
 
 
 class SenderTests(TestCase):
@@ -132,7 +157,10 @@ class RecipientTests(TestCase):
             ("u@localhost", False),
             ("u@intranet", False),
         ):
-            reply = refuse_recipient(Address.parse(address))
+            reply = refuse_recipient(Address.parse(address), "mx.example.com")
             self.assertEqual(reply is None, allowed, address)
             if reply is not None:
                 self.assertEqual((reply.code, str(reply.enhanced)), (550, "5.1.2"))
+
+    def test_our_own_name_is_in_order(self) -> None:
+        self.assertIsNone(refuse_recipient(Address.parse("postmaster@localhost"), "Localhost"))

@@ -1,0 +1,127 @@
+"""One message's content on its way in: small in memory, large streamed to a file.
+
+Up to `MEMORY_OCTETS` stay in memory; what is larger goes to the store's file in pieces of that
+size, so that a conversation needs three times as much at most, whatever it is sent. A piece is
+taken when `add` says so (back-pressure).
+
+Guarantees: the content kept is the content given, octet for octet (M1). A failed write is
+remembered and raised by `keep`; what comes after it is only counted. `discard` removes what was
+written, also what is being written just then. Does not look inside, but for the head, which
+it keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from smtpplus.message.facts import ContentFacts
+from smtpplus.message.headers import head_length
+from smtpplus.ports import IContents, IContentWriter
+from smtpplus.values.errors import (
+    SmtpplusError,
+    StoreBrokenError,
+    StoreFullError,
+    StoreUnavailableError,
+)
+
+__all__ = ["MEMORY_OCTETS", "STORE_ERRORS", "IncomingContent"]
+
+MEMORY_OCTETS = 128 * 1024
+STORE_ERRORS = (StoreFullError, StoreUnavailableError, StoreBrokenError)
+
+
+class IncomingContent:
+    """Collects the content of the message `message_id`."""
+
+    __slots__ = (
+        "_contents",
+        "_failure",
+        "_head",
+        "_is_over",
+        "_pieces",
+        "_size",
+        "_writer",
+        "facts",
+        "is_large",
+        "message_id",
+    )
+
+    def __init__(self, contents: IContents, message_id: int) -> None:
+        self.message_id = message_id
+        self.facts = ContentFacts()
+        self.is_large = False  # does it go to a file?
+        self._contents = contents
+        self._pieces: list[bytes] = []
+        self._size = 0  # of the pieces
+        self._head: bytes | None = None  # of a large one
+        self._writer: IContentWriter | None = None
+        self._failure: SmtpplusError | None = None
+        self._is_over = False
+
+    def add(self, chunk: bytes) -> Awaitable[None] | None:
+        """Take a piece. Where an awaitable comes back, wait for it before the next one."""
+        self.facts.update(chunk)
+        if self._failure is not None or self._is_over:
+            return None
+        self._pieces.append(chunk)
+        self._size += len(chunk)
+        return self._write_out() if self._size > MEMORY_OCTETS else None
+
+    def head(self) -> bytes | None:
+        """The head, its empty line included; None where it is longer than the memory."""
+        if self.is_large:
+            return self._head
+        content = self._joined()
+        length = head_length(content)
+        return content if length is None else content[:length]
+
+    async def keep(self) -> bytes | None:
+        """The content of a small message; of a large one its file is synced, and None.
+
+        Raises:
+            StoreFullError, StoreUnavailableError, StoreBrokenError: it was not kept.
+        """
+        if not self.is_large:
+            return self._joined()
+        if self._failure is None and self._size:
+            await self._write_out()
+        if self._failure is not None:
+            raise self._failure
+        assert self._writer is not None
+        await self._writer.finish()
+        return None
+
+    async def discard(self) -> None:
+        """Forget everything, and remove the file. May be called more than once."""
+        self._is_over = True
+        self._pieces, self._size = [], 0
+        await self._remove()
+
+    async def _remove(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await writer.discard()
+
+    def _joined(self) -> bytes:
+        if len(self._pieces) != 1:
+            self._pieces = [b"".join(self._pieces)]
+        return self._pieces[0]
+
+    async def _write_out(self) -> None:
+        piece = self._joined()
+        self._pieces, self._size = [], 0
+        if not self.is_large:
+            self.is_large = True
+            length = head_length(piece)
+            self._head = None if length is None else piece[:length]
+        try:
+            writer = self._writer or await self._contents.begin(self.message_id)
+            self._writer = None  # while it writes, `discard` leaves it to this method
+            try:
+                await writer.write(piece)
+            finally:
+                self._writer = writer
+        except STORE_ERRORS as error:
+            self._failure = error
+        if self._is_over:
+            await self._remove()

@@ -1,0 +1,265 @@
+"""What the submission role makes of one conversation: sign-in, transaction, message.
+
+Guarantees: MAIL is taken from a signed-in user alone, by AUTH or by its `networks`; the user's
+state, rights and limits are asked at each MAIL, so that a change holds in open sessions too;
+whatever ends a transaction early gives back its place and removes its content. A refusal is a
+reply; what may be raised is what the store raises. Does not know sockets or the order of
+commands: `smtpplus.net.server_session` calls the methods, one at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+from zope.interface import implementer
+
+from smtpplus.ports import IAccounts, IClock, IConversationRole
+from smtpplus.rules.admission import (
+    SenderRights,
+    refuse_recipient,
+    refuse_sender,
+    refuse_user,
+)
+from smtpplus.rules.quota import OverQuota
+from smtpplus.smtp.events import (
+    AuthFailed,
+    BodyChunk,
+    BodyEnded,
+    BodyStarted,
+    Connected,
+    HelloReceived,
+    MailReceived,
+    PasswordOffered,
+    RcptReceived,
+    ScramProved,
+    ScramStarted,
+)
+from smtpplus.submission.content import STORE_ERRORS, IncomingContent
+from smtpplus.submission.intake import Intake, Origin, store_reply
+from smtpplus.submission.quotas import Place, Quotas
+from smtpplus.submission.sign_in import SignIn
+from smtpplus.submission.space import FreeSpace
+from smtpplus.values.envelope import Envelope
+from smtpplus.values.errors import RefusedError
+from smtpplus.values.reply import Reply
+from smtpplus.values.submission import ScramVerifier, SmtpUser
+
+__all__ = ["NETWORK", "SubmissionConversation", "SubmissionParts"]
+
+NETWORK = "network"  # the mechanism of whoever is let in by address
+
+_GREETING = Reply.of(220, None, "ESMTP smtpplus")
+_SIGNED_IN = Reply.of(235, "2.7.0", "Authentication succeeded")
+_SIGN_IN_FIRST = Reply.of(530, "5.7.0", "Authentication required")  # RFC 6409 §4.3
+_TLS_FIRST = Reply.of(530, "5.7.0", "Must issue a STARTTLS command first")  # RFC 3207 §4
+_SENDER_OK = Reply.of(250, "2.1.0", "Sender ok")
+_RECIPIENT_OK = Reply.of(250, "2.1.5", "Recipient ok")
+_GO_ON = Reply.of(354, None, "End data with <CR><LF>.<CR><LF>")
+_NO_SPACE = Reply.of(452, "4.3.1", "Insufficient system storage, please try again later")
+_CANNOT_TELL = Reply.of(  # RFC 4954 §6
+    454, "4.7.0", "Temporary authentication failure, please try again later"
+)
+_NO_TRANSACTION = Reply.of(503, "5.5.1", "No transaction is open")
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionParts:
+    """What all conversations of a service share."""
+
+    sign_in: SignIn
+    accounts: IAccounts
+    quotas: Quotas
+    intake: Intake
+    space: FreeSpace
+    clock: IClock
+    hostname: str
+
+
+@dataclass(slots=True)
+class _Transaction:
+    """From MAIL to the final reply; the envelope and the content come with DATA."""
+
+    origin: Origin
+    place: Place
+    envelope: Envelope | None = None
+    content: IncomingContent | None = None
+
+
+@implementer(IConversationRole)
+class SubmissionConversation:
+    """One client's conversation."""
+
+    __slots__ = (
+        "_by_network",
+        "_client_ip",
+        "_extended",
+        "_hello",
+        "_mechanism",
+        "_parts",
+        "_tls",
+        "_transaction",
+        "_user",
+    )
+
+    def __init__(self, parts: SubmissionParts) -> None:
+        self._parts = parts
+        self._client_ip = ""
+        self._hello = ""
+        self._extended = False
+        self._tls = ""
+        self._user: SmtpUser | None = None
+        self._mechanism = ""
+        self._by_network: SmtpUser | None = None
+        self._transaction: _Transaction | None = None
+
+    @property
+    def needs_no_auth(self) -> bool:
+        """Is the client's address in some user's `networks`?"""
+        return self._by_network is not None
+
+    async def connected(self, event: Connected) -> Reply:
+        """Greet; look whether the address is some user's."""
+        self._client_ip = event.client_ip
+        try:
+            self._by_network = await self._parts.sign_in.by_network(event.client_ip)
+        except STORE_ERRORS:
+            self._by_network = None  # AUTH may work by the time it comes
+        self._forget()
+        return _GREETING
+
+    def secured(self, version: str, cipher: str) -> None:
+        """TLS is established; what was said before is forgotten (RFC 3207 §4.2)."""
+        self._tls = f"{version} {cipher}".strip()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._hello = ""
+        self._user = self._by_network
+        self._mechanism = NETWORK if self._by_network is not None else ""
+
+    def hello(self, event: HelloReceived) -> None:
+        """Note the name."""
+        self._hello = event.name
+        self._extended = event.extended
+
+    async def password(self, event: PasswordOffered) -> Reply:
+        """AUTH PLAIN, LOGIN."""
+        try:
+            found = await self._parts.sign_in.by_password(self._client_ip, event)
+        except STORE_ERRORS:
+            return _CANNOT_TELL
+        return self._signed_in(found, event.mechanism)
+
+    async def scram(self, event: ScramStarted) -> ScramVerifier | Reply:
+        """AUTH SCRAM, first half."""
+        try:
+            return await self._parts.sign_in.verifier(self._client_ip, event)
+        except STORE_ERRORS:
+            return _CANNOT_TELL
+
+    async def scram_proved(self, event: ScramProved) -> Reply:
+        """AUTH SCRAM, second half: the conversation saw the proof."""
+        try:
+            found = await self._parts.sign_in.by_proof(self._client_ip, event.username)
+        except STORE_ERRORS:
+            return _CANNOT_TELL
+        return self._signed_in(found, event.mechanism)
+
+    def _signed_in(self, found: SmtpUser | Reply, mechanism: str) -> Reply:
+        if isinstance(found, Reply):
+            return found
+        self._user, self._mechanism = found, mechanism
+        return _SIGNED_IN
+
+    def auth_failed(self, event: AuthFailed) -> Awaitable[None]:
+        """The conversation refused a SCRAM proof, or an authzid."""
+        return self._parts.sign_in.failed(self._client_ip, event.username)
+
+    def mail(self, event: MailReceived) -> Reply | Awaitable[Reply]:
+        """MAIL: who, whether that one may now, and whether there is room."""
+        if self._user is None:
+            return _SIGN_IN_FIRST if self._tls else _TLS_FIRST
+        if self._parts.space.is_short():
+            return _NO_SPACE  # D7
+        return self._mail(event, self._user.username)
+
+    async def _mail(self, event: MailReceived, username: str) -> Reply:
+        parts = self._parts
+        self._end_transaction()
+        try:
+            user = await parts.accounts.user_by_name(username)
+            if user is None:
+                return Reply.of(550, "5.7.1", f"User {username} does not exist any more")
+            refusal = refuse_user(user, parts.clock.now())
+            if refusal is not None:
+                return refusal
+            domains = await parts.accounts.sender_domains(user.account_id)
+            rights = SenderRights.of(user, domains)
+            refusal = refuse_sender(rights, event.sender)
+            if refusal is not None:
+                return refusal
+            place = await parts.quotas.reserve(user)
+        except STORE_ERRORS as error:
+            return store_reply(error)
+        if isinstance(place, OverQuota):
+            return place.reply(user.username)
+        self._transaction = _Transaction(self._origin(user, rights), place)
+        return _SENDER_OK
+
+    def _origin(self, user: SmtpUser, rights: SenderRights) -> Origin:
+        return Origin(
+            user=user,
+            rights=rights,
+            client_ip=self._client_ip,
+            hello=self._hello,
+            extended=self._extended,
+            tls=self._tls,
+            mechanism=self._mechanism,
+        )
+
+    def rcpt(self, event: RcptReceived) -> Reply:
+        """RCPT."""
+        if self._transaction is None:
+            return _NO_TRANSACTION
+        refusal = refuse_recipient(event.recipient.address, self._parts.hostname)
+        return refusal or _RECIPIENT_OK
+
+    def body_started(self, event: BodyStarted) -> Reply:
+        """DATA, or the first BDAT."""
+        if self._transaction is None:
+            return _NO_TRANSACTION
+        self._transaction.envelope = event.envelope
+        self._transaction.content = self._parts.intake.begin()
+        return _GO_ON
+
+    def body_chunk(self, event: BodyChunk) -> Awaitable[None] | None:
+        """A piece of the content."""
+        if self._transaction is None or self._transaction.content is None:
+            raise RefusedError(_NO_TRANSACTION)
+        return self._transaction.content.add(event.data)
+
+    def body_ended(self, event: BodyEnded) -> Reply | Awaitable[Reply]:
+        """The content is complete: the message is taken or refused."""
+        transaction, self._transaction = self._transaction, None
+        if transaction is None or transaction.content is None or transaction.envelope is None:
+            return _NO_TRANSACTION
+        return self._parts.intake.take(
+            transaction.origin, transaction.envelope, transaction.content, transaction.place
+        )
+
+    def reset(self) -> None:
+        """RSET, EHLO, a content that was too large: the transaction is gone."""
+        self._end_transaction()
+
+    def closed(self, reason: str) -> None:
+        """The connection is gone, and an open transaction with it (T9)."""
+        self._end_transaction()
+
+    def _end_transaction(self) -> None:
+        transaction, self._transaction = self._transaction, None
+        if transaction is None:
+            return
+        transaction.place.give_back()
+        if transaction.content is not None:
+            self._parts.intake.discard(transaction.content)

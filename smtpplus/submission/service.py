@@ -1,0 +1,209 @@
+"""The submission role as a Twisted service: its listeners, and all that conversations share.
+
+Guarantees: with `startService` every address is listened on or none is; `stopService` accepts
+no more, lets messages under way end, and answers when the last connection is gone (D12). Nobody
+gets in without credentials of an SMTP user: there is no default one (A10). Raises `ConfigError`
+where an address cannot be listened on. Does not open the store or start threads; the assembly
+does, and recovers the queue before this starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.logger import Logger
+
+from smtpplus.net.listener import ConnectionLimits, SmtpListener
+from smtpplus.net.spawn import Spawn
+from smtpplus.ports import IAccounts, IClock, IContents, IDispatch, IQueue, IWorkers
+from smtpplus.rules.throttle import AuthLimits, AuthThrottle
+from smtpplus.smtp.server_settings import ServerSettings
+from smtpplus.submission.conversation import SubmissionConversation, SubmissionParts
+from smtpplus.submission.intake import Intake, IntakeSettings
+from smtpplus.submission.portal import submission_portal
+from smtpplus.submission.quotas import Quotas
+from smtpplus.submission.sign_in import SignIn
+from smtpplus.submission.space import FreeSpace
+from smtpplus.values.errors import ConfigError
+from smtpplus.values.ids import IdSource
+
+__all__ = ["SubmissionPorts", "SubmissionService", "SubmissionSettings"]
+
+_SPACE_FACTOR = 1.5  # of the largest message: Postfix's rule for its queue's file system
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmissionSettings:
+    """What the configuration says. `fake_secret` is the installation's own and stays the same.
+
+    `queue_folder` is where free disk space is looked for; `stop_seconds` is how long messages
+    under way may take at a stop.
+    """
+
+    hostname: str
+    queue_folder: Path
+    fake_secret: bytes = field(repr=False)
+    listen: tuple[str, ...] = ("0.0.0.0:587",)
+    listen_tls: tuple[str, ...] = ("0.0.0.0:465",)
+    max_message_bytes: int = 31_457_280
+    max_recipients: int = 1000
+    bare_line_ends: Literal["normalise", "reject"] = "normalise"
+    show_client: bool = True
+    proxies: tuple[str, ...] = ()
+    limits: ConnectionLimits = field(default_factory=ConnectionLimits)
+    auth_limits: AuthLimits = field(default_factory=AuthLimits)
+    auth_delay_seconds: float = 0.5
+    lifetime_seconds: float = 5 * 86_400.0
+    stop_seconds: float = 25.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmissionPorts:
+    """What the role stands on."""
+
+    accounts: IAccounts
+    queue: IQueue
+    contents: IContents
+    dispatch: IDispatch
+    clock: IClock
+    workers: IWorkers
+    spawn: Spawn
+    ids: IdSource
+
+
+class SubmissionService(Service):
+    """Listens for users' mail."""
+
+    name = "submission"
+
+    def __init__(
+        self,
+        reactor: Any,
+        settings: SubmissionSettings,
+        ports: SubmissionPorts,
+        tls: IOpenSSLServerConnectionCreator | None,
+        log: Logger | None = None,
+    ) -> None:
+        self._settings = settings
+        self._log = log or Logger()
+        self._parts = _parts(settings, ports, self._log)
+        self._starttls, self._implicit = (
+            [
+                SmtpListener(
+                    reactor,
+                    ports.clock,
+                    ports.spawn,
+                    where=where,
+                    settings=_server_settings(settings),
+                    tls=tls,
+                    new_role=self._new_conversation,
+                    implicit_tls=implicit_tls,
+                    limits=settings.limits,
+                    proxies=settings.proxies,
+                    log=self._log,
+                )
+                for where in addresses
+            ]
+            for addresses, implicit_tls in ((settings.listen, False), (settings.listen_tls, True))
+        )
+        if self._implicit and tls is None:
+            raise ConfigError(
+                "submission.listen_tls needs submission.certificate and submission.private_key."
+            )
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where STARTTLS is offered, as host and port."""
+        return [listener.address for listener in self._starttls]
+
+    @property
+    def addresses_tls(self) -> list[tuple[str, int]]:
+        """Where TLS comes first."""
+        return [listener.address for listener in self._implicit]
+
+    @property
+    def connections(self) -> int:
+        """Connections now."""
+        return sum(listener.connections for listener in self._listeners())
+
+    def startService(self) -> None:
+        """Listen on every address.
+
+        Raises:
+            ConfigError: one of them cannot be listened on; then none is.
+        """
+        started: list[SmtpListener] = []
+        try:
+            for listener in self._listeners():
+                listener.start()
+                started.append(listener)
+        except ConfigError:
+            _stop(started, 0.0)
+            raise
+        super().startService()
+
+    def stopService(self) -> Deferred[Any]:
+        """Accept no more; fires when the last connection has ended."""
+        super().stopService()
+        return _stop(self._listeners(), self._settings.stop_seconds)
+
+    def _listeners(self) -> list[SmtpListener]:
+        return [*self._starttls, *self._implicit]
+
+    def _new_conversation(self) -> SubmissionConversation:
+        return SubmissionConversation(self._parts)
+
+
+def _stop(listeners: Iterable[SmtpListener], seconds: float) -> Deferred[Any]:
+    return gatherResults([Deferred.fromCoroutine(one.stop(seconds)) for one in listeners])
+
+
+def _server_settings(settings: SubmissionSettings) -> ServerSettings:
+    return ServerSettings(
+        hostname=settings.hostname,
+        max_message_bytes=settings.max_message_bytes,
+        max_recipients=settings.max_recipients,
+        bare_line_ends=settings.bare_line_ends,
+    )
+
+
+def _parts(settings: SubmissionSettings, ports: SubmissionPorts, log: Logger) -> SubmissionParts:
+    portal = submission_portal(ports.accounts, ports.workers, ports.clock, settings.fake_secret)
+    return SubmissionParts(
+        sign_in=SignIn(
+            portal,
+            ports.accounts,
+            AuthThrottle(settings.auth_limits),
+            ports.clock,
+            settings.fake_secret,
+            delay_seconds=settings.auth_delay_seconds,
+            log=log,
+        ),
+        accounts=ports.accounts,
+        quotas=Quotas(ports.queue, ports.clock),
+        intake=Intake(
+            settings=IntakeSettings(
+                hostname=settings.hostname,
+                lifetime_seconds=settings.lifetime_seconds,
+                show_client=settings.show_client,
+            ),
+            queue=ports.queue,
+            contents=ports.contents,
+            dispatch=ports.dispatch,
+            clock=ports.clock,
+            spawn=ports.spawn,
+            ids=ports.ids,
+            log=log,
+        ),
+        space=FreeSpace(
+            settings.queue_folder, int(settings.max_message_bytes * _SPACE_FACTOR), ports.clock
+        ),
+        clock=ports.clock,
+        hostname=settings.hostname,
+    )
