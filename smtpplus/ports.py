@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from zope.interface import Attribute, Interface
 
 from smtpplus.smtp.events import (
+    AuthFailed,
     BodyChunk,
     BodyEnded,
     BodyStarted,
@@ -166,8 +167,12 @@ class IConversationRole(Interface):
     away: a commit that began comes to its end.
     """
 
+    needs_no_auth = Attribute(
+        "Read after `connected`: MAIL is taken without AUTH and TLS, the network is a user's (bool)."
+    )
+
     def connected(event: Connected) -> Reply | Awaitable[Reply]:
-        """220 to greet (its lines follow the host name), 421 or 554 to refuse."""
+        """220 to greet, 421 or 554 to refuse."""
 
     def secured(version: str, cipher: str) -> None:
         """TLS is established: before `connected` with implicit TLS, else after STARTTLS.
@@ -186,6 +191,9 @@ class IConversationRole(Interface):
 
     def scram_proved(event: ScramProved) -> Reply | Awaitable[Reply]:
         """235, or refuse."""
+
+    def auth_failed(event: AuthFailed) -> Awaitable[None] | None:
+        """The conversation refused an AUTH; its 535 waits for this, to slow guessing."""
 
     def mail(event: MailReceived) -> Reply | Awaitable[Reply]:
         """250, 4xx, 5xx."""

@@ -9,7 +9,7 @@ cancelling only forgets its result.
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred
@@ -65,7 +65,7 @@ class Workers:
         threading.Thread(target=join, name=f"{self._name}-stop", daemon=True).start()
         return ended
 
-    def run(self, function: Callable[..., T], *arguments: Any) -> Awaitable[T]:
+    def run(self, function: Callable[..., T], *arguments: Any) -> Deferred[T]:
         """Run ``function(*arguments)`` in a thread."""
         if not self._is_running:
             return fail(WorkersStoppedError(f"The {self._name} threads are not running."))
@@ -90,6 +90,6 @@ class Workers:
 class InlineWorkers:
     """`IWorkers` in memory: runs the work at once, in the caller's thread."""
 
-    def run(self, function: Callable[..., T], *arguments: Any) -> Awaitable[T]:
+    def run(self, function: Callable[..., T], *arguments: Any) -> Deferred[T]:
         """Run ``function(*arguments)`` now."""
         return maybeDeferred(function, *arguments)

@@ -55,8 +55,8 @@ class WorkersTests(TestCase):
         self.assertTrue(self.successResultOf(begun))
 
     def test_inline_runs_at_once(self) -> None:
-        self.assertEqual(self.successResultOf(InlineWorkers().run(int, "7")), 7)  # type: ignore[arg-type]
-        self.failureResultOf(InlineWorkers().run(int, "x"), ValueError)  # type: ignore[arg-type]
+        self.assertEqual(self.successResultOf(InlineWorkers().run(int, "7")), 7)
+        self.failureResultOf(InlineWorkers().run(int, "x"), ValueError)
 
     def _work(self, function: Any, *arguments: Any) -> Deferred[Any]:
         return self.workers.run(function, *arguments)

@@ -1,0 +1,512 @@
+"""One inbound connection: octets between a socket and a `ServerConversation`, events to a role.
+
+Guarantees: one question at a time, in the order of the commands; output beyond 64 KiB stops
+everything until the client reads (R4); not more than 64 KiB and one read are held of what it
+sends; each wait for the client has an end: a whole command, a handshake, a minimum rate of
+content (R3, T5). A role's exception costs the client a 451, never the service. Octets sent in
+the clear after STARTTLS never reach the conversation behind it (SM5, T1). A message whose
+connection ends before its last octet is discarded (T9). Raises nothing. Knows neither SMTP
+nor what is done with a message.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHandshakeListener, IProtocol, IPushProducer
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from smtpplus.net.role_calls import (
+    INJECTION,
+    QUESTIONS,
+    STOPPING,
+    TIMED_OUT,
+    TOO_SLOW,
+    reply_to_failure,
+)
+from smtpplus.net.session_home import Phase, SessionHome
+from smtpplus.net.tls import channel_binding
+from smtpplus.ports import IConversationRole
+from smtpplus.smtp.events import (
+    AuthFailed,
+    BodyChunk,
+    BodyEnded,
+    Closed,
+    Connected,
+    HelloReceived,
+    StartTls,
+    Tarpit,
+    TransactionReset,
+    Wait,
+)
+from smtpplus.smtp.proxy_protocol import ProxyError, read_proxy_header
+from smtpplus.smtp.server import ServerConversation, State
+from smtpplus.smtp.server_settings import ServerSettings, TlsChannel
+from smtpplus.values.reply import Reply
+from smtpplus.values.submission import ScramVerifier
+
+__all__ = ["ServerSession"]
+
+HANDSHAKE_SECONDS = 30.0  # T5
+LINGER_SECONDS = 10.0  # for the last reply, or close_notify, to go out
+BODY_SECONDS = 180.0  # the longest pause in content, RFC 5321 §4.5.3.2.5
+BODY_RATE = 500.0  # octets per second, the least (R3)
+_SLICE = 4_096  # commands taken in at once: what they can cause to be written is bounded
+_HELD = 16_384  # octets not taken in, beyond which reading stops
+
+_CONTENT = (State.DATA, State.CHUNK, State.SWALLOW)
+
+
+@implementer(IProtocol, IHandshakeListener, IPushProducer)
+class ServerSession:
+    """The Twisted protocol of one connection; made by `smtpplus.net.listener`."""
+
+    __slots__ = (
+        "_asked_at",
+        "_body_refusal",
+        "_conversation",
+        "_deadline",
+        "_heard_eof",
+        "_home",
+        "_in_body",
+        "_in_turn",
+        "_is_blocked",
+        "_is_lost",
+        "_is_reading",
+        "_is_stopping",
+        "_pending",
+        "_phase",
+        "_progressed",
+        "_reason",
+        "_role",
+        "_settings",
+        "client_ip",
+        "client_port",
+        "counted_as",
+        "transport",
+    )
+
+    def __init__(
+        self,
+        home: SessionHome,
+        role: IConversationRole,
+        settings: ServerSettings,
+        phase: Phase,
+        client_ip: str,
+        client_port: int,
+    ) -> None:
+        self._home = home
+        self._role = role
+        self._settings = settings
+        self._phase = phase
+        self.client_ip = client_ip
+        self.client_port = client_port
+        self.counted_as = ""  # the listener's: under which address this session is counted
+        self.transport: Any = None
+        self._conversation: ServerConversation | None = None
+        self._deadline = math.inf  # by the monotonic clock, of what the phase waits for
+        self._asked_at = 0.0
+        self._pending = b""  # octets the conversation was not given yet
+        self._reason = ""
+        self._body_refusal: Reply | None = None  # a piece of content failed: the final reply
+        self._in_body = False  # the client was last waited for amid content
+        self._progressed = False  # something was answered in this turn
+        self._in_turn = False
+        self._is_blocked = False  # the client does not read
+        self._is_lost = False
+        self._heard_eof = False
+        self._is_reading = True
+        self._is_stopping = False
+
+    # ------------------------------------------------------------ from the transport
+
+    def makeConnection(self, transport: Any) -> None:
+        """The connection is there."""
+        self.transport = transport
+        transport.setTcpNoDelay(True)
+        transport.registerProducer(self, True)
+        self.connectionMade()
+
+    def connectionMade(self) -> None:
+        """Begin: with TLS, or with the conversation."""
+        if self._phase is Phase.HANDSHAKE:
+            self._shake_hands()
+        elif self._phase is Phase.PROXY:
+            self._deadline = self._home.clock.monotonic() + HANDSHAKE_SECONDS
+        else:
+            self._converse(None)
+
+    def dataReceived(self, octets: bytes) -> None:
+        """Octets came, in the clear or out of TLS."""
+        phase = self._phase
+        if phase is Phase.CLOSING or phase is Phase.GONE:
+            return
+        self._pending = self._pending + octets if self._pending else octets
+        if phase is Phase.TALKING:
+            self._turn()
+        elif phase is Phase.PROXY:
+            self._read_proxy_header()
+        if len(self._pending) > _HELD and self._is_reading:
+            self._is_reading = False
+            self.transport.pauseProducing()
+
+    def handshakeCompleted(self) -> None:
+        """TLS is up: go on, or begin."""
+        if self._phase is not Phase.HANDSHAKE:
+            return
+        connection = self.transport.getHandle()
+        channel = TlsChannel(
+            connection.get_protocol_version_name(),
+            connection.get_cipher_name() or "",
+            channel_binding(connection),
+        )
+        self._tell(lambda: self._role.secured(channel.version, channel.cipher))
+        self._phase = Phase.TALKING
+        if self._conversation is None:
+            self._converse(channel)
+        else:
+            self._conversation.tls_started(channel)
+            self._progressed = True
+            self._turn()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The connection is gone. What came before is still worked off, a question answered."""
+        self._is_lost = True
+        self._is_blocked = False
+        if not self._reason:
+            doing = " during the TLS handshake" if self._phase is Phase.HANDSHAKE else ""
+            self._reason = f"Connection lost{doing}: {reason.getErrorMessage()}"
+        if self._phase is Phase.TALKING:
+            self._turn()
+        elif self._phase not in {Phase.ASKING, Phase.TARPIT}:
+            self._finish()
+
+    def pauseProducing(self) -> None:
+        """The client does not read: take in nothing more (R4)."""
+        self._is_blocked = True
+        if self._conversation is not None:
+            self._deadline = self._home.clock.monotonic() + self._conversation.timeout
+
+    def resumeProducing(self) -> None:
+        """It reads."""
+        self._is_blocked = False
+        if self._phase is Phase.TALKING:
+            self._progressed = True
+            self._turn()
+
+    def stopProducing(self) -> None:
+        """The connection goes; `connectionLost` follows."""
+
+    # ------------------------------------------------------------ from the listener
+
+    def check(self, now: float) -> None:
+        """Has the client's time run out? Comes about once a second."""
+        phase = self._phase
+        if now < self._deadline or phase in {Phase.ASKING, Phase.TARPIT, Phase.GONE}:
+            return
+        if phase is not Phase.TALKING or self._is_blocked:
+            self.abort("Timed out: the client neither reads nor answers")
+        elif self._in_body:
+            self._end(TOO_SLOW, "The message came too slowly")
+        else:
+            self._end(TIMED_OUT, "Timed out")
+
+    def stop(self) -> None:
+        """Say 421 as soon as no message is under way (D12)."""
+        self._is_stopping = True
+        if self._phase in {Phase.HANDSHAKE, Phase.PROXY}:
+            self.abort("The service is stopping")
+        elif self._phase is Phase.TALKING and not self._in_turn:
+            self._turn()
+
+    def abort(self, reason: str) -> None:
+        """Drop the connection, whatever it is doing; an open question is still answered."""
+        self._reason = self._reason or reason
+        self._pending = b""
+        if self._phase not in {Phase.ASKING, Phase.GONE}:
+            self._phase = Phase.CLOSING
+        self.transport.abortConnection()
+
+    # ------------------------------------------------------------ the turn
+
+    def _converse(self, channel: TlsChannel | None) -> None:
+        self._conversation = ServerConversation(
+            self._settings, client_ip=self.client_ip, client_port=self.client_port, tls=channel
+        )
+        self._progressed = True
+        self._turn()
+
+    def _turn(self) -> None:
+        """Work on until client, role or socket must do something first; then write, once."""
+        if self._in_turn:
+            return
+        self._in_turn = True
+        try:
+            self._work()
+        except Exception:  # noqa: BLE001 - a fault of ours: this connection ends, no other
+            self._home.log.failure("The conversation with {ip} failed", ip=self.client_ip)
+            self.abort("A fault of ours")
+        finally:
+            self._in_turn = False
+        if self._is_lost and self._phase not in {Phase.ASKING, Phase.TARPIT, Phase.GONE}:
+            self._finish()
+
+    def _work(self) -> None:
+        conversation = self._conversation
+        assert conversation is not None
+        while self._phase is Phase.TALKING and not self._is_blocked:
+            event = conversation.next_event()
+            if event is Wait.NEED_DATA:
+                if not self._feed(conversation):
+                    break
+            else:
+                self._progressed = True
+                self._dispatch(conversation, event)
+        self._flush(conversation)
+        if self._phase is not Phase.TALKING or self._is_blocked or self._is_lost:
+            return
+        if self._is_stopping and conversation.state not in _CONTENT:
+            self._end(STOPPING, "The service is stopping")
+        else:
+            self._await_client(conversation)
+
+    def _feed(self, conversation: ServerConversation) -> bool:
+        """Give the conversation the next octets; False when there are none to give."""
+        pending = self._pending
+        in_content = conversation.state in _CONTENT
+        if self._is_stopping and not in_content:
+            return False
+        if not pending:
+            if not self._is_lost or self._heard_eof:
+                return False
+            self._heard_eof = True
+            conversation.receive_eof()
+            return True
+        if self._in_body:
+            # A bucket that fills with what comes and empties with time (R3).
+            full = self._home.clock.monotonic() + BODY_SECONDS
+            self._deadline = min(full, self._deadline + len(pending) / BODY_RATE)
+        if in_content:
+            self._pending = b""
+            conversation.receive(pending)
+            return True
+        self._flush(conversation)
+        if self._is_blocked:
+            return False
+        self._pending = pending[_SLICE:]
+        conversation.receive(pending[:_SLICE])
+        return True
+
+    def _flush(self, conversation: ServerConversation) -> None:
+        output = conversation.bytes_to_send()
+        if output:
+            self._progressed = True
+            if not self._is_lost:
+                self.transport.write(output)
+
+    def _await_client(self, conversation: ServerConversation) -> None:
+        in_body = conversation.state in _CONTENT
+        if in_body and not self._in_body:
+            self._deadline = self._home.clock.monotonic() + BODY_SECONDS
+        elif not in_body and self._progressed:
+            # A whole command has this long: octets that answer nothing do not renew it (R3).
+            self._deadline = self._home.clock.monotonic() + conversation.timeout
+        self._in_body = in_body
+        self._progressed = False
+        if not self._is_reading:
+            self._is_reading = True
+            self.transport.resumeProducing()
+
+    # ------------------------------------------------------------ events
+
+    def _dispatch(self, conversation: ServerConversation, event: Any) -> None:
+        match event:
+            case BodyChunk():
+                self._take(event)
+            case HelloReceived():
+                self._tell(lambda: self._role.hello(event))
+            case TransactionReset():
+                self._body_refusal = None
+                self._tell(self._role.reset)
+            case StartTls():
+                self._start_tls(conversation)
+            case AuthFailed():
+                self._wait_for(lambda: self._role.auth_failed(event), event)
+            case Tarpit():
+                self._tarpit(event.seconds)
+            case Closed():
+                self._end(None, event.reason)
+            case Wait.PAUSED:
+                raise RuntimeError("The conversation waits for an answer that was given")
+            case _:
+                refusal = self._refusal(event)
+                if refusal is None:
+                    self._ask(conversation, event)
+                else:
+                    conversation.answer(refusal)
+
+    def _refusal(self, event: Any) -> Reply | None:
+        """The answer where the role is not asked."""
+        if type(event) is Connected:
+            return self._home.admit(self, event.client_ip)
+        if type(event) is BodyEnded and self._body_refusal is not None:
+            refusal, self._body_refusal = self._body_refusal, None
+            self._tell(self._role.reset)
+            return refusal
+        return None
+
+    def _ask(self, conversation: ServerConversation, event: Any) -> None:
+        try:
+            answer = QUESTIONS[type(event)](self._role, event)
+        except Exception:  # noqa: BLE001 - whatever a role raises is answered
+            answer = self._reply_to(Failure(), event)  # type: ignore[no-untyped-call]
+        if isinstance(answer, Reply | ScramVerifier):
+            self._answer(conversation, event, answer)
+            return
+        asked = self._hold(answer, event)
+        asked.addErrback(self._reply_to, event)
+        asked.addCallback(self._answered, event)
+        asked.addErrback(self._broke)
+
+    def _answered(self, answer: Any, event: Any) -> None:
+        self._go_on()
+        assert self._conversation is not None
+        self._answer(self._conversation, event, answer)
+        self._turn()
+
+    def _answer(self, conversation: ServerConversation, event: Any, answer: Any) -> None:
+        if isinstance(answer, ScramVerifier):
+            conversation.answer_scram(answer)
+            return
+        if type(event) is Connected and answer.is_positive and self._role.needs_no_auth:
+            conversation.allow_without_auth()
+        conversation.answer(answer)
+
+    def _take(self, event: BodyChunk) -> None:
+        if self._body_refusal is None:
+            self._wait_for(lambda: self._role.body_chunk(event), event)
+
+    def _wait_for(self, call: Callable[[], Any], event: Any) -> None:
+        """Make a call that answers nothing, and wait where it wants to be waited for."""
+        try:
+            waited = call()
+        except Exception:  # noqa: BLE001 - whatever a role raises is answered
+            self._failed(Failure(), event)  # type: ignore[no-untyped-call]
+            return
+        if waited is None:
+            return
+        held = self._hold(waited, event)
+        held.addErrback(self._failed, event)
+        held.addCallback(self._waited)
+        held.addErrback(self._broke)
+
+    def _waited(self, _: object) -> None:
+        self._go_on()
+        self._turn()
+
+    def _failed(self, failure: Failure, event: Any) -> None:
+        reply = self._reply_to(failure, event)
+        if type(event) is BodyChunk:
+            self._body_refusal = reply
+
+    def _hold(self, answer: Any, event: Any) -> Deferred[Any]:
+        self._phase = Phase.ASKING
+        self._asked_at = self._home.clock.monotonic()
+        if isinstance(answer, Deferred):
+            return answer
+        return self._home.begin(type(event).__name__, answer)
+
+    def _go_on(self) -> None:
+        self._phase = Phase.TALKING
+        # The client is not to blame for the time this took.
+        self._deadline += self._home.clock.monotonic() - self._asked_at
+
+    def _reply_to(self, failure: Failure, event: object) -> Reply:
+        return reply_to_failure(failure, event, self._home.log, self.client_ip)
+
+    def _tell(self, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except Exception:  # noqa: BLE001 - the role's fault does not concern the client
+            self._home.log.failure("A statement about {ip} failed", ip=self.client_ip)
+
+    def _broke(self, failure: Failure) -> None:
+        self._home.log.failure("The session with {ip} failed", failure, ip=self.client_ip)
+        self.abort("A fault of ours")
+
+    def _tarpit(self, seconds: float) -> None:
+        if self._is_lost or self._is_stopping:
+            return
+        self._phase = Phase.TARPIT
+        self._home.clock.call_later(seconds, self._tarpit_ended)
+
+    def _tarpit_ended(self) -> None:
+        if self._phase is Phase.TARPIT:
+            self._phase = Phase.TALKING
+            self._turn()
+
+    # ------------------------------------------------------------ TLS
+
+    def _start_tls(self, conversation: ServerConversation) -> None:
+        if self._pending or conversation.buffered:
+            # RFC 3207 §4: what follows STARTTLS in the clear came from somebody else (SM5).
+            conversation.bytes_to_send()
+            self._end(INJECTION, "Octets in the clear after STARTTLS")
+            return
+        self._flush(conversation)
+        self._shake_hands()
+
+    def _shake_hands(self) -> None:
+        self._phase = Phase.HANDSHAKE
+        self._is_blocked = False
+        self._deadline = self._home.clock.monotonic() + HANDSHAKE_SECONDS
+        if not self._is_lost:
+            self.transport.startTLS(self._home.tls)
+
+    def _read_proxy_header(self) -> None:
+        try:
+            header = read_proxy_header(self._pending)
+        except ProxyError as error:
+            self.abort(str(error))
+            return
+        if header is None:
+            return
+        rest, self._pending = self._pending[header.octets :], b""
+        self._settings = replace(self._settings, proxied=False)
+        if header.client_ip is not None:
+            self.client_ip, self.client_port = header.client_ip, header.client_port
+        self._shake_hands()
+        if rest:
+            self.transport.protocol.dataReceived(rest)
+
+    # ------------------------------------------------------------ the end
+
+    def _end(self, reply: Reply | None, reason: str) -> None:
+        """Write what is left, then `reply`; close; do not wait for long."""
+        self._reason = self._reason or reason
+        self._phase = Phase.CLOSING
+        self._pending = b""
+        self._deadline = self._home.clock.monotonic() + LINGER_SECONDS
+        if self._is_lost:
+            return
+        output = self._conversation.bytes_to_send() if self._conversation else b""
+        if reply is not None:
+            output += reply.encode()
+        if output:
+            self.transport.write(output)
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def _finish(self) -> None:
+        if self._phase is Phase.GONE:
+            return
+        self._phase = Phase.GONE
+        self._conversation = None
+        self._pending = b""
+        self._tell(lambda: self._role.closed(self._reason))
+        self._home.ended(self)

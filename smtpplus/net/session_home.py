@@ -1,0 +1,47 @@
+"""What the sessions of one listener share, and the phases of a session."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
+from twisted.logger import Logger
+
+from smtpplus.ports import IClock
+from smtpplus.values.reply import Reply
+
+__all__ = ["Phase", "SessionHome"]
+
+T = TypeVar("T")
+
+
+class Phase(enum.Enum):
+    """What a session waits for."""
+
+    PROXY = "proxy"  # a PROXY header in front of TLS
+    HANDSHAKE = "handshake"  # the TLS handshake
+    TALKING = "talking"  # the client
+    ASKING = "asking"  # the role
+    TARPIT = "tarpit"  # time
+    CLOSING = "closing"  # the last octets to go out
+    GONE = "gone"  # nothing
+
+
+class SessionHome(Protocol):
+    """The listener, as a session sees it."""
+
+    clock: IClock
+    log: Logger
+    tls: IOpenSSLServerConnectionCreator | None
+
+    def begin(self, name: str, work: Coroutine[Any, Any, T]) -> Deferred[T]:
+        """Start a role's coroutine, counted."""
+
+    def admit(self, session: Any, client_ip: str) -> Reply | None:
+        """Count the client; the reply refuses it."""
+
+    def ended(self, session: Any) -> None:
+        """The session is over; comes once."""
