@@ -54,6 +54,7 @@ __all__ = [
     "AttemptRow",
     "DeliveryRow",
     "Extensions",
+    "HangUpError",
     "IAccounts",
     "IBody",
     "IClock",
@@ -157,14 +158,18 @@ class IResolver(Interface):
         """TXT records, the strings of each joined. Raises as `mx`."""
 
 
+class HangUpError(Exception):
+    """Raised by a conversation's role in place of an answer: drop the connection, say nothing."""
+
+
 class IConversationRole(Interface):
     """What a role makes of one inbound conversation; a new one is made for each connection.
 
     One method runs at a time, in the order of the client's commands. Each may answer with the
     value itself or with an awaitable of it (a coroutine, a Deferred): the plain value is the
-    quick way. A `RefusedError` is answered with its reply; any other exception is logged and
-    answered 451 4.3.0 (421 4.3.0 to `connected`). Nothing is cancelled when the client goes
-    away: a commit that began comes to its end.
+    quick way. A `RefusedError` is answered with its reply; any other exception but
+    `HangUpError` is logged and answered 451 4.3.0 (421 4.3.0 to `connected`). Nothing is
+    cancelled when the client goes away: a commit that began comes to its end.
     """
 
     needs_no_auth = Attribute(
