@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from smtpplus.net.role_calls import (
+    FAULT,
     INJECTION,
     QUESTIONS,
     STOPPING,
@@ -31,7 +32,7 @@ from smtpplus.net.role_calls import (
 )
 from smtpplus.net.session_home import Phase, SessionHome
 from smtpplus.net.tls import channel_binding
-from smtpplus.ports import IConversationRole
+from smtpplus.ports import HangUpError, IConversationRole
 from smtpplus.smtp.events import (
     AuthFailed,
     BodyChunk,
@@ -427,6 +428,9 @@ class ServerSession:
         self._deadline += self._home.clock.monotonic() - self._asked_at
 
     def _reply_to(self, failure: Failure, event: object) -> Reply:
+        if isinstance(failure.value, HangUpError):
+            self.abort("The role hung up")  # what is answered below reaches nobody
+            return FAULT
         return reply_to_failure(failure, event, self._home.log, self.client_ip)
 
     def _tell(self, call: Callable[[], object]) -> None:
