@@ -146,11 +146,11 @@ class SubmissionService(Service):
         except ConfigError:
             _stop(started, 0.0)
             raise
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
 
     def stopService(self) -> Deferred[Any]:
         """Accept no more; fires when the last connection has ended."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         return _stop(self._listeners(), self._settings.stop_seconds)
 
     def _listeners(self) -> list[SmtpListener]:
