@@ -14,6 +14,8 @@ __all__ = ["TRANSITIONS", "State", "Step"]
 class State(enum.Enum):
     """Where a conversation is."""
 
+    __hash__ = object.__hash__  # members are singletons; Enum's own hash is slow, and in Python
+
     PROXY = "proxy"  # a PROXY header must come first
     GREETING = "greeting"  # nothing was said yet
     REFUSED = "refused"  # greeted with 5xx: only QUIT is served
@@ -33,6 +35,8 @@ class State(enum.Enum):
 
 class Step(enum.Enum):
     """What a client asks for, or what becomes of it."""
+
+    __hash__ = object.__hash__
 
     PROXY_READ = "proxy read"
     GREETED = "greeted"

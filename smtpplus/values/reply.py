@@ -67,6 +67,10 @@ class Reply:
     def encode(self) -> bytes:
         """The reply as bytes on the wire, each line with its code and CRLF."""
         mark = f"{self.enhanced} " if self.enhanced else ""
+        if len(self.lines) == 1:
+            text = mark + self.lines[0]
+            if text.isascii() and text.isprintable() and len(text) <= _MAX_TEXT:
+                return f"{self.code} {text}\r\n".encode("ascii")
         texts = [_UNPRINTABLE.sub("?", mark + line)[:_MAX_TEXT] for line in self.lines]
         last = len(texts) - 1
         return "".join(
