@@ -8,11 +8,11 @@ Does not judge: `smtpplus.message.submitted` does. Addresses: `smtpplus.message.
 
 from __future__ import annotations
 
-import binascii
 import re
 from dataclasses import dataclass
 
 from smtpplus.message.charset import decode, harmless
+from smtpplus.message.transfer_encoding import from_base64
 
 __all__ = [
     "BOM",
@@ -36,7 +36,6 @@ _NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")  # RFC 5322 §2.2, §4.5 (blanks befo
 _FOLD = re.compile(rb"(?:\r\n|\n|\r)(?=[ \t])")
 _WORD = re.compile(r"=\?([!->@-~]{1,75})\?([bBqQ])\?([^?\r\n]*)\?=")  # RFC 2047 §2
 _HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
-_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 _MAX_DECODED = 64 * 1024  # characters of a value that are looked at for encoded words
 
 
@@ -155,6 +154,4 @@ def _word_octets(encoding: str, text: str) -> bytes:
     octets = text.encode("utf-8", "replace")
     if encoding in "qQ":
         return _HEX.sub(lambda found: bytes.fromhex(found[1].decode()), octets.replace(b"_", b" "))
-    clean = _NOT_BASE64.sub(b"", octets)
-    clean = clean[: len(clean) - (len(clean) % 4 == 1)]
-    return binascii.a2b_base64(clean + b"=" * (-len(clean) % 4))
+    return from_base64(octets)
