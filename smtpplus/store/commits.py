@@ -1,0 +1,214 @@
+"""Requests that share a transaction, on one connection, in one thread: the group commit.
+
+Guarantees: a request has a result only after the commit that holds its writes; a request that
+fails alone is rolled back alone; where the shared transaction fails as a whole each request
+runs again in its own, so a request's function may run twice and does nothing but use its
+`Transaction`. After the disk failed nothing is written until the store has been reopened and
+checked (fsync may have dropped what the connection believes to be written).
+
+Does not start threads, does not wait for anything but the database.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, CursorResult, Executable
+
+from smtpplus.store.dialects import Fault, StoreDialect
+from smtpplus.values.errors import StoreBrokenError
+
+__all__ = ["Committer", "Request", "Transaction"]
+
+_REOPEN_AFTER_SECONDS = 5.0
+
+
+class Transaction:
+    """What a request's function may use; gone when it returns."""
+
+    __slots__ = ("_cursor", "after", "connection")
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.after: list[Callable[[], None]] = []
+        self._cursor: Any = connection.connection.cursor()
+
+    def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
+        """A Core statement."""
+        return self.connection.execute(statement, parameters)
+
+    def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Driver SQL over many rows of positional parameters: the hot path."""
+        if rows:
+            self._cursor.executemany(sql, rows)
+
+    def rows(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """All rows of driver SQL."""
+        self._cursor.execute(sql, parameters)
+        found: list[tuple[Any, ...]] = self._cursor.fetchall()
+        return found
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Call it once the commit is on the disk, in a thread that may block; never before."""
+        self.after.append(call)
+
+
+class Request:
+    """A function that wants a transaction, and what became of it.
+
+    With `item` set, requests of the same `work` that wait together are handed to one call
+    ``work(transaction, items)``; else it is ``work(transaction)``.
+    """
+
+    __slots__ = ("answer", "error", "item", "result", "work")
+
+    def __init__(self, work: Callable[..., Any], item: Any = None, answer: Any = None) -> None:
+        self.work = work
+        self.item = item
+        self.answer = answer
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class Committer:
+    """Runs requests together on a connection that it opens, and reopens, by `open_writer`.
+
+    `open_writer` gets True where the store is to be checked first. Not thread-safe.
+    """
+
+    def __init__(
+        self,
+        open_writer: Callable[[bool], Connection],
+        dialect: StoreDialect,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._open = open_writer
+        self._dialect = dialect
+        self._monotonic = monotonic
+        self._connection: Connection | None = None
+        self._broken: BaseException | None = None
+        self._reopen_at = 0.0
+        self.generation = 0  # grows when the store was reopened: readers follow
+
+    @property
+    def is_broken(self) -> bool:
+        """Did the disk fail, and no check has passed since?"""
+        return self._broken is not None
+
+    def run(self, requests: Sequence[Request]) -> list[Callable[[], None]]:
+        """Give each request its result or its error; what is to be done after the commit."""
+        for request in requests:
+            request.result = request.error = None
+        try:
+            return self._together(requests)
+        except Exception as caught:  # noqa: BLE001 - whatever it was, each request gets an answer
+            error = caught
+        fault = self._abandon(error)
+        if len(requests) > 1 and fault in {Fault.REQUEST, Fault.FULL}:
+            return [call for request in requests for call in self.run([request])]
+        for request in requests:
+            request.error = self._dialect.ours(error)
+        return []
+
+    def outside(self, work: Callable[[Connection], Any]) -> Any:
+        """Run `work` on the connection outside of any transaction."""
+        connection = self._ready()
+        try:
+            return work(connection)
+        finally:
+            connection.rollback()
+
+    def close(self) -> None:
+        """Close the connection. Never raises."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(Exception):  # a broken file may refuse even this
+                connection.close()
+
+    def _ready(self) -> Connection:
+        if self._connection is not None:
+            return self._connection
+        if self._broken is not None and self._monotonic() < self._reopen_at:
+            raise StoreBrokenError("The disk of the store failed; it is being checked.")
+        self._reopen_at = self._monotonic() + _REOPEN_AFTER_SECONDS
+        self._connection = self._open(self._broken is not None)
+        self._broken = None
+        self.generation += 1
+        return self._connection
+
+    def _together(self, requests: Sequence[Request]) -> list[Callable[[], None]]:
+        connection = self._ready()
+        self._dialect.begin(connection)
+        transaction = Transaction(connection)
+        units = _units(requests)
+        if len(units) == 1 and (len(units[0]) == 1 or units[0][0].item is not None):
+            _call(units[0], transaction)
+        else:
+            for unit in units:
+                self._guarded(unit, transaction)
+        connection.commit()
+        return transaction.after
+
+    def _guarded(self, unit: list[Request], transaction: Transaction) -> None:
+        """Run one unit behind a savepoint; one that fails by its own fault fails alone."""
+        already = len(transaction.after)
+        point = transaction.connection.begin_nested()
+        try:
+            _call(unit, transaction)
+            point.commit()
+        except Exception as error:
+            stands = self._dialect.in_transaction(transaction.connection)
+            if not stands or self._dialect.fault(error) is not Fault.REQUEST:
+                raise
+            point.rollback()
+            del transaction.after[already:]
+            if len(unit) == 1:
+                unit[0].error = self._dialect.ours(error)
+            else:
+                for request in unit:
+                    self._guarded([request], transaction)
+
+    def _abandon(self, error: Exception) -> Fault:
+        """After a failed transaction: nothing of it stands. What the error means."""
+        fault = self._dialect.fault(error)
+        if isinstance(error, StoreBrokenError):
+            fault = Fault.BROKEN
+        if fault is Fault.BROKEN:
+            if self._broken is None:
+                self._reopen_at = self._monotonic() + _REOPEN_AFTER_SECONDS
+            self._broken = error
+            self.close()
+        elif self._connection is not None:
+            try:
+                self._connection.rollback()
+            except Exception:  # noqa: BLE001 - a connection that cannot roll back is of no use
+                self.close()
+        return fault
+
+
+def _units(requests: Sequence[Request]) -> list[list[Request]]:
+    """Requests in their order; those of one grouped function stand together at the first's place.
+
+    Requests that wait at the same time have no order among each other: who needs one awaits.
+    """
+    units: list[list[Request]] = []
+    groups: dict[Any, list[Request]] = {}
+    for request in requests:
+        if request.item is None:
+            units.append([request])
+        elif request.work in groups:
+            groups[request.work].append(request)
+        else:
+            groups[request.work] = unit = [request]
+            units.append(unit)
+    return units
+
+
+def _call(unit: list[Request], transaction: Transaction) -> None:
+    first = unit[0]
+    if first.item is None:
+        first.result = first.work(transaction)
+    else:
+        first.work(transaction, [request.item for request in unit])

@@ -1,0 +1,162 @@
+"""The few questions that SQLite and PostgreSQL answer differently.
+
+Guarantees: no other file of the store asks which database it is, but those that open one
+(sqlite.py). Every error of the driver becomes one of ours here, on `ours`.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Insert, Select, Table, Update, exc, insert
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from smtpplus.values.errors import (
+    ConflictError,
+    SmtpplusError,
+    StoreBrokenError,
+    StoreFullError,
+    StoreUnavailableError,
+)
+
+__all__ = ["Fault", "SqliteDialect", "StoreDialect", "disk_error", "driver_sql", "insert_sql"]
+
+
+class Fault(enum.Enum):
+    """What an exception means for the transaction it came from."""
+
+    REQUEST = "request"  # the function's own: roll it back, the others go on
+    FULL = "full"  # no room for the whole transaction; a smaller one may fit
+    UNAVAILABLE = "unavailable"  # locked, or not to be reached: no use in trying at once
+    BROKEN = "broken"  # what the connection believes may not be on the disk: reopen and check
+
+
+class StoreDialect(Protocol):
+    """What the store asks a database."""
+
+    name: str
+    single_service: bool
+    """Can only one service process use the store (so that all leases are its own)?"""
+
+    sql: Dialect
+    """SQLAlchemy's dialect, with positional parameters."""
+
+    def begin(self, connection: Connection) -> None:
+        """Begin a transaction that will write."""
+
+    def begin_read(self, connection: Connection) -> None:
+        """Begin a transaction that sees one moment and writes nothing."""
+
+    def in_transaction(self, connection: Connection) -> bool:
+        """Does the transaction still stand, after an error?"""
+
+    def lock_claimed(self, query: Select[Any]) -> Select[Any]:
+        """Let concurrent claims pass each other by."""
+
+    def fault(self, error: BaseException) -> Fault:
+        """What `error` means."""
+
+    def ours(self, error: BaseException) -> BaseException:
+        """The error to raise for the driver's; others as they are."""
+
+
+def insert_sql(table: Table, dialect: StoreDialect) -> str:
+    """An INSERT of all columns in their order, as SQL for the driver's ``executemany``."""
+    names = [column.name for column in table.columns]
+    return driver_sql(insert(table), names, dialect)
+
+
+def driver_sql(statement: Insert | Update, names: Sequence[str], dialect: StoreDialect) -> str:
+    """`statement` as SQL for the driver, its positional parameters being `names` in order."""
+    keys = list(names) if isinstance(statement, Insert) else None
+    compiled = statement.compile(dialect=dialect.sql, column_keys=keys)
+    assert isinstance(compiled, SQLCompiler)
+    if compiled.positiontup != list(names):
+        raise AssertionError(f"parameters are {compiled.positiontup}, not {names}")
+    return str(compiled)
+
+
+def disk_error(error: OSError) -> SmtpplusError:
+    """The error of ours for one of the file system."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return StoreFullError("The disk of the queue directory is full.")
+    if error.errno in {errno.EIO, errno.EROFS}:
+        return StoreBrokenError(f"The disk of the queue directory failed: {error.strerror}.")
+    return StoreUnavailableError(f"The queue directory cannot be used: {error.strerror}.")
+
+
+_BROKEN = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+class SqliteDialect:
+    """SQLite: one service process on one machine."""
+
+    name = "sqlite"
+    single_service = True
+
+    def __init__(self) -> None:
+        self.sql: Dialect = SQLiteDialect_pysqlite(paramstyle="qmark")
+
+    def begin(self, connection: Connection) -> None:
+        """The write lock at once: no upgrade of a read lock can fail in the middle."""
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def begin_read(self, connection: Connection) -> None:
+        """A snapshot, by WAL."""
+        connection.exec_driver_sql("BEGIN")
+
+    def in_transaction(self, connection: Connection) -> bool:
+        """Some errors (a full disk, a failed write) roll everything back by themselves."""
+        return bool(connection.connection.driver_connection.in_transaction)  # type: ignore[union-attr]
+
+    def lock_claimed(self, query: Select[Any]) -> Select[Any]:
+        """Nothing to do: there is one writer."""
+        return query
+
+    def fault(self, error: BaseException) -> Fault:
+        """By SQLite's primary result code."""
+        code = _sqlite_code(error)
+        if code is None:
+            return Fault.REQUEST
+        if code in _BROKEN:
+            return Fault.BROKEN
+        if code in {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG}:
+            return Fault.REQUEST
+        return Fault.FULL if code == sqlite3.SQLITE_FULL else Fault.UNAVAILABLE
+
+    def ours(self, error: BaseException) -> BaseException:
+        """By SQLite's primary result code; its own text is kept for the log."""
+        code = _sqlite_code(error)
+        if code is None:
+            return error
+        said = str(_driver_error(error))
+        if code == sqlite3.SQLITE_FULL:
+            return StoreFullError("The disk of the store is full.")
+        if code in _BROKEN:
+            return StoreBrokenError(f"The disk of the store failed: {said}.")
+        if code == sqlite3.SQLITE_CONSTRAINT:
+            return ConflictError(f"What is to be made exists already ({said}).")
+        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+            return StoreUnavailableError("The store is locked by another process.")
+        return StoreUnavailableError(f"The store cannot be used now: {said}.")
+
+
+def _driver_error(error: BaseException) -> BaseException:
+    """What the driver raised, out of SQLAlchemy's wrapping."""
+    if isinstance(error, exc.DBAPIError) and error.orig is not None:
+        return error.orig
+    return error
+
+
+def _sqlite_code(error: BaseException) -> int | None:
+    inner = _driver_error(error)
+    if not isinstance(inner, sqlite3.Error):
+        return None
+    code = getattr(inner, "sqlite_errorcode", None)  # set by SQLite's errors, not the module's
+    return sqlite3.SQLITE_ERROR if code is None else code & 0xFF

@@ -1,0 +1,317 @@
+"""What happened, for pages, command line and API: `IHistory`.
+
+Guarantees: reads only, each on a snapshot, beside the writer. In tables a message's envelope
+holds its first recipient alone; `message` has them all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    ColumnClause,
+    Connection,
+    Row,
+    Select,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
+from zope.interface import implementer
+
+from smtpplus.ports import AttemptRow, DeliveryRow, IHistory, MessageRow, QueueRow
+from smtpplus.store.messages import load_messages
+from smtpplus.store.rows import attempt_from, outcome_from
+from smtpplus.store.schema import attempt, delivery, event, mail_list, message, smtp_user
+from smtpplus.store.search import contains, messages_matching
+from smtpplus.store.statistics import read_series, read_totals
+from smtpplus.store.transactions import Transactions
+from smtpplus.values.message import DeliveryState, Event, EventType
+
+__all__ = ["SqlHistory"]
+
+# As the partial index says it, see schema.py.
+_WAITING: ColumnClause[bool] = literal_column("delivery.state IN ('queued', 'held')")
+_REPLY_SHOWN = 500
+
+
+@implementer(IHistory)
+class SqlHistory:
+    """Reads over what queue and accounts wrote."""
+
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
+
+    async def messages(
+        self,
+        account_id: int | None,
+        search: str,
+        user_id: int | None,
+        state: DeliveryState | None,
+        before: int | None,
+        most: int,
+    ) -> Sequence[MessageRow]:
+        """See `IHistory.messages`."""
+        query = select(message.c.id).order_by(message.c.id.desc()).limit(most)
+        if account_id is not None:
+            query = query.where(message.c.account_id == account_id)
+        if user_id is not None:
+            query = query.where(message.c.user_id == user_id)
+        if before is not None:
+            query = query.where(message.c.id < before)
+        matching = messages_matching(search)
+        if matching is not None:
+            query = query.where(matching)
+        if state is not None and matching is None and user_id is None:
+            query = query.where(message.c.id.in_(_newest_in_state(state, account_id, before, most)))
+        elif state is not None:
+            of_message = delivery.c.message_id == message.c.id
+            query = query.where(exists().where(delivery.c.state == state.value, of_message))
+        return await self._transactions.read(
+            lambda connection: _message_rows(connection, list(connection.scalars(query)))
+        )
+
+    async def message(self, account_id: int | None, message_id: int) -> MessageRow | None:
+        """See `IHistory.message`."""
+        query = select(message.c.id).where(message.c.id == message_id)
+        if account_id is not None:
+            query = query.where(message.c.account_id == account_id)
+
+        def work(connection: Connection) -> MessageRow | None:
+            ids = list(connection.scalars(query))
+            return _message_rows(connection, ids, whole=True)[0] if ids else None
+
+        return await self._transactions.read(work)
+
+    async def deliveries(self, message_id: int) -> Sequence[DeliveryRow]:
+        """See `IHistory.deliveries`."""
+        query = select(delivery).where(delivery.c.message_id == message_id).order_by(delivery.c.id)
+        return await self._transactions.read(
+            lambda connection: [_delivery_row(row) for row in connection.execute(query)]
+        )
+
+    async def attempts(self, message_id: int, most: int) -> Sequence[AttemptRow]:
+        """See `IHistory.attempts`."""
+        query = (
+            select(attempt.c.delivery_id, attempt.c.facts)
+            .where(attempt.c.message_id == message_id)
+            .order_by(attempt.c.id)
+            .limit(most)
+        )
+
+        def work(connection: Connection) -> list[AttemptRow]:
+            return [
+                AttemptRow(row.delivery_id, *attempt_from(bytes(row.facts)))
+                for row in connection.execute(query)
+            ]
+
+        return await self._transactions.read(work)
+
+    async def events(self, message_id: int, most: int) -> Sequence[Event]:
+        """See `IHistory.events`."""
+        query = (
+            select(event).where(event.c.message_id == message_id).order_by(event.c.id).limit(most)
+        )
+        return await self._transactions.read(
+            lambda connection: [_event(row) for row in connection.execute(query)]
+        )
+
+    async def queue(
+        self, account_id: int | None, search: str, after: int | None, most: int
+    ) -> Sequence[QueueRow]:
+        """See `IHistory.queue`."""
+        query = _queue_query(account_id, search).limit(most)
+
+        def work(connection: Connection) -> list[QueueRow]:
+            paged = query
+            if after is not None:
+                due_at = connection.scalar(select(delivery.c.due_at).where(delivery.c.id == after))
+                place = tuple_(delivery.c.due_at, delivery.c.id)
+                paged = query.where(place > (due_at or 0.0, after))
+            return [_queue_row(row) for row in connection.execute(paged)]
+
+        return await self._transactions.read(work)
+
+    async def queue_size(self, account_id: int | None) -> dict[DeliveryState, int]:
+        """See `IHistory.queue_size`."""
+        states = (DeliveryState.QUEUED, DeliveryState.HELD)
+        query = (
+            select(delivery.c.state, func.count())
+            .where(delivery.c.state.in_([state.value for state in states]))
+            .group_by(delivery.c.state)
+        )
+        if account_id is not None:
+            query = query.where(delivery.c.account_id == account_id)
+
+        def work(connection: Connection) -> dict[DeliveryState, int]:
+            counts = {state: n for state, n in connection.execute(query)}  # noqa: C416 - rows
+            return {state: counts.get(state.value, 0) for state in states}
+
+        return await self._transactions.read(work)
+
+    async def counters(
+        self, account_id: int | None, since: float, until: float, step: float
+    ) -> dict[str, list[int]]:
+        """See `IHistory.counters`."""
+        return await self._transactions.read(
+            lambda connection: read_series(connection, account_id, since, until, step)
+        )
+
+    async def totals(
+        self, account_id: int | None, since: float, until: float, by: str
+    ) -> Sequence[tuple[str, dict[str, int]]]:
+        """See `IHistory.totals`."""
+        return await self._transactions.read(
+            lambda connection: read_totals(connection, account_id, since, until, by)
+        )
+
+
+# ---------------------------------------------------------------- messages
+
+
+def _newest_in_state(
+    state: DeliveryState, account_id: int | None, before: int | None, most: int
+) -> Select[Any]:
+    """The newest messages with a delivery in `state`, by the index of states alone."""
+    query = select(delivery.c.message_id).where(delivery.c.state == state.value)
+    if account_id is not None:
+        query = query.where(delivery.c.account_id == account_id)
+    if before is not None:
+        query = query.where(delivery.c.message_id < before)
+    newest = delivery.c.message_id.desc()
+    return query.group_by(delivery.c.message_id).order_by(newest).limit(most)
+
+
+def _message_rows(
+    connection: Connection, ids: Sequence[int], *, whole: bool = False
+) -> list[MessageRow]:
+    """Rows of `ids`, in their order."""
+    if not ids:
+        return []
+    messages = load_messages(connection, ids, first_recipient_only=not whole)
+    states = _states(connection, ids)
+    users = _names(connection, smtp_user.c.id, smtp_user.c.username)
+    lists = _names(connection, mail_list.c.id, mail_list.c.name)
+    rows = []
+    for message_id in ids:
+        found = messages[message_id]
+        recipients = found.envelope.recipients
+        rows.append(
+            MessageRow(
+                message=found,
+                username=users.get(found.user_id, ""),
+                list_name=lists.get(found.list_id, ""),
+                states=states[message_id],
+                first_recipient=str(recipients[0].address) if recipients else "",
+            )
+        )
+    return rows
+
+
+def _states(
+    connection: Connection, ids: Sequence[int]
+) -> defaultdict[int, dict[DeliveryState, int]]:
+    query = (
+        select(delivery.c.message_id, delivery.c.state, func.count())
+        .where(delivery.c.message_id.in_(ids))
+        .group_by(delivery.c.message_id, delivery.c.state)
+    )
+    found: defaultdict[int, dict[DeliveryState, int]] = defaultdict(dict)
+    for message_id, state, n in connection.execute(query):
+        found[message_id][DeliveryState(state)] = n
+    return found
+
+
+def _names(connection: Connection, key: Any, name: Any) -> dict[int, str]:
+    return {row[0]: row[1] for row in connection.execute(select(key, name))}
+
+
+# ---------------------------------------------------------------- one message
+
+
+def _delivery_row(row: Row[Any]) -> DeliveryRow:
+    state = DeliveryState(row.state)
+    return DeliveryRow(
+        id=row.id,
+        message_id=row.message_id,
+        address=row.address,
+        state=state,
+        attempts=row.attempts,
+        due_at=None if state.is_final else row.due_at,
+        settled_at=row.settled_at,
+        last_outcome=outcome_from(row.last_outcome),
+    )
+
+
+def _event(row: Row[Any]) -> Event:
+    detail: dict[str, Any] = json.loads(row.detail) if row.detail else {}
+    if row.n != 1 or row.type == EventType.ACCEPTED:
+        detail["n"] = row.n
+    return Event(
+        id=row.id,
+        type=EventType(row.type),
+        at=row.at,
+        account_id=row.account_id,
+        list_id=row.list_id,
+        user_id=row.user_id,
+        message_id=row.message_id,
+        delivery_id=row.delivery_id,
+        detail=detail,
+    )
+
+
+# ---------------------------------------------------------------- the queue
+
+
+def _queue_query(account_id: int | None, search: str) -> Select[Any]:
+    query = (
+        select(
+            delivery.c.id,
+            delivery.c.message_id,
+            delivery.c.address,
+            delivery.c.domain,
+            delivery.c.state,
+            delivery.c.attempts,
+            delivery.c.due_at,
+            delivery.c.lease_node,
+            delivery.c.last_outcome,
+            message.c.sender,
+            message.c.subject,
+            message.c.received_at,
+        )
+        .join(message, message.c.id == delivery.c.message_id)
+        .where(_WAITING)
+        .order_by(delivery.c.due_at, delivery.c.id)
+    )
+    if account_id is not None:
+        query = query.where(delivery.c.account_id == account_id)
+    matching = messages_matching(search)
+    if matching is not None:
+        to = [contains(delivery.c.address_key, word) for word in search.split()]
+        query = query.where(or_(matching, *to))
+    return query
+
+
+def _queue_row(row: Row[Any]) -> QueueRow:
+    outcome = outcome_from(row.last_outcome)
+    said = "" if outcome is None else str(outcome.reply or outcome.text)
+    return QueueRow(
+        delivery_id=row.id,
+        message_id=row.message_id,
+        address=row.address,
+        domain=row.domain,
+        sender=row.sender or "",
+        subject=row.subject,
+        state=DeliveryState(row.state),
+        attempts=row.attempts,
+        due_at=row.due_at,
+        queued_at=row.received_at,
+        leased=row.lease_node is not None,
+        last_reply=said[:_REPLY_SHOWN],
+    )

@@ -1,0 +1,76 @@
+"""Nodes: the number that makes a process's ids its own.
+
+A service has a number below 256, by its name and for good; the command line draws one of the
+others for its short life. Ids begin after the newest in the store, whatever the clock says.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from smtpplus.store.commits import Transaction
+from smtpplus.store.schema import attempt, delivery, event, message, node, sandbox_mail
+from smtpplus.values.errors import UsageError
+from smtpplus.values.ids import IdSource, id_milliseconds
+
+__all__ = ["Node", "passing_number", "register", "started"]
+
+_SERVICES = 256
+_NUMBERS = 1_024
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A process's number, and two sources of ids: one per thread that makes them."""
+
+    number: int
+    ids: IdSource  # messages and deliveries, in the reactor's thread
+    fact_ids: IdSource  # attempts and events, in the writer's
+
+    @classmethod
+    def after(cls, number: int, connection: Connection) -> Node:
+        """A node whose ids come after all that the store holds."""
+        newest = max(
+            connection.scalar(select(func.max(table.c.id))) or 0
+            for table in (message, delivery, event, attempt, sandbox_mail)
+        )
+        sources = IdSource(number), IdSource(number)
+        if newest:
+            for source in sources:
+                source.next(id_milliseconds(newest) / 1000 + 0.001)
+        return cls(number, *sources)
+
+
+def passing_number() -> int:
+    """A number for a process that does not stay."""
+    return _SERVICES + secrets.randbelow(_NUMBERS - _SERVICES)
+
+
+def register(transaction: Transaction, name: str, now: float) -> int:
+    """The number of the service named `name`, a new one where it is not known."""
+    known = transaction.execute(select(node.c.number).where(node.c.name == name)).scalar()
+    if known is not None:
+        return int(known)
+    newest = transaction.execute(select(func.max(node.c.number))).scalar()
+    number = 0 if newest is None else int(newest) + 1
+    if number >= _SERVICES:
+        raise UsageError(f"The store knows {_SERVICES} nodes already; no other can join.")
+    row = {
+        "number": number,
+        "name": name,
+        "process": os.getpid(),
+        "started_at": now,
+        "seen_at": now,
+    }
+    transaction.execute(insert(node), row)
+    return number
+
+
+def started(transaction: Transaction, number: int, now: float) -> None:
+    """Write down that this process is the node now."""
+    values = {"process": os.getpid(), "started_at": now, "seen_at": now}
+    transaction.execute(update(node).where(node.c.number == number).values(**values))

@@ -1,0 +1,166 @@
+"""The persistent queue on a database: `IQueue`.
+
+Guarantees: as the port says. `accept` and `settle` of concurrent callers share their
+transactions; claims take one short write, and read what they claimed beside the writer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Collection, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    and_,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+    update,
+)
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from smtpplus.ports import IQueue, Recovery
+from smtpplus.store.accepts import LEASE_SECONDS, Accepts
+from smtpplus.store.commits import Transaction
+from smtpplus.store.content_files import ContentFiles
+from smtpplus.store.facts import MESSAGES, hour_of
+from smtpplus.store.messages import chunks, load_messages
+from smtpplus.store.rows import recipient_from
+from smtpplus.store.schema import counter, delivery, message
+from smtpplus.store.settlements import Settled, Settlements
+from smtpplus.store.transactions import Transactions
+from smtpplus.values.message import Accepted, Delivery, Settlement
+
+__all__ = ["SqlQueue"]
+
+# Literals, not parameters: SQLite chooses a partial index when it prepares the statement.
+_QUEUED = delivery.c.state == literal_column("'queued'")
+_CLAIMABLE = and_(_QUEUED, delivery.c.lease_node.is_(None))
+
+
+@implementer(IQueue)
+class SqlQueue:
+    """The queue of one node (`node`: its number)."""
+
+    def __init__(
+        self,
+        transactions: Transactions,
+        accepts: Accepts,
+        settlements: Settlements,
+        files: ContentFiles,
+        node: int,
+    ) -> None:
+        self._transactions = transactions
+        self._accepts = accepts
+        self._settlements = settlements
+        self._files = files
+        self._node = node
+
+    def accept(self, accepted: Accepted) -> Awaitable[None]:
+        """See `IQueue.accept`."""
+        return self._transactions.join(self._accepts.write, accepted)
+
+    def settle(
+        self, settlements: Sequence[Settlement], reports: Sequence[Accepted] = ()
+    ) -> Awaitable[None]:
+        """See `IQueue.settle`."""
+        settled = Settled(tuple(settlements), tuple(reports))
+        return self._transactions.join(self._settlements.write, settled)
+
+    async def claim(self, now: float, most: int, without: Collection[str]) -> Sequence[Delivery]:
+        """See `IQueue.claim`."""
+        due = select(delivery.c.id).where(_CLAIMABLE, delivery.c.due_at <= now)
+        due = _not_to(due, without).order_by(delivery.c.due_at, delivery.c.id).limit(most)
+        claiming = (
+            update(delivery)
+            .where(delivery.c.id.in_(self._transactions.dialect.lock_claimed(due)))
+            .values(lease_node=self._node, lease_until=now + LEASE_SECONDS)
+            .returning(
+                delivery.c.id,
+                delivery.c.message_id,
+                delivery.c.address,
+                delivery.c.notify,
+                delivery.c.orcpt,
+                delivery.c.attempts,
+                delivery.c.due_at,
+                delivery.c.delay_reported,
+            )
+        )
+        rows = await self._transactions.write(lambda tx: tx.execute(claiming).all())
+        if not rows:
+            return ()
+        try:
+            return await self._transactions.read(lambda connection: _deliveries(connection, rows))
+        except BaseException:
+            self._give_back([row.id for row in rows]).addErrback(lambda _: None)
+            raise
+
+    async def next_due(self, now: float, without: Collection[str]) -> float | None:
+        """See `IQueue.next_due`."""
+        query = _not_to(select(delivery.c.due_at).where(_CLAIMABLE), without)
+        query = query.order_by(delivery.c.due_at, delivery.c.id).limit(1)
+        return await self._transactions.read(lambda connection: connection.scalar(query))
+
+    def release(self, delivery_ids: Iterable[int]) -> Awaitable[None]:
+        """See `IQueue.release`."""
+        return self._give_back(list(delivery_ids))
+
+    async def recover(self, now: float) -> Recovery:
+        """See `IQueue.recover`."""
+        lost: Any = delivery.c.lease_node.is_not(None)
+        if not self._transactions.dialect.single_service:
+            lost = or_(delivery.c.lease_node == self._node, delivery.c.lease_until < now)
+        returning = update(delivery).where(_QUEUED, lost).values(lease_node=None, lease_until=None)
+        returned = await self._transactions.write(lambda tx: tx.execute(returning).rowcount)
+        named = await self._transactions.read(_ids_with_file)
+        swept = await self._transactions.in_files(self._files.sweep, named)
+        return Recovery(returned, swept.removed, swept.missing)
+
+    async def used(self, user_id: int, since: float) -> int:
+        """See `IQueue.used`."""
+        query = select(func.coalesce(func.sum(counter.c.n), 0)).where(
+            counter.c.user_id == user_id,
+            counter.c.metric == MESSAGES,
+            counter.c.hour >= hour_of(since),
+        )
+        return int(await self._transactions.read(lambda connection: connection.scalar(query)) or 0)
+
+    def _give_back(self, ids: Sequence[int]) -> Deferred[None]:
+        def work(transaction: Transaction) -> None:
+            for some in chunks(ids):
+                transaction.execute(
+                    update(delivery)
+                    .where(delivery.c.id.in_(some), delivery.c.lease_node == self._node)
+                    .values(lease_node=None, lease_until=None)
+                )
+
+        return self._transactions.write(work)
+
+
+def _not_to(query: Select[Any], without: Collection[str]) -> Select[Any]:
+    return query.where(delivery.c.domain.not_in(list(without))) if without else query
+
+
+def _deliveries(connection: Connection, rows: Sequence[Row[Any]]) -> list[Delivery]:
+    messages = load_messages(connection, {row.message_id for row in rows})
+    return [
+        Delivery(
+            id=row.id,
+            message=messages[row.message_id],
+            recipient=recipient_from(row.address, row.notify, row.orcpt),
+            attempts=row.attempts,
+            due_at=row.due_at,
+            delay_reported=bool(row.delay_reported),
+        )
+        for row in sorted(rows, key=lambda row: (row.due_at, row.id))
+    ]
+
+
+def _ids_with_file(connection: Connection) -> frozenset[int]:
+    query = select(message.c.id).where(text("in_file"), message.c.remaining > 0)
+    return frozenset(connection.scalars(query))

@@ -1,0 +1,360 @@
+"""The tables, as SQLAlchemy Core knows them.
+
+Guarantees: the same tables on SQLite and PostgreSQL; `HEAD` is the newest revision of
+``migrations/versions``, and a migrated store equals this metadata (a test holds them together).
+Ids of message, delivery, attempt and event come from `IdSource` and so are in order of time.
+Times are Unix seconds, ``hour`` the Unix time of an hour's start.
+
+No enum types, no JSON types, no foreign keys on what is written with every message: checks
+live where the rows are made, and a later version may add a value without a migration.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+__all__ = [
+    "HEAD",
+    "METADATA",
+    "account",
+    "attempt",
+    "content",
+    "counter",
+    "delivery",
+    "dkim_key",
+    "event",
+    "mail_list",
+    "message",
+    "node",
+    "person",
+    "sandbox_mail",
+    "sender_domain",
+    "session",
+    "sign_in",
+    "smtp_user",
+]
+
+HEAD = "0001"
+
+METADATA = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite makes a table's rows the primary key's tree only where the type is INTEGER itself.
+_Id = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _made_id() -> Column[int]:
+    """A primary key that the database counts up; never given twice."""
+    return Column("id", _Id, primary_key=True, autoincrement=True)
+
+
+def _given_id(name: str = "id") -> Column[int]:
+    """A primary key that comes with the row."""
+    return Column(name, _Id, primary_key=True, autoincrement=False)
+
+
+# ---------------------------------------------------------------- who may send what
+
+account = Table(
+    "account",
+    METADATA,
+    _made_id(),
+    Column("name", Text, nullable=False),
+    Column("name_key", Text, nullable=False),  # lower case: what must be unique
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("name_key"),
+    sqlite_autoincrement=True,
+)
+
+mail_list = Table(
+    "list",
+    METADATA,
+    _made_id(),
+    Column("account_id", _Id, ForeignKey("account.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("name_key", Text, nullable=False),
+    Column("stream", Text, nullable=False),
+    Column("settings", Text, nullable=False),  # a JSON object
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("account_id", "name_key"),
+    sqlite_autoincrement=True,
+)
+
+smtp_user = Table(
+    "smtp_user",
+    METADATA,
+    _made_id(),
+    Column("account_id", _Id, ForeignKey("account.id"), nullable=False),
+    Column("list_id", _Id, ForeignKey("list.id"), nullable=False),
+    Column("username", Text, nullable=False),
+    Column("username_key", Text, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+    Column("iterations", Integer, nullable=False),
+    Column("stored_key", LargeBinary, nullable=False),
+    Column("server_key", LargeBinary, nullable=False),
+    Column("domains", Text, nullable=False),  # JSON arrays of strings
+    Column("senders", Text, nullable=False),
+    Column("networks", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("campaign", Text, nullable=False),
+    Column("limit_hour", Integer),
+    Column("limit_day", Integer),
+    Column("duplicates", Float, nullable=False),
+    Column("recall", Float, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("blocked_until", Float),
+    Column("block_reason", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("username_key"),
+    sqlite_autoincrement=True,
+)
+
+sender_domain = Table(
+    "sender_domain",
+    METADATA,
+    _made_id(),
+    Column("account_id", _Id, ForeignKey("account.id"), nullable=False),
+    Column("domain", Text, nullable=False),  # lower-case A-labels
+    Column("verified_at", Float),
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("domain"),
+    sqlite_autoincrement=True,
+)
+
+dkim_key = Table(
+    "dkim_key",
+    METADATA,
+    _made_id(),
+    Column("domain", Text, nullable=False),  # a sender domain, or the installation's own
+    Column("selector", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),  # the private PEM, see seal.py
+    Column("public_b64", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("domain", "selector"),
+    sqlite_autoincrement=True,
+)
+
+# ---------------------------------------------------------------- people
+
+person = Table(
+    "person",
+    METADATA,
+    _made_id(),
+    Column("email", Text, nullable=False),
+    Column("email_key", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("account_id", _Id, ForeignKey("account.id")),
+    Column("password_hash", Text),
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("email_key"),
+    sqlite_autoincrement=True,
+)
+
+sign_in = Table(
+    "sign_in",
+    METADATA,
+    Column("token_hash", LargeBinary, primary_key=True),
+    Column("person_id", _Id, ForeignKey("person.id"), nullable=False),
+    Column("expires_at", Float, nullable=False),
+)
+
+session = Table(
+    "session",
+    METADATA,
+    Column("token_hash", LargeBinary, primary_key=True),
+    Column("person_id", _Id, ForeignKey("person.id"), nullable=False),
+    Column("csrf", Text, nullable=False),
+    Column("expires_at", Float, nullable=False),
+)
+
+# ---------------------------------------------------------------- the queue
+
+# What is searched and counted stands in front: SQLite reads a row from its beginning.
+message = Table(
+    "message",
+    METADATA,
+    _given_id(),
+    Column("account_id", _Id, nullable=False),
+    Column("list_id", _Id, nullable=False),
+    Column("user_id", _Id, nullable=False),
+    Column("recipients", Integer, nullable=False),
+    Column("remaining", Integer, nullable=False),  # deliveries that are not final
+    Column("in_file", Boolean, nullable=False),
+    Column("search", Text, nullable=False),  # lower case: subject, sender, first recipients
+    Column("sender", Text),  # null: <>
+    Column("sender_key", Text),
+    Column("received_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("smtputf8", Boolean, nullable=False),
+    Column("ret", Text),
+    Column("envid", Text),
+    Column("declared_bytes", BigInteger, nullable=False),
+    Column("header_from", Text, nullable=False),
+    Column("from_domain", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("header_message_id", Text, nullable=False),
+    Column("octets", BigInteger, nullable=False),
+    Column("head_octets", Integer, nullable=False),
+    Column("cuts", Text, nullable=False),  # JSON, empty for none
+    Column("eight_bit", Boolean, nullable=False),
+    Column("long_lines", Boolean, nullable=False),
+    Column("utf8_head", Boolean, nullable=False),
+    Column("client_ip", Text, nullable=False),
+    Column("hello", Text, nullable=False),
+    Column("tls", Text, nullable=False),
+    Column("mechanism", Text, nullable=False),
+    Column("campaign", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("reports_on", _Id),
+    Column("prepend", LargeBinary, nullable=False),
+    Index(None, "account_id", "id"),
+    Index(None, "user_id", "id"),
+    Index(None, "sender_key", "id"),
+)
+_IN_FILE = text("in_file")
+Index("ix_message_in_file", message.c.id, sqlite_where=_IN_FILE, postgresql_where=_IN_FILE)
+
+content = Table(
+    "content",
+    METADATA,
+    _given_id("message_id"),
+    Column("octets", LargeBinary, nullable=False),
+)
+
+delivery = Table(
+    "delivery",
+    METADATA,
+    _given_id(),
+    Column("message_id", _Id, nullable=False),
+    Column("account_id", _Id, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("due_at", Float, nullable=False),
+    Column("lease_node", Integer),  # null: nobody works on it
+    Column("lease_until", Float),
+    Column("domain", Text, nullable=False),  # lower-case A-labels
+    Column("attempts", Integer, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("address_key", Text, nullable=False),
+    Column("notify", Text),
+    Column("orcpt", Text),
+    Column("delay_reported", Boolean, nullable=False),
+    Column("settled_at", Float),
+    Column("last_outcome", Text),  # JSON of values.outcome.Outcome
+    Index(None, "message_id", "id"),
+    Index(None, "state", "message_id", "account_id"),
+    Index(None, "address_key", "message_id"),
+)
+
+# What is fresh is leased from birth and never enters the index of what can be claimed.
+_CLAIMABLE = text("state = 'queued' AND lease_node IS NULL")
+Index(
+    "ix_delivery_claimable",
+    delivery.c.due_at,
+    delivery.c.id,
+    delivery.c.domain,
+    sqlite_where=_CLAIMABLE,
+    postgresql_where=_CLAIMABLE,
+)
+_WAITING = text("state IN ('queued', 'held')")
+Index(
+    "ix_delivery_waiting",
+    delivery.c.due_at,
+    delivery.c.id,
+    sqlite_where=_WAITING,
+    postgresql_where=_WAITING,
+)
+
+attempt = Table(
+    "attempt",
+    METADATA,
+    _given_id(),
+    Column("delivery_id", _Id, nullable=False),
+    Column("message_id", _Id, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("facts", LargeBinary, nullable=False),  # rows.py: attempt and outcome
+    Index(None, "message_id", "id"),
+)
+
+event = Table(
+    "event",
+    METADATA,
+    _given_id(),
+    Column("type", Text, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("account_id", _Id, nullable=False),
+    Column("list_id", _Id, nullable=False),
+    Column("user_id", _Id, nullable=False),
+    Column("message_id", _Id, nullable=False),
+    Column("delivery_id", _Id),
+    Column("n", Integer, nullable=False),  # deliveries this fact is about
+    Column("detail", Text, nullable=False),  # a JSON object, empty for none
+    Index(None, "message_id", "id"),
+)
+
+# D16: accepted is the sum of delivered, bounced, expired, cancelled and what still waits; all
+# count deliveries. ``messages`` counts the submissions of people, not our own reports.
+counter = Table(
+    "counter",
+    METADATA,
+    Column("account_id", _Id, primary_key=True, autoincrement=False),
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),
+    Column("list_id", _Id, primary_key=True, autoincrement=False),
+    Column("user_id", _Id, primary_key=True, autoincrement=False),
+    Column("metric", Text, primary_key=True),
+    Column("n", BigInteger, nullable=False),
+    Index(None, "user_id", "metric", "hour"),
+    Index(None, "hour"),
+    sqlite_with_rowid=False,
+)
+
+# ---------------------------------------------------------------- machinery
+
+node = Table(
+    "node",
+    METADATA,
+    _given_id("number"),  # what IdSource puts into every id, 0 to 255
+    Column("name", Text, nullable=False),
+    Column("process", Integer, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("seen_at", Float, nullable=False),
+    UniqueConstraint("name"),
+)
+
+sandbox_mail = Table(
+    "sandbox_mail",
+    METADATA,
+    _given_id(),
+    Column("received_at", Float, nullable=False),
+    Column("octets", BigInteger, nullable=False),
+    Column("search", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("header_from", Text, nullable=False),
+    Column("tls", Text, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+)

@@ -1,0 +1,243 @@
+"""The settle transaction: the outcomes of many deliveries at once.
+
+Guarantees: a final delivery never changes again; a settlement that is repeated changes
+nothing, and its reports with it; a message's content goes with its last delivery: the row in the same transaction, the
+file after the commit. Runs in the writer's thread; may run twice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import bindparam, delete, null, select, update
+
+from smtpplus.store.accepts import Accepts
+from smtpplus.store.commits import Transaction
+from smtpplus.store.dialects import StoreDialect, driver_sql, insert_sql
+from smtpplus.store.facts import Facts, FactSql
+from smtpplus.store.rows import attempt_facts, json_text, safe_text
+from smtpplus.store.schema import attempt, content, delivery, message
+from smtpplus.values.message import Accepted, DeliveryState, EventType, Settlement
+
+__all__ = ["Settled", "Settlements"]
+
+_TEXT_IN_EVENT = 500
+_EVENTS = {
+    DeliveryState.QUEUED: EventType.DEFERRED,
+    DeliveryState.HELD: EventType.HELD,
+    DeliveryState.DELIVERED: EventType.DELIVERED,
+    DeliveryState.BOUNCED: EventType.BOUNCED,
+    DeliveryState.EXPIRED: EventType.EXPIRED,
+    DeliveryState.CANCELLED: EventType.CANCELLED,
+}
+_FINAL = frozenset(state for state in DeliveryState if state.is_final)
+
+_DELIVERY_NAMES = ["n_state", "n_due", "n_attempts", "n_delay", "n_settled", "n_outcome", "n_id"]
+_DELIVERY = (
+    update(delivery)
+    .where(delivery.c.id == bindparam("n_id"))
+    .ordered_values(
+        (delivery.c.state, bindparam("n_state")),
+        (delivery.c.due_at, bindparam("n_due")),
+        (delivery.c.attempts, bindparam("n_attempts")),
+        (delivery.c.delay_reported, bindparam("n_delay")),
+        (delivery.c.settled_at, bindparam("n_settled")),
+        (delivery.c.last_outcome, bindparam("n_outcome")),
+        (delivery.c.lease_node, null()),
+        (delivery.c.lease_until, null()),
+    )
+)
+_REMAINING = (
+    update(message)
+    .where(message.c.id == bindparam("n_id"))
+    .values(remaining=message.c.remaining - bindparam("n_ended"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """One call of settle: outcomes, and the reports (DSNs) about them."""
+
+    settlements: tuple[Settlement, ...]
+    reports: tuple[Accepted, ...] = ()
+
+
+class Settlements:
+    """Writes outcomes; `remove_file` is called for a message's file when it is to go."""
+
+    def __init__(
+        self,
+        dialect: StoreDialect,
+        facts: FactSql,
+        accepts: Accepts,
+        remove_file: Callable[[int], None],
+    ) -> None:
+        self._facts = facts
+        self._accepts = accepts
+        self._remove_file = remove_file
+        self._attempts = insert_sql(attempt, dialect)
+        self._deliveries = driver_sql(_DELIVERY, _DELIVERY_NAMES, dialect)
+        self._remaining = driver_sql(_REMAINING, ["n_ended", "n_id"], dialect)
+
+    def write(self, transaction: Transaction, items: Sequence[Settled]) -> None:
+        """Write all settlements of all `items`, and the reports that belong to them."""
+        ids = {one.delivery.id for item in items for one in item.settlements}
+        gathered = _Gathered(Facts(self._facts), _standing(transaction, ids))
+        reports: list[Accepted] = []
+        for item in items:
+            changed = {
+                settlement.delivery.message.id
+                for settlement in item.settlements
+                if self._gather(settlement, gathered)
+            }
+            reports += [report for report in item.reports if report.reports_on in changed]
+        transaction.many(self._deliveries, gathered.deliveries)
+        transaction.many(self._attempts, gathered.attempts)
+        gathered.facts.write(transaction)
+        self._end_messages(transaction, gathered.ended)
+        if reports:
+            self._accepts.write(transaction, reports)
+
+    def _gather(self, settlement: Settlement, gathered: _Gathered) -> bool:
+        """Add what one settlement writes; False: it changes nothing."""
+        before = gathered.standing.get(settlement.delivery.id)
+        if before is None or not _applies(settlement, before):
+            return False
+        after = _after(settlement, before)
+        gathered.standing[settlement.delivery.id] = after
+        gathered.deliveries.append(_delivery_row(settlement, after))
+        if settlement.attempt is not None:
+            gathered.attempts.append(self._attempt_row(settlement))
+        gathered.facts.add(**_event(settlement))
+        if settlement.state in _FINAL:
+            gathered.ended[settlement.delivery.message.id] += 1
+        return True
+
+    def _attempt_row(self, settlement: Settlement) -> tuple[Any, ...]:
+        tried = settlement.attempt
+        assert tried is not None
+        return (
+            self._facts.ids.next(settlement.at),
+            settlement.delivery.id,
+            settlement.delivery.message.id,
+            tried.started_at,
+            settlement.outcome.result.value,
+            safe_text(tried.host),
+            attempt_facts(tried, settlement.outcome),
+        )
+
+    def _end_messages(self, transaction: Transaction, ended: Counter[int]) -> None:
+        if not ended:
+            return
+        transaction.many(self._remaining, [(n, message_id) for message_id, n in ended.items()])
+        done = transaction.execute(
+            select(message.c.id, message.c.in_file).where(
+                message.c.id.in_(list(ended)), message.c.remaining <= 0
+            )
+        ).all()
+        rows = [row.id for row in done if not row.in_file]
+        if rows:
+            transaction.execute(delete(content).where(content.c.message_id.in_(rows)))
+        for row in done:
+            if row.in_file:
+                transaction.after_commit(_remove(self._remove_file, row.id))
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """Where a delivery stands while settlements are applied one after the other."""
+
+    state: DeliveryState
+    attempts: int
+    delay_reported: bool
+    due_at: float
+
+
+class _Gathered:
+    """What one transaction is going to write."""
+
+    def __init__(self, facts: Facts, standing: dict[int, _Standing]) -> None:
+        self.facts = facts
+        self.standing = standing
+        self.deliveries: list[tuple[Any, ...]] = []
+        self.attempts: list[tuple[Any, ...]] = []
+        self.ended: Counter[int] = Counter()
+
+
+def _standing(transaction: Transaction, ids: Iterable[int]) -> dict[int, _Standing]:
+    query = select(
+        delivery.c.id,
+        delivery.c.state,
+        delivery.c.attempts,
+        delivery.c.delay_reported,
+        delivery.c.due_at,
+    ).where(delivery.c.id.in_(list(ids)))
+    return {
+        row.id: _Standing(
+            DeliveryState(row.state), row.attempts, bool(row.delay_reported), row.due_at
+        )
+        for row in transaction.execute(query)
+    }
+
+
+def _applies(settlement: Settlement, before: _Standing) -> bool:
+    """A final state always counts, once; a deferral only if it is not older than the row."""
+    if before.state in _FINAL:
+        return False
+    if settlement.state in _FINAL:
+        return True
+    if before.attempts > settlement.delivery.attempts:
+        return False
+    return not (before.state is DeliveryState.HELD and settlement.state is DeliveryState.HELD)
+
+
+def _after(settlement: Settlement, before: _Standing) -> _Standing:
+    tried = settlement.attempt is not None or settlement.state is DeliveryState.QUEUED
+    due_at = before.due_at if settlement.due_at is None else settlement.due_at
+    return _Standing(
+        settlement.state,
+        before.attempts + tried,
+        before.delay_reported or settlement.delay_reported,
+        due_at,
+    )
+
+
+def _delivery_row(settlement: Settlement, after: _Standing) -> tuple[Any, ...]:
+    return (
+        after.state.value,
+        after.due_at,
+        after.attempts,
+        after.delay_reported,
+        settlement.at if after.state in _FINAL else None,
+        json_text(settlement.outcome),
+        settlement.delivery.id,
+    )
+
+
+def _event(settlement: Settlement) -> dict[str, Any]:
+    outcome = settlement.outcome
+    detail: dict[str, Any] = {
+        "stage": outcome.stage.value,
+        "status": str(outcome.status),
+        "text": str(outcome.reply or outcome.text)[:_TEXT_IN_EVENT],
+    }
+    if settlement.attempt is not None and settlement.attempt.host:
+        detail["host"] = settlement.attempt.host
+    if settlement.due_at is not None and settlement.state is DeliveryState.QUEUED:
+        detail["due_at"] = settlement.due_at
+    if outcome.uncertain:
+        detail["uncertain"] = True
+    return {
+        "kind": _EVENTS[settlement.state],
+        "at": settlement.at,
+        "message": settlement.delivery.message,
+        "delivery_id": settlement.delivery.id,
+        "detail": detail,
+    }
+
+
+def _remove(remove_file: Callable[[int], None], message_id: int) -> Callable[[], None]:
+    return lambda: remove_file(message_id)

@@ -1,0 +1,120 @@
+"""Opening SQLite: the file and its rights, the pragmas, the check after a failure.
+
+Guarantees: WAL and ``synchronous=FULL`` are read back and required on the writer (D17); the
+database and its companions are 0600; readers cannot write. Raises UsageError where the file is
+missing or no database, StoreBrokenError where it does not pass its check.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.pool import NullPool
+
+from smtpplus.values.errors import StoreBrokenError, UsageError
+
+__all__ = ["SqliteFile", "sync_folder"]
+
+_PREFIX = "sqlite:///"
+_BUSY_SECONDS = 5.0
+_PAGE_OCTETS = 4096
+_WRITER_CACHE_KIB = 16_384
+_READER_CACHE_KIB = 4_096
+_CHECKPOINT_PAGES = 4_000  # 16 MiB of log between two checkpoints
+_LOG_LIMIT_OCTETS = 64 * 1024 * 1024
+
+
+class SqliteFile:
+    """A store in one file; opens connections to it."""
+
+    def __init__(self, url: str) -> None:
+        if not url.startswith(_PREFIX) or len(url) == len(_PREFIX):
+            raise UsageError(f"The store's url must be sqlite:/// and a path, not {url!r}.")
+        self.path = Path(url[len(_PREFIX) :]).absolute()
+        self._engine = create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
+
+    @property
+    def exists(self) -> bool:
+        """Is there a file with something in it?"""
+        return self.path.is_file() and self.path.stat().st_size > 0
+
+    def make(self) -> None:
+        """Create the empty file, 0600, and its folder, 0700; SQLite's other files follow it."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        sync_folder(self.path.parent)
+
+    def open_writer(self, check: bool = False) -> Connection:
+        """A connection that writes durably; with `check` the file is examined first."""
+        connection = self._engine.connect()
+        try:
+            if check:
+                _quick_check(connection)
+            self._configure_writer(connection)
+            connection.rollback()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def open_reader(self) -> Connection:
+        """A connection that cannot write."""
+        connection = self._engine.connect()
+        _pragma(connection, f"cache_size = -{_READER_CACHE_KIB}")
+        _pragma(connection, "query_only = ON")
+        connection.rollback()
+        return connection
+
+    def facts(self, connection: Connection) -> dict[str, str | int]:
+        """How this connection writes, and how large the file is."""
+        names = ("journal_mode", "synchronous", "page_size", "page_count", "freelist_count")
+        found: dict[str, str | int] = {name: _pragma(connection, name) for name in names}
+        return {"path": str(self.path), "sqlite": sqlite3.sqlite_version, **found}
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(
+            f"{self.path.as_uri()}?mode=rw",
+            uri=True,
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,  # BEGIN is ours
+            check_same_thread=False,  # opened in one thread, used in another, never in two
+            cached_statements=256,
+        )
+
+    def _configure_writer(self, connection: Connection) -> None:
+        _pragma(connection, f"page_size = {_PAGE_OCTETS}")  # holds for a new file only
+        mode = _pragma(connection, "journal_mode = WAL")
+        _pragma(connection, "synchronous = FULL")
+        _pragma(connection, f"wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        _pragma(connection, f"journal_size_limit = {_LOG_LIMIT_OCTETS}")
+        _pragma(connection, f"cache_size = -{_WRITER_CACHE_KIB}")
+        _pragma(connection, "temp_store = MEMORY")
+        _pragma(connection, "foreign_keys = ON")
+        if mode != "wal" or _pragma(connection, "synchronous") != 2:
+            raise UsageError(f"{self.path} is on a file system that SQLite's WAL cannot use.")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make what was created, renamed or removed in `folder` survive a crash."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _pragma(connection: Connection, text: str) -> Any:
+    result = connection.exec_driver_sql(f"PRAGMA {text}")
+    return result.scalar() if result.returns_rows else None
+
+
+def _quick_check(connection: Connection) -> None:
+    """After a failed sync: is the file whole, and does the disk take a write and a sync again?"""
+    found = _pragma(connection, "quick_check(1)")
+    if found != "ok":
+        raise StoreBrokenError(f"The store does not pass its check: {found}.")
+    _pragma(connection, "wal_checkpoint(TRUNCATE)")
