@@ -56,9 +56,12 @@ class Server(Section, frozen=True):
         Meta(min_length=1, description="What this process does."),
     ] = ALL_ROLES
     node: Annotated[
-        int,
-        Meta(ge=0, le=1023, description="A number of its own for each process on one store."),
-    ] = 0
+        str,
+        Meta(
+            pattern=r"^[\w.-]{1,64}$",
+            description="A name of its own for each process on one store.",
+        ),
+    ] = "main"
 
 
 class Submission(Section, frozen=True):
@@ -193,6 +196,20 @@ class Relay(Section, frozen=True):
         Literal["none", "may", "require"],
         Meta(description="STARTTLS at the remote: never, where offered, or not without."),
     ] = "may"
+    always_seven_bit: Annotated[
+        bool,
+        Meta(
+            description="Convert 8-bit content before it is signed also for hosts that would take "
+            "it (a later hop that converts it would break the signature)."
+        ),
+    ] = False
+    recode_long_lines: Annotated[
+        bool,
+        Meta(
+            description="Convert content with lines beyond 998 octets (RFC 5321 §4.5.3.1.6) "
+            "instead of sending it as it was submitted."
+        ),
+    ] = False
     dkim_domain: Annotated[
         HostName | None,
         Meta(

@@ -74,7 +74,7 @@ class Copies:
         accounts: for the signing keys.
         signing: worker threads for RSA.
         clock: the time that signatures carry.
-        relay_domain: the installation's own domain, for the second signature; "" for none.
+        relay_domains: the installation's own: the first with a key makes the second signature.
         always_seven_bit: convert 8-bit content also for next hops that would take it.
         recode_long_lines: convert content with lines beyond RFC 5321's 998 octets.
         most_octets: how much content is kept in memory.
@@ -87,7 +87,7 @@ class Copies:
         accounts: IAccounts,
         signing: IWorkers,
         clock: IClock,
-        relay_domain: str,
+        relay_domains: tuple[str, ...],
         always_seven_bit: bool = False,
         recode_long_lines: bool = False,
         most_octets: int = 64 * 1024 * 1024,
@@ -96,7 +96,7 @@ class Copies:
         self._accounts = accounts
         self._signing = signing
         self._clock = clock
-        self._relay_domain = relay_domain
+        self._relay_domains = relay_domains
         self._always_seven_bit = always_seven_bit
         self._recode_long_lines = recode_long_lines
         self._loaded: dict[int, dkim.SigningKey] = {}
@@ -247,10 +247,15 @@ class Copies:
     async def _keys(self, message: Message) -> list[DkimKey]:
         """The From domain's key, and the installation's own where it has one (DK1)."""
         keys = []
-        for domain in dict.fromkeys((message.from_domain, self._relay_domain)):
-            key = await self._accounts.signing_key(domain) if domain else None
+        own = await self._accounts.signing_key(message.from_domain)
+        if own is not None:
+            keys.append(own)
+        for domain in self._relay_domains:
+            key = await self._accounts.signing_key(domain)
             if key is not None:
-                keys.append(key)
+                if key != own:
+                    keys.append(key)
+                break
         return keys
 
     async def _signature(self, head: bytes, digest: bytes, key: DkimKey) -> bytes:

@@ -21,6 +21,7 @@ from smtpplus.values.message import Delivery
 __all__ = ["Lanes"]
 
 _DOWN_SECONDS = 60.0  # how long a destination without a host to speak to is left alone
+_REMEMBERED_SECONDS = 600.0  # how long after its last failure it is probed by one at a time
 
 
 class _Lane:
@@ -146,12 +147,12 @@ class Lanes:
         if attempted.no_host:
             lane.down_until = self._clock.monotonic() + _DOWN_SECONDS
             lane.last_failure = attempted
-            self._clock.call_later(_DOWN_SECONDS, lambda: self._forget(lane))
+            self._clock.call_later(_REMEMBERED_SECONDS, lambda: self._forget(lane))
         elif attempted.attempt.ip:
             lane.down_until = 0.0
             lane.last_failure = None
 
     def _forget(self, lane: _Lane) -> None:
-        """The time of being left alone is over: a lane with nothing in it goes."""
+        """Nothing was heard of a dead destination for long: its lane goes."""
         if not lane.waiting and not lane.busy and self._clock.monotonic() >= lane.down_until:
             self._lanes.pop(lane.key, None)

@@ -46,7 +46,7 @@ class RelaySettings:
     """Everything about delivery that an operator decides."""
 
     hostname: str
-    relay_domain: str  # d= of the second signature; "" for none
+    relay_domains: tuple[str, ...]  # the first with a key makes the second signature
     routing: Routing
     courier: CourierSettings
     retry: RetrySchedule
@@ -90,7 +90,7 @@ class RelayService:
             accounts=needs.accounts,
             signing=needs.signing,
             clock=clock,
-            relay_domain=settings.relay_domain,
+            relay_domains=settings.relay_domains,
             always_seven_bit=settings.always_seven_bit,
             recode_long_lines=settings.recode_long_lines,
         )

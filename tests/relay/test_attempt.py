@@ -75,7 +75,7 @@ class AttemptTests(SynchronousTestCase):
                 accounts=accounts,
                 signing=InlineWorkers(),
                 clock=self.ours,
-                relay_domain="",
+                relay_domains=(),
             ),
             settings=CourierSettings(ehlo="us.example", tls=tls),
         )
