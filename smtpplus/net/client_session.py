@@ -202,6 +202,7 @@ class ClientSession:
     def _turn(self) -> Iterator[None]:
         if self._is_busy:
             raise RuntimeError("Another method of this SMTP session is still running.")
+        self.wire.check()
         self._is_busy = True
         try:
             yield

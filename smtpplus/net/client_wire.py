@@ -95,6 +95,11 @@ class ClientWire(Protocol):
         assert self._is_secure
         return cast("SSL.Connection", self.transport.getHandle())  # type: ignore[union-attr]
 
+    def check(self) -> None:
+        """Raises SessionLostError: the session has ended."""
+        if self._lost is not None:
+            raise _again(self._lost)
+
     def poll(self) -> ClientEvent | None:
         """The next event, if there is one already.
 
@@ -104,8 +109,7 @@ class ClientWire(Protocol):
         if self._overheard is not None:
             event, self._overheard = self._overheard, None
             return event
-        if self._lost is not None:
-            raise _again(self._lost)
+        self.check()
         try:
             found = self._conversation.next_event()
         except RemoteProtocolError as error:
@@ -161,8 +165,7 @@ class ClientWire(Protocol):
         self._expect("end of the TLS handshake", self._timeouts.tls.seconds)
         cast("ITLSTransport", self.transport).startTLS(creator)
         while not self._is_secure:
-            if self._lost is not None:
-                raise _again(self._lost)
+            self.check()
             if self._reason is not None:
                 raise self.lose(f"The TLS handshake failed: {_words(self._reason)}.")
             await self._wait()
