@@ -1,0 +1,96 @@
+"""An installation seen from outside its service: the store, opened for one command at a time.
+
+Guarantees: everything happens at once in the calling thread, beside a running service, which
+notices within 2 s. Raises UsageError where the store is missing or of another version, and
+what the ports raise. Does not take the service's lock and starts no thread.
+"""
+
+from __future__ import annotations
+
+import binascii
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from zope.interface import implementer
+
+from smtpplus.config import Config
+from smtpplus.ports import IAccounts, IClock, IHistory, IPeople, IQueue, ISandbox
+from smtpplus.store import open_store_blocking, run
+from smtpplus.values.errors import UsageError
+
+__all__ = ["Installation", "open_installation", "read_secret", "run"]
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """The ports a command works with, by `run`. `secret` is the installation's own."""
+
+    config: Config
+    secret: bytes
+    accounts: IAccounts
+    people: IPeople
+    history: IHistory
+    queue: IQueue
+    sandbox: ISandbox
+
+
+@implementer(IClock)
+class _BlockingClock:
+    """Time for a command, which has no reactor: waiting blocks."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)  # noqa: ASYNC251 - nothing else runs here
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+        raise RuntimeError("nothing happens later in a command")
+
+
+def read_secret(config: Config) -> bytes:
+    """The installation's secret.
+
+    Raises:
+        UsageError: it is missing, or no secret of ours.
+    """
+    path = config.secret_key_file
+    try:
+        return binascii.unhexlify(path.read_text(encoding="ascii").strip())
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"There is no {path}. Set up an installation with `smtpplus init DIR`, or name the "
+            "configuration of one with --config."
+        ) from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read as the installation's secret: {error}.") from error
+
+
+@contextlib.contextmanager
+def open_installation(config: Config, *, make: bool = False) -> Iterator[Installation]:
+    """Open the store of `config`; with `make` it is made first where there is none."""
+    secret = read_secret(config)
+    store = open_store_blocking(
+        config.store_url,
+        config.server.data_dir,
+        clock=_BlockingClock(),
+        secret=secret,
+        create=make,
+    )
+    try:
+        yield Installation(
+            config,
+            secret,
+            store.accounts,
+            store.people,
+            store.history,
+            store.queue,
+            store.sandbox,
+        )
+    finally:
+        run(store.close())

@@ -1,0 +1,12 @@
+"""Makes ``twistd smtpplus`` known."""
+
+from twisted.application.service import ServiceMaker
+
+__all__ = ["smtpplus"]
+
+smtpplus = ServiceMaker(
+    "smtpplus",
+    "smtpplus.tap",
+    "Self-hosted SMTP+ service: signs, tracks, delivers and counts transactional mail.",
+    "smtpplus",
+)
