@@ -126,8 +126,10 @@ class Lanes:
                     self._settle(delivery, replace(lane.last_failure, made=False))
                     continue
                 attempted = await self._courier.carry(delivery, lane.key)
-                self._judge(lane, attempted)
+                is_back = self._judge(lane, attempted)
                 self._settle(delivery, attempted)
+                if is_back:
+                    self._start(lane)
                 if lane.down_until and lane.busy > 1:
                     break  # one is enough to probe
         finally:
@@ -142,8 +144,9 @@ class Lanes:
                 if not waiter.called:
                     waiter.callback(None)
 
-    def _judge(self, lane: _Lane, attempted: Attempted) -> None:
-        """Is the destination up or down, after this attempt?"""
+    def _judge(self, lane: _Lane, attempted: Attempted) -> bool:
+        """Keep whether the destination is up, by this attempt; has it just come back?"""
+        was_down = bool(lane.down_until)
         if attempted.no_host:
             lane.down_until = self._clock.monotonic() + _DOWN_SECONDS
             lane.last_failure = attempted
@@ -151,8 +154,10 @@ class Lanes:
         elif attempted.attempt.ip:
             lane.down_until = 0.0
             lane.last_failure = None
+        return was_down and not lane.down_until
 
     def _forget(self, lane: _Lane) -> None:
         """Nothing was heard of a dead destination for long: its lane goes."""
-        if not lane.waiting and not lane.busy and self._clock.monotonic() >= lane.down_until:
+        is_quiet = not lane.waiting and not lane.busy
+        if is_quiet and self._clock.monotonic() >= lane.down_until:
             self._lanes.pop(lane.key, None)
