@@ -1,0 +1,132 @@
+"""What the views work with: ports, settings, the signed-in person.
+
+Guarantees: `Visit.scope` is the one place that says whose mail a person may see: None (all
+accounts) for an operator alone; a person without account and without that role sees nothing.
+Raises `PageError`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from smtpplus.ports import (
+    IAccounts,
+    IClock,
+    IHistory,
+    IPeople,
+    IQueue,
+    ISandbox,
+    ISpawn,
+    IWorkers,
+)
+from smtpplus.values.submission import Person, Role
+from smtpplus.web.exchange import Asked, PageError
+
+__all__ = ["Network", "Visit", "WebPorts", "WebSettings"]
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _is_ready() -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebPorts:
+    """The neighbours. `sandbox` is None where mail is delivered for real.
+
+    `random` gives so many random octets (``secrets.token_bytes``); `ready` says whether the
+    service can take mail now (``/readyz``).
+    """
+
+    accounts: IAccounts
+    people: IPeople
+    history: IHistory
+    queue: IQueue
+    sandbox: ISandbox | None
+    clock: IClock
+    spawn: ISpawn
+    workers: IWorkers
+    random: Callable[[int], bytes]
+    ready: Callable[[], bool] = _is_ready
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebSettings:
+    """The part of the configuration the pages need.
+
+    `public_url` is where browsers find them (its path, if any, stands before every link);
+    `submission_host` and `submission_port` (STARTTLS) are what the pages tell people to set up.
+    """
+
+    public_url: str
+    hostname: str
+    trial: bool = False
+    trusted_proxies: tuple[Network, ...] = ()
+    submission_host: str = "127.0.0.1"
+    submission_port: int = 2587
+
+    @property
+    def is_https(self) -> bool:
+        """Do browsers come over HTTPS? Then cookies are Secure."""
+        return urlsplit(self.public_url).scheme == "https"
+
+    @property
+    def base(self) -> str:
+        """The path before every link; mostly empty."""
+        return urlsplit(self.public_url).path.rstrip("/")
+
+    def trusts(self, ip: str) -> bool:
+        """Is this the address of a proxy whose X-Forwarded-* are believed?"""
+        try:
+            address = ipaddress.ip_address(ip)
+        except ValueError:
+            return False
+        return any(address in network for network in self.trusted_proxies)
+
+    def knows_host(self, host: str) -> bool:
+        """May a browser call us so? Foreign names are refused, against DNS rebinding."""
+        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+        if name in {"localhost", self.hostname.lower(), urlsplit(self.public_url).hostname}:
+            return True
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One request of one person (None: nobody signed in), with the CSRF token of its forms."""
+
+    asked: Asked
+    now: float
+    csrf: str
+    person: Person | None = None
+    sees_sandbox: bool = False
+    parameters: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def who(self) -> Person:
+        """The person; only routes that need one ask."""
+        if self.person is None:
+            raise PageError(HTTPStatus.FORBIDDEN, "Sign in first.")
+        return self.person
+
+    @property
+    def scope(self) -> int | None:
+        """The account whose mail is shown; None: all of them."""
+        person = self.who
+        if person.role is Role.OPERATOR:
+            return None
+        if person.account_id is None:
+            raise PageError(
+                HTTPStatus.FORBIDDEN,
+                "You belong to no account yet. Ask the operator of this installation to add you.",
+            )
+        return person.account_id

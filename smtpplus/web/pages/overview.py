@@ -1,0 +1,189 @@
+"""The overview: what went in, what came of it, over time and per SMTP user.
+
+Guarantees: chart, figures and table come from the same counters. Numbers count recipients (one
+message to three recipients counts three); a deferral is counted each time it happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from smtpplus.ports import IHistory
+from smtpplus.values.message import DeliveryState, EventType
+from smtpplus.values.submission import SmtpUser
+from smtpplus.web.charts import Chart, Frame, Series, draw
+from smtpplus.web.context import Visit
+from smtpplus.web.exchange import Response
+from smtpplus.web.shell import Shell
+
+__all__ = ["RANGES", "OverviewPage", "Range", "UserLine"]
+
+_MOST_USERS = 12
+_HOUR = 3600.0
+_DAY = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A span of time on the overview, cut into `slots` of `step` seconds."""
+
+    key: str
+    label: str
+    step: float
+    slots: int
+
+    def since(self, now: float) -> float:
+        """The start of the first slot; the last one holds `now`."""
+        return now // self.step * self.step - (self.slots - 1) * self.step
+
+
+RANGES = (
+    Range("24h", "24 hours", _HOUR, 24),
+    Range("7d", "7 days", 6 * _HOUR, 28),
+    Range("30d", "30 days", _DAY, 30),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UserLine:
+    """An SMTP user's row."""
+
+    username: str
+    user_id: int | None
+    list_name: str
+    account_name: str
+    accepted: int
+    delivered: int
+    deferred: int
+    bounced: int
+    last_at: float | None
+
+    @property
+    def ended(self) -> int:
+        """Deliveries that came to an end."""
+        return self.delivered + self.bounced
+
+
+class OverviewPage:
+    """The first page."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+
+    async def show(self, visit: Visit) -> Response:
+        """The page, for the range asked for."""
+        history, scope = self._shell.ports.history, visit.scope
+        span = next((r for r in RANGES if r.key == visit.asked.query.get("range")), RANGES[0])
+        since = span.since(visit.now)
+        until = since + span.slots * span.step
+        counters = await history.counters(scope, since, until, span.step)
+        accepted, columns = _series(counters, span.slots)
+        titles, labels = _times(span, since)
+        queue = await history.queue_size(scope)
+        users = await self._shell.ports.accounts.users(scope)
+        values = {
+            "span": span,
+            "ranges": RANGES,
+            "charts": _charts(columns, accepted, titles, labels),
+            "accepted": accepted,
+            "columns": columns,
+            "titles": titles,
+            "ended": sum(series.total for series in columns if series.key != "deferred"),
+            "waiting": queue.get(DeliveryState.QUEUED, 0),
+            "held": queue.get(DeliveryState.HELD, 0),
+            "users": await _user_lines(history, scope, since, until, users),
+            "first_steps": await self._first_steps(visit, users),
+        }
+        return self._shell.show(visit, "overview", values)
+
+    async def _first_steps(
+        self, visit: Visit, users: Sequence[SmtpUser]
+    ) -> dict[str, str | int] | None:
+        """What one types to send a first message; None where it is known already."""
+        settings = self._shell.settings
+        if not settings.trial or not users:
+            return None
+        if await self._shell.ports.history.messages(visit.scope, "", None, None, None, 1):
+            return None
+        user = users[0]
+        domains = await self._shell.ports.accounts.sender_domains(user.account_id)
+        verified = [domain.domain for domain in domains if domain.verified_at is not None]
+        return {
+            "host": settings.submission_host,
+            "port": settings.submission_port,
+            "username": user.username,
+            "sender": f"hello@{verified[0] if verified else 'example.com'}",
+        }
+
+
+def _series(counters: dict[str, list[int]], slots: int) -> tuple[Series, tuple[Series, ...]]:
+    def values(*metrics: EventType) -> tuple[int, ...]:
+        lists = [counters.get(metric.value) or [0] * slots for metric in metrics]
+        return tuple(map(sum, zip(*lists, strict=True)))
+
+    return Series("accepted", "Accepted", values(EventType.ACCEPTED)), (
+        Series("delivered", "Delivered", values(EventType.DELIVERED)),
+        Series("deferred", "Deferred", values(EventType.DEFERRED)),
+        Series("bounced", "Bounced", values(EventType.BOUNCED, EventType.EXPIRED)),
+    )
+
+
+def _charts(
+    columns: Sequence[Series], line: Series, titles: Sequence[str], labels: Sequence[str]
+) -> tuple[tuple[str, Chart], ...]:
+    """One for wide screens, one for phones, where the first's letters would be too small."""
+    return (
+        ("wide", draw(columns, line, titles, labels, Frame(960, 280))),
+        ("narrow", draw(columns, line, titles, labels, Frame(340, 230, left=34, most_ticks=4))),
+    )
+
+
+def _times(span: Range, since: float) -> tuple[list[str], list[str]]:
+    titles, labels = [], []
+    for slot in range(span.slots):
+        start = datetime.fromtimestamp(since + slot * span.step, UTC)
+        end = datetime.fromtimestamp(since + (slot + 1) * span.step, UTC)
+        date = f"{start.day} {start:%b}"
+        if span.step == _DAY:
+            titles.append(date)
+            labels.append(date)
+        elif span.step == _HOUR:
+            titles.append(f"{date}, {start:%H:%M} to {end:%H:%M}")
+            labels.append(f"{start:%H:%M}" if start.hour % 2 == 0 else "")
+        else:
+            titles.append(f"{date}, {start:%H:%M} to {end:%H:%M}")
+            labels.append(date if start.hour == 0 else "")
+    return titles, labels
+
+
+async def _user_lines(
+    history: IHistory,
+    scope: int | None,
+    since: float,
+    until: float,
+    users: Sequence[SmtpUser],
+) -> list[UserLine]:
+    known = {user.username: user for user in users}
+    lines = []
+    for username, sums in (await history.totals(scope, since, until, "user"))[:_MOST_USERS]:
+        user = known.get(username)
+        last = None
+        if user is not None:
+            rows = await history.messages(scope, "", user.id, None, None, 1)
+            last = rows[0].message.received_at if rows else None
+        lines.append(
+            UserLine(
+                username=username,
+                user_id=user.id if user else None,
+                list_name=user.list_name if user else "",
+                account_name=user.account_name if user else "",
+                accepted=sums.get(EventType.ACCEPTED, 0),
+                delivered=sums.get(EventType.DELIVERED, 0),
+                deferred=sums.get(EventType.DEFERRED, 0),
+                bounced=sums.get(EventType.BOUNCED, 0) + sums.get(EventType.EXPIRED, 0),
+                last_at=last,
+            )
+        )
+    return lines

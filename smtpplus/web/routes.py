@@ -1,0 +1,45 @@
+"""All pages by their addresses; what is not here does not exist."""
+
+from __future__ import annotations
+
+from smtpplus.web.context import Visit
+from smtpplus.web.pages.machines import MachinePages
+from smtpplus.web.pages.message import MessagePage
+from smtpplus.web.pages.messages import MessagesPage
+from smtpplus.web.pages.overview import OverviewPage
+from smtpplus.web.pages.queue import QueuePage
+from smtpplus.web.pages.sandbox import SandboxPages
+from smtpplus.web.pages.settings import SettingsPage
+from smtpplus.web.pages.sign_in import SignInPages
+from smtpplus.web.router import Access, Route
+from smtpplus.web.shell import Shell
+
+__all__ = ["all_routes"]
+
+
+def all_routes(shell: Shell) -> list[Route[Visit]]:
+    """The table."""
+    machines, sandbox = MachinePages(shell), SandboxPages(shell)
+    sign_in, settings = SignInPages(shell), SettingsPage(shell)
+    return [
+        Route("GET", "/healthz", machines.health, Access.PROBE),
+        Route("GET", "/readyz", machines.readiness, Access.PROBE),
+        Route("GET", "/robots.txt", machines.robots, Access.PROBE),
+        Route("GET", "/favicon.svg", machines.favicon, Access.PROBE),
+        Route("GET", "/static/{name}", machines.static, Access.PROBE),
+        Route("GET", "/sign-in", sign_in.ask, Access.PUBLIC),
+        Route("POST", "/sign-in", sign_in.by_password, Access.PUBLIC),
+        Route("GET", "/sign-in/{token}", sign_in.offer_link, Access.PUBLIC),
+        Route("POST", "/sign-in/{token}", sign_in.by_link, Access.PUBLIC),
+        Route("POST", "/sign-out", sign_in.sign_out),
+        Route("GET", "/settings", settings.show),
+        Route("POST", "/settings/password", settings.set_password),
+        Route("GET", "/", OverviewPage(shell).show),
+        Route("GET", "/messages", MessagesPage(shell).show),
+        Route("GET", "/messages/{id}", MessagePage(shell).show),
+        Route("GET", "/queue", QueuePage(shell).show),
+        Route("GET", "/sandbox", sandbox.show_list),
+        Route("GET", "/sandbox/{id}", sandbox.show_mail),
+        Route("GET", "/sandbox/{id}/html", sandbox.html),
+        Route("GET", "/sandbox/{id}/source", sandbox.source),
+    ]

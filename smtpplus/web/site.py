@@ -1,0 +1,226 @@
+"""The Twisted site: requests in, answers out, the same security headers on every answer.
+
+Guarantees: no view's exception reaches a client (a page with a reference does, the log has the
+rest), nothing is sent after the client went, HEAD has GET's headers, X-Forwarded-* count only
+from trusted proxies, and no address (it may hold a one-time token) is logged. Does not listen.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+
+from smtpplus.values.errors import StoreUnavailableError
+from smtpplus.web.channel import IDLE_SECONDS, PageChannel, PageRequest
+from smtpplus.web.context import WebPorts, WebSettings
+from smtpplus.web.exchange import Asked, PageError, Response, parse_form
+from smtpplus.web.gate import Gate
+from smtpplus.web.router import Router
+from smtpplus.web.routes import all_routes
+from smtpplus.web.shell import Shell
+
+__all__ = ["PageSite", "make_site"]
+
+_FORM_TYPE = b"application/x-www-form-urlencoded"
+_MOST_PATH = 2048
+_MOST_HOPS = 20
+
+
+def make_site(ports: WebPorts, settings: WebSettings, reactor: Any) -> PageSite:
+    """All pages of smtpplus, ready to be listened with."""
+    shell = Shell(ports, settings)
+    gate = Gate(shell, Router(all_routes(shell)))
+    return PageSite(_Pages(shell, gate), reactor)
+
+
+class PageSite(Site):
+    """Twisted's site with our connections, and without its access log."""
+
+    protocol = PageChannel  # type: ignore[assignment]
+
+    def __init__(self, resource: Resource, reactor: Any) -> None:
+        super().__init__(  # type: ignore[no-untyped-call]
+            resource,
+            requestFactory=PageRequest,
+            parsePOSTFormSubmission=False,
+            timeout=IDLE_SECONDS,
+            reactor=reactor,
+        )
+        self.channels: set[PageChannel] = set()
+
+    def startFactory(self) -> None:
+        """No access log: `_Pages` logs routes, never addresses."""
+
+    def stopFactory(self) -> None:
+        """Nothing was opened."""
+
+    def log(self, request: Any) -> None:
+        """See `startFactory`."""
+
+    def close_connections(self) -> None:
+        """End what idles; what is being answered ends with its answer."""
+        for channel in list(self.channels):
+            channel.close_soon()
+
+
+class _Pages(Resource):
+    """The one resource: every path is the router's."""
+
+    isLeaf = True  # noqa: N815  # Twisted names it
+
+    def __init__(self, shell: Shell, gate: Gate) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._shell = shell
+        self._gate = gate
+        self._log = Logger()
+
+    def render(self, request: Request) -> int:
+        """Answer in the background."""
+        open_ = _StillThere(request)
+        self._shell.ports.spawn.spawn("web request", self._answer(request, open_))
+        return NOT_DONE_YET
+
+    async def _answer(self, request: Request, client: _StillThere) -> None:
+        started = self._shell.ports.clock.monotonic()
+        response = await self._response(request)
+        if client.is_there:
+            _send(request, response, secure=self._shell.settings.is_https)
+        self._log.debug(
+            "web {method} answered {status} in {ms} ms",
+            method=request.method.decode("ascii", "replace"),
+            status=int(response.status),
+            ms=int((self._shell.ports.clock.monotonic() - started) * 1000),
+        )
+
+    async def _response(self, request: Request) -> Response:
+        asked = Asked("GET", "/", {}, {}, {}, "")
+        try:
+            asked = _asked(request, self._shell.settings)
+            return await self._gate.answer(asked)
+        except CancelledError:
+            raise
+        except PageError as error:
+            return self._shell.show_plain_error(asked, error)
+        except StoreUnavailableError:
+            self._log.failure("The pages could not reach the store")
+            busy = PageError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "The store cannot be reached at the moment. Try again in a few seconds.",
+                (("Retry-After", "5"),),
+            )
+            return self._shell.show_plain_error(asked, busy)
+        except Exception:  # noqa: BLE001  # the last resort: logged, and answered without detail
+            return self._shell.show_plain_error(asked, self._failed())
+
+    def _failed(self) -> PageError:
+        reference = self._shell.ports.random(4).hex()
+        self._log.failure("A page failed, reference {reference}", reference=reference)
+        return PageError(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            "Something went wrong on our side. It has been logged under the reference "
+            f"{reference}; please tell whoever runs this installation.",
+        )
+
+
+class _StillThere:
+    """Is the client still connected?"""
+
+    def __init__(self, request: Request) -> None:
+        self.is_there = True
+        request.notifyFinish().addErrback(self._gone)
+
+    def _gone(self, _reason: object) -> None:
+        self.is_there = False
+
+
+def _asked(request: Request, settings: WebSettings) -> Asked:
+    raw_path, _, raw_query = request.uri.partition(b"?")
+    if len(raw_path) > _MOST_PATH or not raw_path.startswith(b"/"):
+        raise PageError(HTTPStatus.BAD_REQUEST, "The address is not readable.")
+    try:
+        path = unquote_to_bytes(raw_path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise PageError(HTTPStatus.BAD_REQUEST, "The address is not readable.") from error
+    if settings.base and path.startswith(f"{settings.base}/"):
+        path = path.removeprefix(settings.base)
+    is_form = _header(request, "content-type").split(";")[0].strip().lower() == _FORM_TYPE.decode()
+    proxied = settings.trusts(_peer(request))
+    hosts = request.requestHeaders.getRawHeaders("host", [])
+    if len(hosts) > 1 or (not hosts and request.clientproto == b"HTTP/1.1"):
+        raise PageError(HTTPStatus.BAD_REQUEST, "A request names one host.")
+    return Asked(
+        method=request.method.decode("ascii", "replace"),
+        path=path,
+        query=parse_form(raw_query),
+        form=parse_form(request.content.read()) if is_form and request.content else {},
+        cookies={
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in request.received_cookies.items()
+        },
+        client_ip=_client_ip(request, settings),
+        host=(_header(request, "x-forwarded-host") if proxied else "") or "".join(hosts),
+        is_live=_header(request, "x-smtpplus-live") == "1",
+        is_form=is_form,
+        fetch_site=_header(request, "sec-fetch-site"),
+        etag=_header(request, "if-none-match"),
+    )
+
+
+def _header(request: Request, name: str) -> str:
+    return (request.requestHeaders.getRawHeaders(name) or [""])[-1]
+
+
+def _peer(request: Request) -> str:
+    return str(getattr(request.getClientAddress(), "host", ""))  # type: ignore[no-untyped-call]
+
+
+def _client_ip(request: Request, settings: WebSettings) -> str:
+    """The nearest address that is not a proxy of ours."""
+    ip = _peer(request)
+    hops = ",".join(request.requestHeaders.getRawHeaders("x-forwarded-for", [])).split(",")
+    for hop in reversed(hops[-_MOST_HOPS:]):
+        if not settings.trusts(ip):
+            break
+        ip = hop.strip() or ip
+    return ip
+
+
+def _send(request: Request, response: Response, *, secure: bool) -> None:
+    request.setResponseCode(int(response.status), response.status.phrase.encode("ascii"))
+    headers = request.responseHeaders
+    headers.removeHeader("server")
+    for name, value in _security_headers(response, secure=secure):
+        headers.setRawHeaders(name, [value])
+    for name, value in response.headers:
+        headers.setRawHeaders(name, [value])
+    for cookie in response.cookies:
+        headers.addRawHeader("set-cookie", cookie)
+    if response.status is not HTTPStatus.NOT_MODIFIED:
+        headers.setRawHeaders("content-type", [response.content_type])
+        headers.setRawHeaders("content-length", [str(len(response.body))])
+        if request.method != b"HEAD":
+            request.write(response.body)  # type: ignore[no-untyped-call]
+    request.finish()  # type: ignore[no-untyped-call]
+
+
+def _security_headers(response: Response, *, secure: bool) -> list[tuple[str, str]]:
+    headers = [
+        ("content-security-policy", response.csp),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("x-frame-options", "SAMEORIGIN" if response.may_be_framed else "DENY"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
+        ("cache-control", response.cache),
+        ("vary", "Cookie, X-Smtpplus-Live"),
+    ]
+    if secure:
+        headers.append(("strict-transport-security", "max-age=31536000"))
+    return headers
