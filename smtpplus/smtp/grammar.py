@@ -2,7 +2,7 @@
 
 Guarantees: linear in the length of the line; what comes back was checked against the grammar.
 Raises `RefusedError` with the reply to give, and nothing else, whatever the octets are. Does
-not know what this server offers: `smtpplus.smtp.transaction` does.
+not know what this server offers: `smtpplus.smtp.server_transaction` does.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from smtpplus.values.address import Address
 from smtpplus.values.envelope import Notify
 from smtpplus.values.errors import AddressError, RefusedError
 from smtpplus.values.reply import Reply
+from smtpplus.values.xtext import is_xtext
 
 __all__ = [
-    "from_xtext",
-    "is_xtext",
     "parse_chunk_size",
     "parse_hello",
     "parse_notify",
@@ -26,7 +25,6 @@ __all__ = [
     "parse_size",
     "split_command",
     "split_path",
-    "to_xtext",
 ]
 
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
@@ -37,8 +35,6 @@ _ROUTE_HOST = r"@(?:\[[^\[\]]*\]|[^:,\[\]@\s]+)"
 _ROUTE = re.compile(rf"{_ROUTE_HOST}(?:,{_ROUTE_HOST})*:")
 _KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _VALUE = re.compile(r"[^\x00-\x20=\x7f]+")
-_XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")
-_XTEXT_ESCAPE = re.compile(rb"\+([0-9A-F]{2})")
 _ADDRESS_TYPE = re.compile(r"[A-Za-z0-9!#$%&'*/?^_`{|}~.-]+")
 _MAX_HELLO = 255  # RFC 5321 §4.5.3.1.2
 _MAX_ORCPT = 500  # RFC 3461 §4.2
@@ -138,7 +134,7 @@ def parse_orcpt(value: str | None) -> str:
         or not semicolon
         or not address
         or not _ADDRESS_TYPE.fullmatch(kind)
-        or not (utf8 or _XTEXT.fullmatch(address))
+        or not (utf8 or is_xtext(address))
     ):
         raise _bad_parameter(f"ORCPT= takes type;xtext of at most {_MAX_ORCPT} octets")
     return value
@@ -154,25 +150,6 @@ def parse_chunk_size(argument: str) -> tuple[int, bool, bool]:
     if not (size.isascii() and size.isdecimal()):
         raise RefusedError(Reply.of(501, "5.5.4", "Syntax: BDAT octets [LAST]"))
     return parse_size(size), last == "LAST", last in {"", "LAST"}
-
-
-def is_xtext(text: str) -> bool:
-    """Is `text` xtext (RFC 3461 §4)?"""
-    return _XTEXT.fullmatch(text) is not None
-
-
-def from_xtext(text: str) -> str:
-    """What xtext stands for; octets that are not UTF-8 become U+FFFD."""
-    plain = _XTEXT_ESCAPE.sub(lambda match: bytes([int(match[1], 16)]), text.encode())
-    return plain.decode("utf-8", "replace")
-
-
-def to_xtext(text: str) -> str:
-    """`text` as xtext (RFC 3461 §4)."""
-    return "".join(
-        chr(octet) if 0x21 <= octet <= 0x7E and octet not in b"+=" else f"+{octet:02X}"
-        for octet in text.encode()
-    )
 
 
 def _bad_parameter(why: str) -> RefusedError:

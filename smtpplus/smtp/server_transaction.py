@@ -9,7 +9,6 @@ from __future__ import annotations
 from smtpplus.smtp import server_replies as replies
 from smtpplus.smtp.events import MailReceived
 from smtpplus.smtp.grammar import (
-    is_xtext,
     parse_notify,
     parse_orcpt,
     parse_parameters,
@@ -22,6 +21,7 @@ from smtpplus.values.address import Address
 from smtpplus.values.envelope import Body, Envelope, EnvelopeRecipient, Ret
 from smtpplus.values.errors import RefusedError
 from smtpplus.values.reply import Reply
+from smtpplus.values.xtext import is_xtext
 
 __all__ = ["Transaction", "read_mail", "read_recipient"]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from smtpplus.values.errors import AddressError
@@ -21,6 +22,8 @@ _QUOTED = re.compile(r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e\u0080-\U0010ffff]|\\[\x20
 _LABEL = re.compile(
     r"[A-Za-z0-9_\u0080-\U0010ffff](?:[A-Za-z0-9_\-\u0080-\U0010ffff]*[A-Za-z0-9_\u0080-\U0010ffff])?"
 )
+_JOINERS = "\u200c\u200d"  # RFC 5892 appendix A
+_DEVIATIONS = frozenset("\u00df\u03c2\u200c\u200d")  # UTS #46 §2.3
 _MAX_LOCAL = 64  # RFC 5321 §4.5.3.1.1, octets
 _MAX_DOMAIN = 255  # RFC 5321 §4.5.3.1.2, octets
 _MAX_PATH = 254  # RFC 5321 §4.5.3.1.3: 256 octets with the angle brackets
@@ -44,6 +47,8 @@ class Address:
         Raises:
             AddressError: it is none; the text says why.
         """
+        if not text.isascii():
+            _check_letters(text)
         local, domain = _split(text)
         _check_local(local)
         _check_domain(domain)
@@ -95,8 +100,20 @@ def to_ascii(domain: str) -> str:
 def _label_to_ascii(label: str) -> str:
     if label.isascii():
         return label.lower()
-    # The standard library's codec is IDNA 2003; the resolver's checks are IDNA 2008.
-    return label.lower().encode("idna").decode("ascii")
+    lower = label.lower()
+    if _DEVIATIONS.isdisjoint(lower):
+        # The standard library's codec is IDNA 2003; the resolver's checks are IDNA 2008.
+        return lower.encode("idna").decode("ascii")
+    # IDNA 2003 would turn these into other letters, and the domain into somebody else's.
+    plain = unicodedata.normalize("NFKC", lower)
+    return "xn--" + plain.encode("punycode").decode("ascii")
+
+
+def _check_letters(text: str) -> None:
+    """No control, no direction mark, no odd space, no lone surrogate; joiners are letters' own."""
+    for letter in text:
+        if not letter.isprintable() and letter not in _JOINERS:
+            raise AddressError(f"The address holds the character U+{ord(letter):04X}.")
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -114,7 +131,7 @@ def _split(text: str) -> tuple[str, str]:
 def _check_local(local: str) -> None:
     if not local:
         raise AddressError("The local part is empty.")
-    if len(local.encode("utf-8", "surrogatepass")) > _MAX_LOCAL:
+    if len(local.encode()) > _MAX_LOCAL:
         raise AddressError(f"The local part is longer than {_MAX_LOCAL} octets.")
     if not (_DOT_STRING.fullmatch(local) or _QUOTED.fullmatch(local)):
         raise AddressError("The local part holds a character that needs quoting.")
@@ -123,7 +140,7 @@ def _check_local(local: str) -> None:
 def _check_domain(domain: str) -> None:
     if not domain:
         raise AddressError("The domain is empty.")
-    if len(domain.encode("utf-8", "surrogatepass")) > _MAX_DOMAIN:
+    if len(domain.encode()) > _MAX_DOMAIN:
         raise AddressError(f"The domain is longer than {_MAX_DOMAIN} octets.")
     if domain.startswith("["):
         _check_literal(domain)
@@ -131,12 +148,22 @@ def _check_domain(domain: str) -> None:
     for label in domain.split("."):
         if not _LABEL.fullmatch(label):
             raise AddressError("The domain has an empty or malformed label.")
-        try:
-            fits = len(_label_to_ascii(label)) <= _MAX_LABEL
-        except UnicodeError as error:
-            raise AddressError("The domain has a label that IDNA does not allow.") from error
-        if not fits:
+        if len(_checked_a_label(label)) > _MAX_LABEL:
             raise AddressError(f"The domain has a label longer than {_MAX_LABEL} octets.")
+    if label.isdecimal():
+        raise AddressError("An IP address as domain stands in brackets, [192.0.2.1].")
+
+
+def _checked_a_label(label: str) -> str:
+    if label.isascii():
+        return label
+    try:
+        ascii_label = _label_to_ascii(label)
+    except UnicodeError as error:
+        raise AddressError("The domain has a label that IDNA does not allow.") from error
+    if not _LABEL.fullmatch(ascii_label):  # some letters stand for a dot, or for two letters
+        raise AddressError("The domain has a label that IDNA does not allow.")
+    return ascii_label
 
 
 def _check_literal(domain: str) -> None:
@@ -145,7 +172,7 @@ def _check_literal(domain: str) -> None:
         raise AddressError("The address literal is not closed.")
     is_v6 = inner[:5].lower() == "ipv6:"
     try:
-        if is_v6:
+        if is_v6 and "%" not in inner:
             ipaddress.IPv6Address(inner[5:])
         else:
             ipaddress.IPv4Address(inner)
