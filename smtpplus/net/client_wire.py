@@ -328,4 +328,5 @@ def _words(reason: Failure) -> str:
         return "; ".join(texts) or "TLS ended without a reason given"
     if isinstance(value, ConnectionDone):
         return "the remote closed the connection"
-    return reason.getErrorMessage().rstrip(".")
+    # Twisted says "Connection to the other side was lost in a non-clean fashion: <the reason>."
+    return str(value).partition(": ")[2].rstrip(".") or "the connection was lost"

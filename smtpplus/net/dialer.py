@@ -12,8 +12,9 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.error import TimeoutError as ConnectTimeoutError
 from twisted.internet.protocol import Factory
 from zope.interface import implementer
@@ -68,6 +69,8 @@ class Dialer:
         )
         try:
             await endpoint.connect(Factory.forProtocol(lambda: session.wire))
+        except ConnectingCancelledError as error:  # an endpoint's name for it
+            raise CancelledError from error
         except ConnectTimeoutError as error:
             raise SessionLostError(
                 f"No connection to {ip} port {port} within {self._timeouts.connect.seconds:g} s."

@@ -154,9 +154,18 @@ class OutboundTls:
             issuer=_text(certificate, lambda it: it.issuer.rfc4514_string()),
             not_after=_text(certificate, lambda it: it.not_valid_after_utc.isoformat()),
             fingerprint_sha256=_text(certificate, lambda it: it.fingerprint(hashes.SHA256()).hex()),
-            trusted=not connection.get_app_data(),
+            trusted=isinstance(connection, _Recording) and not connection.errors,
             peer_name_ok=_is_named(connection, server_name),
         )
+
+
+class _Recording(SSL.Connection):
+    """A session that keeps what was wrong with the peer's certificates."""
+
+    def __init__(self, context: SSL.Context, socket: None) -> None:
+        super().__init__(context, socket)
+        # Its application data is not ours: Twisted puts the protocol there.
+        self.errors: list[int] = []
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -168,8 +177,7 @@ class _OutboundConnection:
         self._server_name = server_name
 
     def clientConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
-        connection = SSL.Connection(self._context, None)
-        connection.set_app_data([])
+        connection = _Recording(self._context, None)
         # RFC 6066 §3: no literal addresses, no final dot.
         name = self._server_name.rstrip(".")
         if name and name.isascii() and not _is_address(name):
@@ -180,10 +188,9 @@ class _OutboundConnection:
 def _record_verification(
     connection: SSL.Connection, _certificate: object, error: int, _depth: int, is_ok: int
 ) -> bool:
-    if not is_ok:
-        errors = connection.get_app_data()
-        if len(errors) < 8:  # one is enough to know, a chain may be long
-            errors.append(error)
+    # One error is enough to know, a chain may be long.
+    if not is_ok and isinstance(connection, _Recording) and len(connection.errors) < 8:
+        connection.errors.append(error)
     return True
 
 
