@@ -66,6 +66,7 @@ _CODECS = {
 _MAX_NAME = 64
 
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_BREAKS_IN_LINES = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _INVISIBLE = re.compile(
     r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]"
 )
@@ -100,11 +101,8 @@ def harmless(text: str, *, lines: bool = False) -> str:
     """
     if lines:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-        kept = "\n".join(
-            "\t".join(_BREAKS.sub(" ", cell) for cell in line.split("\t"))
-            for line in text.split("\n")
-        )
-        return _SURROGATE.sub("\ufffd", _INVISIBLE.sub("", kept))
+        text = _BREAKS_IN_LINES.sub(" ", text)
+        return text if text.isascii() else _SURROGATE.sub("\ufffd", _INVISIBLE.sub("", text))
     if text.isprintable() and text.isascii():
         return text
     return _SURROGATE.sub("\ufffd", _INVISIBLE.sub("", _BREAKS.sub(" ", text)))

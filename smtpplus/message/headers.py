@@ -96,11 +96,16 @@ def head_length(content: bytes) -> int | None:
     return end + 3 if content[end + 2] == 10 else end + 2
 
 
-def parse_head(head: bytes) -> tuple[HeaderField, ...]:
-    """The fields of `head`, in order, up to its empty line. A byte order mark is skipped."""
-    fields = []
+def parse_head(head: bytes, most: int | None = None) -> tuple[HeaderField, ...]:
+    """The fields of `head`, in order, up to its empty line. A byte order mark is skipped.
+
+    Args:
+        head: octets from the first field on; what follows the empty line is not looked at.
+        most: stop after so many fields.
+    """
+    fields: list[HeaderField] = []
     position, length = len(BOM) if head.startswith(BOM) else 0, len(head)
-    while position < length:
+    while position < length and (most is None or len(fields) < most):
         match = _FIELD.match(head, position)
         assert match is not None  # the pattern matches anything
         line, end = match.group(), match.end()

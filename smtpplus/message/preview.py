@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from smtpplus.message.charset import decode, harmless
-from smtpplus.message.headers import decode_words, head_length, parse_head
+from smtpplus.message.headers import MAX_HEAD_OCTETS, decode_words, head_length, parse_head
 from smtpplus.message.structure import Part, scan
 from smtpplus.message.transfer_encoding import from_base64, from_quoted_printable
 
@@ -61,21 +61,23 @@ def preview(content: bytes) -> Preview:
 
 def _headers(content: bytes) -> tuple[tuple[str, str], ...]:
     length = head_length(content)
-    fields = parse_head(content[: len(content) if length is None else length][: 128 * 1024])
+    fields = parse_head(content[: MAX_HEAD_OCTETS if length is None else length], _MAX_FIELDS)
     return tuple(
         (field.name[:100], decode_words(field.unfolded[: 2 * _MAX_FIELD])[:_MAX_FIELD])
-        for field in fields[:_MAX_FIELDS]
+        for field in fields
         if field.name
     )
 
 
 def decoded_body(content: bytes, part: Part, most: int) -> bytes:
     """The part's octets with its transfer encoding undone, about `most` at most."""
-    body = content[part.body_start : part.body_end]
+    # Never copy a large part to look at its beginning.
+    needed = most * {"base64": 2, "quoted-printable": 3}.get(part.encoding, 1) + 100
+    body = content[part.body_start : min(part.body_end, part.body_start + needed)]
     if part.encoding == "base64":
-        return from_base64(body[: most * 3 // 2 + 100])[:most]
-    if part.encoding == "quoted-printable":
-        return from_quoted_printable(body[: most * 3 + 100])[:most]
+        body = from_base64(body)
+    elif part.encoding == "quoted-printable":
+        body = from_quoted_printable(body)
     return body[:most]
 
 

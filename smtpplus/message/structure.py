@@ -19,8 +19,9 @@ __all__ = ["MAX_DEPTH", "MAX_PARTS", "Part", "Structure", "scan"]
 
 MAX_DEPTH = 100  # mail clients nest a handful
 MAX_PARTS = 2_000  # a digest has some hundred
-_MAX_DELIMITERS = 100_000  # lines that begin with -- and are looked at
+_MAX_DELIMITERS = 50_000  # lines that begin with -- and are looked at
 _MAX_BOUNDARY = 512  # RFC 2046 §5.1.1 allows 70
+_SMALL_HEAD = 1024  # octets of a part's header that are looked at first
 _MAX_PART_HEAD = 64 * 1024  # octets of one part's header
 _MAX_ALL_HEADS = 512 * 1024  # octets of all parts' headers together
 _MAX_FILENAME = 255
@@ -246,14 +247,16 @@ class _Scan:
     def head_end(self, start: int, *, is_root: bool) -> int:
         """Where the header at `start` ends: after its empty line, or before a delimiter."""
         content = self.content
-        limit = min(len(content), start + (MAX_HEAD_OCTETS if is_root else _MAX_PART_HEAD))
-        window = content[start:limit]
-        length = head_length(window)
-        size = len(window) if length is None else length
-        if not is_root:
-            size = self.before_delimiter(window, size)
-        if length is None and size == len(window) and limit < len(content):
-            self.complete = False
+        for most in (MAX_HEAD_OCTETS,) if is_root else (_SMALL_HEAD, _MAX_PART_HEAD):
+            window = content[start : start + most]
+            length = head_length(window)
+            size = len(window) if length is None else length
+            if not is_root:
+                size = self.before_delimiter(window, size)
+            if length is not None or size < len(window):
+                break
+        else:
+            self.complete = self.complete and start + size == len(content)
         self.head_octets += size
         if self.head_octets > _MAX_ALL_HEADS:
             self.complete = False
