@@ -77,7 +77,7 @@ class Assembly(Service):
     def startService(self) -> None:
         """Begin to start; `started` says how it went."""
         super().startService()  # type: ignore[no-untyped-call]
-        self._spawn.begin("start", self._start()).chainDeferred(self.started)
+        Deferred.fromCoroutine(self._start()).chainDeferred(self.started)
 
     def stopService(self) -> Deferred[None]:
         """Come to an end in good order."""
@@ -177,7 +177,7 @@ class Assembly(Service):
     def _relay(self, store: Store, sandbox: SandboxService | None) -> RelayService:
         config, section = self._config, self._config.relay
         settings = RelaySettings(
-            hostname=config.server.hostname,
+            hostname=str(config.server.hostname),
             relay_domains=_own_domains(config),
             routing=_routing(section, sandbox),
             courier=_courier(config),
@@ -186,7 +186,7 @@ class Assembly(Service):
             delay_notice=section.delay_notice.duration,
             concurrency=section.concurrency,
             reuse=section.reuse,
-            our_names=frozenset({config.server.hostname.lower(), config.ehlo.lower()}),
+            our_names=frozenset({str(config.server.hostname).lower(), str(config.ehlo).lower()}),
             always_seven_bit=section.always_seven_bit,
             recode_long_lines=section.recode_long_lines,
         )
@@ -197,10 +197,12 @@ class Assembly(Service):
             contents=store.contents,
             accounts=store.accounts,
             resolver=Resolver(
-                workers=self._dns,
-                clock=self._clock,
+                self._clock,
+                self._dns,
+                self._spawn,
                 nameservers=config.dns.nameservers,
-                timeout=config.dns.timeout.duration,
+                ipv6=_has_ipv6(),
+                total_seconds=config.dns.timeout.seconds,
             ),
             dialer=Dialer(self._reactor, self._clock, OutboundTls()),
             signing=self._signing,
@@ -215,8 +217,7 @@ class Assembly(Service):
     ) -> SubmissionService:
         config, section = self._config, self._config.submission
         settings = SubmissionSettings(
-            hostname=config.server.hostname,
-            queue_folder=config.queue_dir,
+            hostname=str(config.server.hostname),
             fake_secret=secret,
             listen=tuple(section.listen),
             listen_tls=tuple(section.listen_tls),
@@ -240,6 +241,7 @@ class Assembly(Service):
             workers=self._passwords,
             spawn=self._spawn,
             ids=store.ids,
+            free_octets=store.free_octets,
         )
         return SubmissionService(self._reactor, settings, ports, tls)
 
@@ -261,7 +263,7 @@ class Assembly(Service):
         )
         settings = WebSettings(
             public_url=config.public_url,
-            hostname=config.server.hostname,
+            hostname=str(config.server.hostname),
             trial=is_sandbox,
             trusted_proxies=tuple(one.network for one in config.web.trusted_proxies),
             submission_host=host,
@@ -304,7 +306,7 @@ def _routing(section: RelaySection, sandbox: SandboxService | None) -> Routing:
 
 
 def _endpoint(where: Any) -> Endpoint:
-    return Endpoint(where.host.strip("[]"), where.port)
+    return Endpoint(str(where.host).strip("[]"), where.port)
 
 
 def _courier(config: Config) -> CourierSettings:
@@ -315,7 +317,7 @@ def _courier(config: Config) -> CourierSettings:
     six = next((one for one in chosen if ":" in one.ip), None)
     first = four or six
     return CourierSettings(
-        ehlo=(first.ehlo if first and first.ehlo else None) or config.ehlo,
+        ehlo=str((first.ehlo if first else None) or config.ehlo),
         tls=TlsLevel(section.tls),
         credentials=_credentials(section),
         source_v4=four.ip if four else None,
@@ -338,7 +340,7 @@ def _credentials(section: RelaySection) -> Credentials | None:
 def _own_domains(config: Config) -> tuple[str, ...]:
     """The domains whose key makes the second signature: the first that has one is used."""
     if config.relay.dkim_domain:
-        return (config.relay.dkim_domain.lower(),)
+        return (str(config.relay.dkim_domain).lower(),)
     labels = config.server.hostname.lower().split(".")
     return tuple(".".join(labels[start:]) for start in range(len(labels) - 1))
 
@@ -350,6 +352,16 @@ def _submission_address(config: Config) -> tuple[str, int]:
     endpoint = config.submission.listen[0]
     host = endpoint.host if endpoint.is_loopback else config.server.hostname
     return host, endpoint.port
+
+
+def _has_ipv6() -> bool:
+    """Is there a way to the IPv6 internet? Asks the routing table, sends nothing."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.connect(("2001:db8::1", 9))
+    except OSError:
+        return False
+    return True
 
 
 def _is_own_address(ip: str) -> bool:
