@@ -12,7 +12,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Insert, Select, Table, Update, exc, insert
+from sqlalchemy import Connection, FromClause, Insert, Select, Table, Update, exc, insert
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -25,7 +26,15 @@ from smtpplus.values.errors import (
     StoreUnavailableError,
 )
 
-__all__ = ["Fault", "SqliteDialect", "StoreDialect", "disk_error", "driver_sql", "insert_sql"]
+__all__ = [
+    "Fault",
+    "IndexingCompiler",
+    "SqliteDialect",
+    "StoreDialect",
+    "disk_error",
+    "driver_sql",
+    "insert_sql",
+]
 
 
 class Fault(enum.Enum):
@@ -92,6 +101,14 @@ def disk_error(error: OSError) -> SmtpplusError:
 
 
 _BROKEN = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+class IndexingCompiler(SQLiteCompiler):
+    """SQLAlchemy's compiler, which leaves ``INDEXED BY`` out, and with it our choice of index."""
+
+    def get_from_hint_text(self, table: FromClause, text: str | None) -> str | None:
+        """The hint goes behind the table's name."""
+        return text
 
 
 class SqliteDialect:

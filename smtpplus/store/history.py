@@ -65,7 +65,7 @@ class SqlHistory:
             query = query.where(message.c.user_id == user_id)
         if before is not None:
             query = query.where(message.c.id < before)
-        matching = messages_matching(search)
+        matching = messages_matching(search, before)
         if matching is not None:
             query = query.where(matching)
         if state is not None and matching is None and user_id is None:
@@ -287,14 +287,15 @@ def _queue_query(account_id: int | None, search: str) -> Select[Any]:
         )
         .join(message, message.c.id == delivery.c.message_id)
         .where(_WAITING)
+        .with_hint(delivery, "INDEXED BY ix_delivery_waiting", "sqlite")
         .order_by(delivery.c.due_at, delivery.c.id)
     )
     if account_id is not None:
         query = query.where(delivery.c.account_id == account_id)
-    matching = messages_matching(search)
+    matching = messages_matching(search, None)
     if matching is not None:
-        to = [contains(delivery.c.address_key, word) for word in search.split()]
-        query = query.where(or_(matching, *to))
+        to = contains(delivery.c.address_key, search.strip())
+        query = query.where(or_(matching, to))
     return query
 
 

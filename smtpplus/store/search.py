@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ColumnElement, and_, exists, or_, select
+from sqlalchemy import Column, ColumnElement, Select, and_, exists, or_, select
 
 from smtpplus.store.rows import address_key, safe_text
 from smtpplus.store.schema import delivery, message
@@ -13,7 +13,13 @@ from smtpplus.values.ids import parse_id
 __all__ = ["contains", "messages_matching"]
 
 _MOST_WORDS = 8
+_MOST_BY_ADDRESS = 20_000
 _SEARCHED_RECIPIENTS = 20  # so many stand in a message's search text
+
+
+# Of its own name, so that a query over deliveries can ask it too.
+_to = delivery.alias("any_delivery")
+_by = message.alias("any_message")
 
 
 def contains(column: Column[str], word: str) -> ColumnElement[bool]:
@@ -21,11 +27,11 @@ def contains(column: Column[str], word: str) -> ColumnElement[bool]:
     return column.contains(safe_text(word.lower()), autoescape=True)
 
 
-def messages_matching(search: str) -> ColumnElement[bool] | None:
+def messages_matching(search: str, before: int | None) -> ColumnElement[bool] | None:
     """The condition on messages that `search` stands for; None where it asks for nothing.
 
-    An id or a whole address is looked up by index; words are looked for in the text of each
-    message, newest first.
+    An id or a whole address is looked up by index, among ids below `before`; words are looked
+    for in the text of each message, newest first.
     """
     search = search.strip()
     if not search:
@@ -35,20 +41,28 @@ def messages_matching(search: str) -> ColumnElement[bool] | None:
     if found is not None:
         return or_(
             message.c.id == found,
-            message.c.id.in_(select(delivery.c.message_id).where(delivery.c.id == found)),
+            message.c.id.in_(select(_to.c.message_id).where(_to.c.id == found)),
         )
     if address is not None:
         key = address_key(address)
-        to = select(delivery.c.message_id).where(delivery.c.address_key == key)
-        by = select(message.c.id).where(message.c.sender_key == key)
+        to = _newest(_to.c.message_id, _to.c.address_key == key, before)
+        by = _newest(_by.c.id, _by.c.sender_key == key, before)
         return message.c.id.in_(to.union(by))
     return and_(*(_has_word(word) for word in search.split()[:_MOST_WORDS]))
 
 
+def _newest(
+    key: Column[int], condition: ColumnElement[bool], before: int | None
+) -> Select[tuple[int]]:
+    """The newest ids of messages under `condition`; so many that a page finds its rows."""
+    query = select(key).where(condition).order_by(key.desc()).limit(_MOST_BY_ADDRESS)
+    if before is not None:
+        query = query.where(key < before)
+    return select(query.subquery().c[0])
+
+
 def _has_word(word: str) -> ColumnElement[bool]:
-    further = exists().where(
-        delivery.c.message_id == message.c.id, contains(delivery.c.address_key, word)
-    )
+    further = exists().where(_to.c.message_id == message.c.id, contains(_to.c.address_key, word))
     return or_(
         contains(message.c.search, word),
         and_(message.c.recipients > _SEARCHED_RECIPIENTS, further),

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
+from smtpplus.store.dialects import IndexingCompiler
 from smtpplus.values.errors import StoreBrokenError, UsageError
 
 __all__ = ["SqliteFile", "sync_folder"]
@@ -36,6 +37,7 @@ class SqliteFile:
             raise UsageError(f"The store's url must be sqlite:/// and a path, not {url!r}.")
         self.path = Path(url[len(_PREFIX) :]).absolute()
         self._engine = create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
+        self._engine.dialect.statement_compiler = IndexingCompiler
 
     @property
     def exists(self) -> bool:
