@@ -20,6 +20,7 @@ from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
 from smtpplus.net.client_session import ClientSession
+from smtpplus.net.client_wire import ClientWire
 from smtpplus.net.timeouts import Timeouts
 from smtpplus.net.tls import OutboundTls
 from smtpplus.ports import IClock, IDialer, SessionLostError
@@ -68,7 +69,7 @@ class Dialer:
             bindAddress=(source_ip, 0) if source_ip else None,
         )
         try:
-            await endpoint.connect(Factory.forProtocol(lambda: session.wire))
+            await endpoint.connect(_factory(session))
         except ConnectingCancelledError as error:  # an endpoint's name for it
             raise CancelledError from error
         except ConnectTimeoutError as error:
@@ -81,6 +82,12 @@ class Dialer:
             ) from error
         session.connected()
         return session
+
+
+def _factory(session: ClientSession) -> Factory[ClientWire]:
+    factory = Factory.forProtocol(lambda: session.wire)
+    factory.noisy = False  # else Twisted logs two lines a connection
+    return factory
 
 
 def _from(source_ip: str | None) -> str:
