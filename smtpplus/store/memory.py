@@ -1,0 +1,252 @@
+"""Queue and contents in memory: the same contract, for tests of the roles.
+
+Guarantees: as `IQueue` and `IContents` say, but for the disk: nothing survives the process.
+The contract tests run over this and over the databases.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from twisted.internet.defer import fail, succeed
+from zope.interface import implementer
+
+from smtpplus.ports import IBody, IContents, IContentWriter, IQueue, Recovery
+from smtpplus.store.contents import BytesBody
+from smtpplus.store.facts import MESSAGES, hour_of
+from smtpplus.values.errors import ConflictError, NotFoundError, StoreUnavailableError
+from smtpplus.values.ids import show_id
+from smtpplus.values.message import (
+    Accepted,
+    Delivery,
+    DeliveryState,
+    Message,
+    NewDelivery,
+    Settlement,
+)
+
+__all__ = ["Kept", "MemoryContents", "MemoryQueue"]
+
+
+@dataclass(slots=True)
+class Kept:
+    """A delivery as the queue in memory keeps it."""
+
+    message: Message
+    new: NewDelivery
+    due_at: float
+    leased: bool
+    state: DeliveryState = DeliveryState.QUEUED
+    attempts: int = 0
+    delay_reported: bool = False
+    settlements: list[Settlement] = field(default_factory=list)
+
+
+@implementer(IContents)
+class MemoryContents:
+    """Contents by message id; what is written large becomes whole with `finish`."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, bytes] = {}
+        self.files: dict[int, bytes] = {}
+
+    async def begin(self, message_id: int) -> IContentWriter:
+        """See `IContents.begin`."""
+        return _MemoryWriter(self.files, message_id)
+
+    async def read(self, message: Message) -> bytes | None:
+        """See `IContents.read`."""
+        return (self.files if message.in_file else self.rows).get(message.id)
+
+    async def body(self, message: Message, start: int) -> IBody:
+        """See `IContents.body`."""
+        return BytesBody(self._whole(message)[start:])
+
+    async def head(self, message: Message) -> bytes:
+        """See `IContents.head`."""
+        return self._whole(message)[: message.head_octets]
+
+    def remove(self, message_id: int) -> None:
+        """A message is over: its content goes."""
+        self.rows.pop(message_id, None)
+        self.files.pop(message_id, None)
+
+    def _whole(self, message: Message) -> bytes:
+        octets = (self.files if message.in_file else self.rows).get(message.id)
+        if octets is None:
+            raise NotFoundError(f"The content of message {show_id(message.id)} is gone.")
+        return octets
+
+
+@implementer(IContentWriter)
+class _MemoryWriter:
+    def __init__(self, files: dict[int, bytes], message_id: int) -> None:
+        self._files = files
+        self._id = message_id
+        self._octets = bytearray()
+        self._open = True
+
+    def write(self, data: bytes) -> Awaitable[None]:
+        """See `IContentWriter.write`."""
+        if not self._open:
+            return fail(StoreUnavailableError("The content is finished or discarded."))
+        self._octets += data
+        return succeed(None)
+
+    def finish(self) -> Awaitable[None]:
+        """See `IContentWriter.finish`."""
+        self._open = False
+        self._files[self._id] = bytes(self._octets)
+        return succeed(None)
+
+    def discard(self) -> Awaitable[None]:
+        """See `IContentWriter.discard`."""
+        self._open = False
+        self._octets.clear()
+        self._files.pop(self._id, None)
+        return succeed(None)
+
+
+@implementer(IQueue)
+class MemoryQueue:
+    """A queue over `contents`; `failure`, when set, is what the next writes raise."""
+
+    def __init__(self, contents: MemoryContents) -> None:
+        self._contents = contents
+        self.deliveries: dict[int, Kept] = {}
+        self.counters: Counter[tuple[int, int, str]] = Counter()  # hour, user, metric
+        self.failure: Exception | None = None
+
+    def accept(self, accepted: Accepted) -> Awaitable[None]:
+        """See `IQueue.accept`."""
+        if self.failure is not None:
+            return fail(self.failure)
+        if any(new.id in self.deliveries for new in accepted.deliveries):
+            return fail(ConflictError("The message is in the queue already."))
+        self._add(accepted)
+        return succeed(None)
+
+    def claim(
+        self, now: float, most: int, without: Collection[str]
+    ) -> Awaitable[Sequence[Delivery]]:
+        """See `IQueue.claim`."""
+        due = [kept for kept in self._waiting(without) if kept.due_at <= now][:most]
+        for kept in due:
+            kept.leased = True
+        return succeed([_delivery(kept) for kept in due])
+
+    def next_due(self, now: float, without: Collection[str]) -> Awaitable[float | None]:
+        """See `IQueue.next_due`."""
+        return succeed(next((kept.due_at for kept in self._waiting(without)), None))
+
+    def settle(
+        self, settlements: Sequence[Settlement], reports: Sequence[Accepted] = ()
+    ) -> Awaitable[None]:
+        """See `IQueue.settle`."""
+        if self.failure is not None:
+            return fail(self.failure)
+        changed = {one.delivery.message.id for one in settlements if self._settle(one)}
+        for report in reports:
+            if report.reports_on in changed:
+                self._add(report)
+        return succeed(None)
+
+    def release(self, delivery_ids: Iterable[int]) -> Awaitable[None]:
+        """See `IQueue.release`."""
+        for delivery_id in delivery_ids:
+            if delivery_id in self.deliveries:
+                self.deliveries[delivery_id].leased = False
+        return succeed(None)
+
+    def recover(self, now: float) -> Awaitable[Recovery]:
+        """See `IQueue.recover`."""
+        leased = [
+            kept
+            for kept in self.deliveries.values()
+            if kept.leased and kept.state is DeliveryState.QUEUED
+        ]
+        for kept in leased:
+            kept.leased = False
+        named = {
+            kept.message.id
+            for kept in self.deliveries.values()
+            if kept.message.in_file and not kept.state.is_final
+        }
+        strays = set(self._contents.files) - named
+        for message_id in strays:
+            self._contents.remove(message_id)
+        missing = tuple(sorted(named - set(self._contents.files)))
+        return succeed(Recovery(len(leased), len(strays), missing))
+
+    def used(self, user_id: int, since: float) -> Awaitable[int]:
+        """See `IQueue.used`."""
+        return succeed(
+            sum(
+                n
+                for (hour, user, metric), n in self.counters.items()
+                if user == user_id and metric == MESSAGES and hour >= hour_of(since)
+            )
+        )
+
+    def _add(self, accepted: Accepted) -> None:
+        message = accepted.message
+        if accepted.content is not None:
+            self._contents.rows[message.id] = accepted.content
+        for new in accepted.deliveries:
+            self.deliveries[new.id] = Kept(message, new, accepted.due_at, accepted.leased)
+        hour = hour_of(message.received_at)
+        self.counters[hour, message.user_id, "accepted"] += len(accepted.deliveries)
+        if accepted.reports_on is None:
+            self.counters[hour, message.user_id, MESSAGES] += 1
+
+    def _waiting(self, without: Collection[str]) -> list[Kept]:
+        waiting = [
+            kept
+            for kept in self.deliveries.values()
+            if kept.state is DeliveryState.QUEUED
+            and not kept.leased
+            and kept.new.recipient.address.ascii_domain not in without
+        ]
+        return sorted(waiting, key=lambda kept: (kept.due_at, kept.new.id))
+
+    def _settle(self, settlement: Settlement) -> bool:
+        kept = self.deliveries.get(settlement.delivery.id)
+        if kept is None or kept.state.is_final or _is_old(settlement, kept):
+            return False
+        deferred = settlement.state is DeliveryState.QUEUED
+        kept.attempts += deferred or settlement.attempt is not None
+        kept.state = settlement.state
+        kept.leased = False
+        kept.delay_reported = kept.delay_reported or settlement.delay_reported
+        kept.due_at = kept.due_at if settlement.due_at is None else settlement.due_at
+        kept.settlements.append(settlement)
+        metric = "deferred" if deferred else settlement.state.value
+        self.counters[hour_of(settlement.at), kept.message.user_id, metric] += 1
+        if all(other.state.is_final for other in self._of(kept.message.id)):
+            self._contents.remove(kept.message.id)
+        return True
+
+    def _of(self, message_id: int) -> list[Kept]:
+        return [kept for kept in self.deliveries.values() if kept.message.id == message_id]
+
+
+def _is_old(settlement: Settlement, kept: Kept) -> bool:
+    """A final state always counts; a deferral only where it is not a repetition."""
+    if settlement.state.is_final:
+        return False
+    repeated = kept.attempts > settlement.delivery.attempts
+    held = settlement.state is kept.state is DeliveryState.HELD
+    return repeated or held
+
+
+def _delivery(kept: Kept) -> Delivery:
+    return Delivery(
+        id=kept.new.id,
+        message=kept.message,
+        recipient=kept.new.recipient,
+        attempts=kept.attempts,
+        due_at=kept.due_at,
+        delay_reported=kept.delay_reported,
+    )
