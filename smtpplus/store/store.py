@@ -65,7 +65,6 @@ class Store:
         self._data_dir = data_dir
         self._transactions = transactions
         self._clock = clock
-        self._files = files
         self._lock = ProcessLock(data_dir / _LOCK_NAME)
         self.node_id = node.number
         self.ids = node.ids
@@ -84,7 +83,6 @@ class Store:
             ConflictError: another service runs on it (D13).
         """
         self._lock.take()
-        self._files.prepare()
         self._transactions.start()
         now = self._clock.now()
         await self._transactions.write(lambda tx: started(tx, self.node_id, now))
@@ -183,6 +181,7 @@ def _prepare(
         raise _missing(file)
     with _our_errors(dialect):
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ContentFiles(data_dir / _QUEUE_NAME).prepare()
         if not file.exists:
             file.make()
         connection = file.open_writer()

@@ -1,0 +1,225 @@
+"""What IQueue and IContents promise: each implementation's case sets queue, contents and ids."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import random
+
+from smtpplus.ports import IContents, IQueue
+from smtpplus.values.address import Address
+from smtpplus.values.envelope import EnvelopeRecipient
+from smtpplus.values.errors import NotFoundError
+from smtpplus.values.ids import IdSource
+from smtpplus.values.message import Accepted, DeliveryState
+from tests.store.samples import (
+    CONTENT,
+    HEAD,
+    NOW,
+    TO_BOB,
+    TO_ZOE,
+    StoreCase,
+    accepted,
+    delivery_of,
+    in_queue,
+    settlement,
+)
+
+
+class QueueContract(StoreCase):
+    """The tests."""
+
+    queue: IQueue
+    contents: IContents
+    ids: IdSource
+
+    async def _accept(self, *recipients: EnvelopeRecipient, **options: object) -> Accepted:
+        item = accepted(self.ids, *recipients, **options)  # type: ignore[arg-type]
+        await self.queue.accept(item)
+        return item
+
+    async def _all(self) -> list[int]:
+        return in_queue(await self.queue.claim(NOW + 1e9, 1000, ()))
+
+    async def test_a_claimed_delivery_is_what_was_accepted(self) -> None:
+        item = await self._accept(TO_BOB, TO_ZOE)
+        claimed = await self.queue.claim(NOW, 10, ())
+        self.assertEqual(list(claimed), [delivery_of(item, 0), delivery_of(item, 1)])
+
+    async def test_a_dsn_has_no_sender(self) -> None:
+        item = await self._accept(sender=None)
+        claimed = await self.queue.claim(NOW, 10, ())
+        self.assertEqual(claimed[0].message, item.message)
+
+    async def test_what_is_leased_from_birth_cannot_be_claimed(self) -> None:
+        item = await self._accept(leased=True)
+        self.assertEqual(await self._all(), [])
+        await self.queue.release([item.deliveries[0].id])
+        self.assertEqual(await self._all(), [item.deliveries[0].id])
+
+    async def test_claims_are_oldest_due_first_and_bounded(self) -> None:
+        later = await self._accept(due_at=NOW + 5)
+        first = await self._accept(due_at=NOW + 1)
+        await self._accept(due_at=NOW + 50)
+        self.assertEqual(in_queue(await self.queue.claim(NOW, 9, ())), [])
+        self.assertEqual(in_queue(await self.queue.claim(NOW + 9, 1, ())), [first.deliveries[0].id])
+        self.assertEqual(in_queue(await self.queue.claim(NOW + 9, 9, ())), [later.deliveries[0].id])
+
+    async def test_claims_leave_domains_out_whatever_their_spelling(self) -> None:
+        item = await self._accept(TO_BOB, TO_ZOE)
+        without = await self.queue.claim(NOW, 9, {"example.net"})
+        self.assertEqual(in_queue(without), [item.deliveries[1].id])
+        self.assertIsNone(await self.queue.next_due(NOW, ["example.net"]))
+        self.assertEqual(await self.queue.next_due(NOW, ["xn--bcher-kva.example"]), NOW)
+
+    async def test_next_due_is_the_earliest_that_nobody_leased(self) -> None:
+        self.assertIsNone(await self.queue.next_due(NOW, ()))
+        await self._accept(due_at=NOW + 5)
+        await self._accept(due_at=NOW + 3)
+        self.assertEqual(await self.queue.next_due(NOW, ()), NOW + 3)
+        await self.queue.claim(NOW + 3, 1, ())
+        self.assertEqual(await self.queue.next_due(NOW, ()), NOW + 5)
+
+    async def test_a_deferred_delivery_waits_and_counts_its_attempts(self) -> None:
+        item = await self._accept(leased=True)
+        deferred = settlement(
+            delivery_of(item), DeliveryState.QUEUED, due_at=NOW + 60, delay_reported=True
+        )
+        await self.queue.settle([deferred])
+        self.assertEqual(await self.queue.next_due(NOW, ()), NOW + 60)
+        (again,) = await self.queue.claim(NOW + 60, 9, ())
+        self.assertEqual((again.attempts, again.due_at), (1, NOW + 60))
+        self.assertTrue(again.delay_reported)
+        self.assertEqual(await self.contents.read(item.message), CONTENT)
+
+    async def test_a_repeated_deferral_changes_nothing(self) -> None:
+        item = await self._accept(leased=True)
+        deferred = settlement(delivery_of(item), DeliveryState.QUEUED, due_at=NOW + 60)
+        await self.queue.settle([deferred, deferred])
+        await self.queue.settle([deferred])
+        (again,) = await self.queue.claim(NOW + 60, 9, ())
+        self.assertEqual(again.attempts, 1)
+
+    async def test_final_is_final(self) -> None:
+        item = await self._accept(TO_BOB, TO_ZOE, leased=True)
+        await self.queue.settle([settlement(delivery_of(item, 0))])
+        other = settlement(delivery_of(item, 0), DeliveryState.QUEUED, due_at=NOW)
+        await self.queue.settle([other, settlement(delivery_of(item, 0), DeliveryState.BOUNCED)])
+        self.assertEqual(await self._all(), [])
+
+    async def test_a_final_outcome_counts_also_when_the_lease_is_gone(self) -> None:
+        item = await self._accept(leased=True)
+        await self.queue.settle(
+            [settlement(delivery_of(item), DeliveryState.QUEUED, due_at=NOW + 60)]
+        )
+        await self.queue.settle([settlement(delivery_of(item))])
+        self.assertEqual(await self._all(), [])
+
+    async def test_held_deliveries_are_not_claimed(self) -> None:
+        item = await self._accept(leased=True)
+        await self.queue.settle([settlement(delivery_of(item), DeliveryState.HELD)])
+        self.assertEqual(await self._all(), [])
+        self.assertEqual(await self.contents.read(item.message), CONTENT)
+
+    async def test_content_goes_with_the_last_delivery(self) -> None:
+        item = await self._accept(TO_BOB, TO_ZOE, leased=True)
+        await self.queue.settle([settlement(delivery_of(item, 0))])
+        self.assertEqual(await self.contents.read(item.message), CONTENT)
+        await self.queue.settle([settlement(delivery_of(item, 1), DeliveryState.BOUNCED)])
+        self.assertIsNone(await self.contents.read(item.message))
+        with self.assertRaises(NotFoundError):
+            await self.contents.body(item.message, 0)
+        with self.assertRaises(NotFoundError):
+            await self.contents.head(item.message)
+
+    async def test_head_and_body_are_parts_of_the_content(self) -> None:
+        item = await self._accept()
+        self.assertEqual(await self.contents.head(item.message), HEAD)
+        body = await self.contents.body(item.message, len(HEAD))
+        self.assertEqual(body.size, len(CONTENT) - len(HEAD))
+        self.assertEqual(await body.next_chunk(), CONTENT[len(HEAD) :])
+        self.assertEqual(await body.next_chunk(), b"")
+        body.close()
+        body.close()
+
+    async def test_a_large_content_goes_through_a_file_octet_for_octet(self) -> None:
+        octets = random.Random(1).randbytes(700_001)
+        item = accepted(self.ids, content=None, leased=True)
+        message = _with_octets(item, len(octets))
+        writer = await self.contents.begin(message.message.id)
+        for start in range(0, len(octets), 50_000):
+            await writer.write(octets[start : start + 50_000])
+        await writer.finish()
+        await self.queue.accept(message)
+        self.assertEqual(await self.contents.read(message.message), octets)
+        self.assertEqual(await self.contents.head(message.message), octets[: len(HEAD)])
+        body = await self.contents.body(message.message, 1000)
+        self.assertEqual(body.size, len(octets) - 1000)
+        taken = hashlib.sha256()
+        while chunk := await body.next_chunk():
+            self.assertLessEqual(len(chunk), 65_536)
+            taken.update(chunk)
+        body.close()
+        self.assertEqual(taken.digest(), hashlib.sha256(octets[1000:]).digest())
+
+    async def test_a_discarded_content_is_gone(self) -> None:
+        for finished in (False, True):
+            item = accepted(self.ids, content=None)
+            writer = await self.contents.begin(item.message.id)
+            await writer.write(CONTENT)
+            if finished:
+                await writer.finish()
+            await writer.discard()
+            await writer.discard()
+            with self.assertRaises(NotFoundError):
+                await self.contents.body(item.message, 0)
+
+    async def test_recover_returns_leases_and_sweeps_files(self) -> None:
+        leased = await self._accept(leased=True)
+        stray = await self.contents.begin(self.ids.next(NOW))
+        await stray.finish()
+        kept = accepted(self.ids, content=None)
+        writer = await self.contents.begin(kept.message.id)
+        await writer.write(CONTENT)
+        await writer.finish()
+        await self.queue.accept(kept)
+        lost = await self._accept(content=None)
+        found = await self.queue.recover(NOW)
+        self.assertEqual(found.leases_returned, 1)
+        self.assertEqual(found.files_removed, 1)
+        self.assertEqual(found.rows_without_file, (lost.message.id,))
+        self.assertEqual(await self.contents.read(kept.message), CONTENT)
+        self.assertEqual(
+            set(await self._all()),
+            {item.deliveries[0].id for item in (leased, kept, lost)},
+        )
+
+    async def test_used_counts_messages_of_one_user_from_an_hour_on(self) -> None:
+        await self._accept(TO_BOB, TO_ZOE)
+        await self._accept(at=NOW + 3600)
+        await self._accept(user_id=8)
+        self.assertEqual(await self.queue.used(7, NOW - NOW % 3600), 2)
+        self.assertEqual(await self.queue.used(7, NOW + 3600 - NOW % 3600), 1)
+        self.assertEqual(await self.queue.used(8, 0.0), 1)
+        self.assertEqual(await self.queue.used(9, 0.0), 0)
+
+    async def test_a_report_is_queued_with_what_it_reports_once(self) -> None:
+        item = await self._accept(leased=True)
+        bounced = settlement(delivery_of(item), DeliveryState.BOUNCED)
+        to_sender = EnvelopeRecipient(Address("alice", "example.com"))
+        for _ in range(2):
+            report = accepted(self.ids, to_sender, sender=None, reports_on=item.message.id)
+            await self.queue.settle([bounced], [report])
+        (claimed,) = await self.queue.claim(NOW, 9, ())
+        self.assertEqual(claimed.recipient, to_sender)
+        self.assertEqual(await self.queue.used(7, 0.0), 1)
+
+    async def test_unknown_deliveries_are_passed_over(self) -> None:
+        stranger = accepted(self.ids)
+        await self.queue.settle([settlement(delivery_of(stranger))])
+        await self.queue.release([12345])
+        self.assertEqual(await self._all(), [])
+
+
+def _with_octets(item: Accepted, octets: int) -> Accepted:
+    return dataclasses.replace(item, message=dataclasses.replace(item.message, octets=octets))
