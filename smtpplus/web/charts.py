@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Bar", "Chart", "Frame", "Point", "Series", "Slot", "Tick", "draw", "scale"]
+__all__ = ["Bar", "Chart", "Frame", "Series", "Slot", "Tick", "draw", "scale"]
 
 _LEAST_HEIGHT = 1.0
 _GAP_SHARE = 0.28  # of a slot's width
@@ -57,14 +57,6 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """Where the line passes."""
-
-    x: float
-    y: float
-
-
-@dataclass(frozen=True, slots=True)
 class Slot:
     """The area of one time step, and what a pointer resting there reads."""
 
@@ -89,15 +81,19 @@ class Chart:
     columns: tuple[Series, ...]
     line: Series
     bars: tuple[Bar, ...]
-    points: tuple[Point, ...]
+    levels: tuple[float, ...]
     slots: tuple[Slot, ...]
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
 
     @property
-    def polyline(self) -> str:
-        """The line's points, as SVG writes them."""
-        return " ".join(f"{point.x:g},{point.y:g}" for point in self.points)
+    def steps(self) -> str:
+        """The line as an SVG path: level within a slot, for nothing is known in between."""
+        moves = [
+            f"{'V' if index else f'M{slot.x:g} '}{level:g}H{slot.x + slot.width:g}"
+            for index, (slot, level) in enumerate(zip(self.slots, self.levels, strict=True))
+        ]
+        return "".join(moves)
 
     @property
     def base(self) -> float:
@@ -146,10 +142,7 @@ def draw(
             for index, left in enumerate(lefts)
             for bar in _stack(columns, index, left, width, base, unit)
         ),
-        points=tuple(
-            Point(round(left + width / 2, 2), round(base - value * unit, 2))
-            for left, value in zip(lefts, line.values, strict=True)
-        ),
+        levels=tuple(round(base - value * unit, 2) for value in line.values),
         slots=tuple(
             Slot(left, round(width, 2), _title(columns, line, titles[index], index))
             for index, left in enumerate(lefts)

@@ -219,7 +219,6 @@ def _security_headers(response: Response, *, secure: bool) -> list[tuple[str, st
         ("cross-origin-resource-policy", "same-origin"),
         ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
         ("cache-control", response.cache),
-        ("vary", "Cookie, X-Smtpplus-Live"),
     ]
     if secure:
         headers.append(("strict-transport-security", "max-age=31536000"))
