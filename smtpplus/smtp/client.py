@@ -51,7 +51,7 @@ __all__ = ["ClientConversation"]
 class _Transaction:
     """One transaction on its way; `unsaid` are the commands that wait for their turn."""
 
-    unsaid: deque[tuple[Command, str]]
+    unsaid: deque[tuple[Command, str, bytes]]
     recipients: list[Reply | None]
     pipelined: bool
     mail: Reply | None = None
@@ -179,21 +179,19 @@ class ClientConversation:
         """
         if not envelope.recipients:
             raise ValueError("The envelope has no recipient.")
-        commands = deque([(Command.MAIL, mail_command(envelope, size, self.keywords))])
-        commands.extend(
-            (Command.RCPT, rcpt_command(recipient, self.keywords))
-            for recipient in envelope.recipients
+        offered = self.keywords
+        lines = [(Command.MAIL, mail_command(envelope, size, offered))]
+        lines.extend((Command.RCPT, rcpt_command(it, offered)) for it in envelope.recipients)
+        lines.append((Command.DATA, "DATA"))
+        # Nothing is said of a transaction that cannot be said whole.
+        unsaid = deque([(command, line, command_line(line)) for command, line in lines])
+        transaction = _Transaction(
+            unsaid, [None] * len(envelope.recipients), "PIPELINING" in offered
         )
-        commands.append((Command.DATA, "DATA"))
-        for _, line in commands:
-            command_line(line)  # nothing is said of a transaction that cannot be said whole
-        pipelined = "PIPELINING" in self.keywords
-        self._transaction = _Transaction(
-            commands, [None] * len(envelope.recipients), pipelined=pipelined
-        )
-        self._say(*commands.popleft())
-        while pipelined and commands:  # RFC 2920 §3.1: DATA is the last of its group
-            self._say(*commands.popleft())
+        self._say_next(transaction)
+        self._transaction = transaction
+        while transaction.pipelined and unsaid:  # RFC 2920 §3.1: DATA is the last of its group
+            self._say_next(transaction)
 
     def body(self, chunk: bytes) -> None:
         """The next piece of the content, CRLF line ends, dots not stuffed."""
@@ -224,6 +222,13 @@ class ClientConversation:
         self._await(command)
         self._out.append(octets)
         self._transcript.sent(shown or line)
+
+    def _say_next(self, transaction: _Transaction) -> None:
+        command, line, octets = transaction.unsaid[0]
+        self._await(command)
+        transaction.unsaid.popleft()
+        self._out.append(octets)
+        self._transcript.sent(line)
 
     def _await(self, command: Command) -> None:
         state = AFTER_COMMAND.get((self.state, command))
@@ -339,7 +344,7 @@ class ClientConversation:
             return None
         if not reply.is_positive:
             return self._conclude(ClientState.READY)
-        self._say(*transaction.unsaid.popleft())
+        self._say_next(transaction)
         return None
 
     def _rcpt_replied(self, raw: RawReply, reply: Reply) -> ClientEvent | None:
@@ -351,7 +356,7 @@ class ClientConversation:
             return None
         if transaction.unsaid[0][0] is Command.DATA and not transaction.accepted:
             return self._conclude(ClientState.OPEN)
-        self._say(*transaction.unsaid.popleft())
+        self._say_next(transaction)
         return None
 
     def _data_replied(self, raw: RawReply, reply: Reply) -> ClientEvent | None:

@@ -127,7 +127,7 @@ class ReplyReader:
         Raises:
             RemoteProtocolError: what came is no reply, or is larger than any reply may be.
         """
-        while (line := self._next_line()) is not None:
+        while self._buffer and (line := self._next_line()) is not None:
             match = _LINE.fullmatch(line)
             if match is None:
                 raise RemoteProtocolError(f"The remote sent no SMTP reply: {_quoted(line)}.")

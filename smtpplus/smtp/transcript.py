@@ -74,7 +74,9 @@ class Transcript:
     def _text(self, at: float, mark: str, what: str | Reply) -> str:
         lead = f"{round((at - self._start) * 1000):>6} {mark} "
         if isinstance(what, str):
-            return f"{lead}{printable(what.encode('utf-8', 'surrogatepass'))}\n"
+            if not what.isprintable():
+                what = printable(what.encode("utf-8", "surrogatepass"))
+            return f"{lead}{what}\n"
         enhanced = f"{what.enhanced} " if what.enhanced else ""
         last = len(what.lines) - 1
         return "".join(
