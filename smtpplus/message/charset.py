@@ -9,6 +9,7 @@ Does not guess languages: what is not UTF-8 and not declared is read as Windows-
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 __all__ = ["decode", "harmless"]
 
@@ -88,6 +89,7 @@ def decode(octets: bytes, charset: str = "") -> str:
     return octets.decode("latin-1")
 
 
+@lru_cache(maxsize=512)
 def _codec(charset: str) -> str:
     if not charset or len(charset) > _MAX_NAME:
         return ""
@@ -103,6 +105,6 @@ def harmless(text: str, *, lines: bool = False) -> str:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
         text = _BREAKS_IN_LINES.sub(" ", text)
         return text if text.isascii() else _SURROGATE.sub("\ufffd", _INVISIBLE.sub("", text))
-    if text.isprintable() and text.isascii():
+    if text.isprintable():  # no control, format, surrogate or line-separating character
         return text
     return _SURROGATE.sub("\ufffd", _INVISIBLE.sub("", _BREAKS.sub(" ", text)))

@@ -8,6 +8,7 @@ Does not judge: `smtpplus.message.submitted` does. Addresses: `smtpplus.message.
 
 from __future__ import annotations
 
+import binascii
 import re
 from dataclasses import dataclass
 
@@ -31,11 +32,11 @@ MAX_FIELDS = 10_000  # Gmail takes 5,000; more than this only costs time
 MAX_NAME_OCTETS = 256  # the longest in use have some 60; a line could not be folded before it
 BOM = b"\xef\xbb\xbf"
 
-_FIELD = re.compile(rb"[^\r\n]*(?:\r\n|\n|\r|\Z)(?:[ \t][^\r\n]*(?:\r\n|\n|\r|\Z))*")
-_NAME = re.compile(rb"([!-9;-~]+)[ \t]*:")  # RFC 5322 §2.2, §4.5 (blanks before the colon)
+_REST = rb"([^\r\n]*(?:(?:\r\n|\n|\r)[ \t][^\r\n]*)*)(?:\r\n|\n|\r|\Z)"
+_FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:" + _REST)  # RFC 5322 §2.2, §4.5 (blank before colon)
+_NO_FIELD = re.compile(rb"()" + _REST)
 _FOLD = re.compile(rb"(?:\r\n|\n|\r)(?=[ \t])")
 _WORD = re.compile(r"=\?([!->@-~]{1,75})\?([bBqQ])\?([^?\r\n]*)\?=")  # RFC 2047 §2
-_HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
 _MAX_DECODED = 64 * 1024  # characters of a value that are looked at for encoded words
 
 
@@ -107,13 +108,14 @@ def parse_head(head: bytes, most: int | None = None) -> tuple[HeaderField, ...]:
     position, length = len(BOM) if head.startswith(BOM) else 0, len(head)
     while position < length and (most is None or len(fields) < most):
         match = _FIELD.match(head, position)
-        assert match is not None  # the pattern matches anything
-        line, end = match.group(), match.end()
-        if line[:1] in {b"\r", b"\n"}:
-            break
-        named = _NAME.match(line)
-        value = line[named.end() if named else 0 :].rstrip(b"\r\n")
-        fields.append(HeaderField(named[1].decode("ascii") if named else "", position, end, value))
+        if match is None:
+            if head[position] in b"\r\n":
+                break
+            match = _NO_FIELD.match(head, position)
+            assert match is not None  # the pattern matches anything
+        name, value = match.groups()
+        end = match.end()
+        fields.append(HeaderField(name.decode("ascii"), position, end, value))
         position = end
     return tuple(fields)
 
@@ -158,5 +160,5 @@ def decode_words(value: str) -> str:
 def _word_octets(encoding: str, text: str) -> bytes:
     octets = text.encode("utf-8", "replace")
     if encoding in "qQ":
-        return _HEX.sub(lambda found: bytes.fromhex(found[1].decode()), octets.replace(b"_", b" "))
+        return binascii.a2b_qp(octets, header=True)
     return from_base64(octets)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from smtpplus.message.headers import decode_words
 from smtpplus.values.address import Address
@@ -19,12 +20,12 @@ from smtpplus.values.errors import AddressError
 __all__ = ["Mailbox", "addresses", "single_mailbox"]
 
 _TOKEN = re.compile(
-    r"""(?P<blank>[ \t\r\n]+)
+    r"""(?P<atom>[^ \t\r\n()<>@,;:\\".\[\]]+)
+    |(?P<blank>[ \t\r\n]+)
     |(?P<quoted>"(?:[^"\\]|\\.)*")
     |(?P<literal>\[[^\[\]\\]*\])
     |(?P<special>[<>@,;:.])
-    |(?P<comment>\()
-    |(?P<atom>[^\s()<>@,;:\\".\[\]]+)""",
+    |(?P<comment>\()""",
     re.VERBOSE,
 )
 _COMMENT_MARK = re.compile(r"[()]|\\.")
@@ -45,12 +46,11 @@ class Mailbox:
         return f"{self.display_name} <{self.address}>" if self.display_name else str(self.address)
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(NamedTuple):
+    """A plain tuple: an address list makes many."""
+
     kind: str
     text: str
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def _tokens(value: str) -> Iterator[_Token]:
         kind, end = match.lastgroup or "", match.end()
         if kind == "comment":
             end = _comment_end(value, position)
-        yield _Token(kind, value[position:end], position, end)
+        yield _Token(kind, value[position:end])
         position = end
 
 
@@ -170,7 +170,7 @@ def _entry(element: list[_Token], *, plain: bool) -> _Entry | None:
         comments = [token.text[1:-1] for token in element if token.kind == "comment"]
         name = decode_words(_ESCAPED.sub(r"\1", comments[-1])) if comments else ""
         plain = plain and not any("<" in comment or ">" in comment for comment in comments)
-        return _made(name.strip(), spec, plain=plain and _contiguous(spec))
+        return _made(name.strip(), _address(spec), plain=plain and _contiguous(spec))
     opened = marks.index("<")
     if marks.count("<") > 1 or marks.count(">") != 1 or marks.index(">") < opened:
         raise AddressError("Its angle brackets do not match.")
@@ -182,11 +182,11 @@ def _entry(element: list[_Token], *, plain: bool) -> _Entry | None:
         colons = [index for index, token in enumerate(spec) if token.text == ":"]
         spec, plain = spec[(colons[0] if colons else len(spec)) + 1 :], False
     plain = plain and _contiguous(spec) and len(spec) == closed - opened - 1
-    return _made(_display_name(element[:opened], _address(spec)), spec, plain=plain)
-
-
-def _made(name: str, spec: list[_Token], *, plain: bool) -> _Entry:
     address = _address(spec)
+    return _made(_display_name(element[:opened], address), address, plain=plain)
+
+
+def _made(name: str, address: Address, *, plain: bool) -> _Entry:
     # A quoted local part is no place for what looks like another address.
     return _Entry(Mailbox(name, address), plain and not _MISLEADING.search(address.local))
 

@@ -28,7 +28,9 @@ def parse_date(text: str) -> float | None:
     """The moment that `text` names, in Unix seconds, or None where it is no valid date."""
     if len(text) > _MAX_LENGTH:
         return None
-    match = _DATE.fullmatch(" ".join(_COMMENT.sub(" ", text).split()))
+    if "(" in text:
+        text = _COMMENT.sub(" ", text)
+    match = _DATE.fullmatch(" ".join(text.split()))
     if match is None:
         return None
     day, month, year, hour, minute, second, zone = match.groups()
