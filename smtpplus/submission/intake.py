@@ -194,6 +194,7 @@ class Intake:
             cuts=known.cuts,
             eight_bit=facts.eight_bit,
             long_lines=facts.long_lines,
+            utf8_head=not head.isascii(),
             in_file=content.is_large,
             client_ip=origin.client_ip,
             hello=origin.hello,
