@@ -10,12 +10,12 @@ Raises UsageError.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from smtpplus.config import Config, HostName, find_file, load
+from smtpplus.config import Config, HostName, load
 from smtpplus.installation import Installation, open_installation, run
 from smtpplus.message.dkim import generate_key
 from smtpplus.net.certificates import self_signed
@@ -27,9 +27,7 @@ from smtpplus.web.sessions import issue_sign_in
 
 __all__ = [
     "TRIAL_DOMAIN",
-    "TRIAL_FOLDER",
     "Facts",
-    "find_configuration",
     "new_credential",
     "new_selector",
     "set_up",
@@ -38,8 +36,6 @@ __all__ = [
 
 Random = Callable[[int], bytes]
 
-SYSTEM_CONFIG = Path("/etc/smtpplus/smtpplus.toml")
-TRIAL_FOLDER = Path("smtpplus-data")
 TRIAL_DOMAIN = "example.com"
 TRIAL_OPERATOR = "operator@example.com"
 _SECRET_OCTETS = 32
@@ -122,17 +118,6 @@ class Facts:
             web=config.public_url,
             sign_in=sign_in,
         )
-
-
-def find_configuration(explicit: str | None, environment: Mapping[str, str]) -> Path | None:
-    """The configuration to use from the current folder; a trial's comes last. None: there is none.
-
-    Raises:
-        ConfigError: the one that was named does not exist.
-    """
-    found = find_file(explicit, environment, Path.cwd(), SYSTEM_CONFIG)
-    trial = Path.cwd() / TRIAL_FOLDER / "smtpplus.toml"
-    return found or (trial if trial.is_file() else None)
 
 
 def set_up(

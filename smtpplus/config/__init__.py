@@ -2,6 +2,17 @@
 
 from smtpplus.config.kinds import Endpoint, HostName, NameServer, Network, Period
 from smtpplus.config.load import Config, load
-from smtpplus.config.source import find_file
+from smtpplus.config.source import TRIAL_FOLDER, find_configuration, find_file
 
-__all__ = ["Config", "Endpoint", "HostName", "NameServer", "Network", "Period", "find_file", "load"]
+__all__ = [
+    "TRIAL_FOLDER",
+    "Config",
+    "Endpoint",
+    "HostName",
+    "NameServer",
+    "Network",
+    "Period",
+    "find_configuration",
+    "find_file",
+    "load",
+]

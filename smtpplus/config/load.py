@@ -2,8 +2,8 @@
 
 Guarantees: a `Config` holds only known keys with values of the right kind, and what belongs
 together is there together. Raises ConfigError naming file, line, key and what was expected, for
-all faults at once. Opens no file but the configuration. Relative paths start at the file's folder, those
-of ``--set`` at the current one.
+all faults at once. Relative paths start at the file's folder, those of ``--set`` at the current
+one.
 """
 
 from __future__ import annotations
@@ -60,6 +60,23 @@ class Config(sections.Section, frozen=True):
     def public_url(self) -> str:
         """Where browsers find the pages, without a slash at the end."""
         return (self.web.public_url or f"http://{self.web.listen}").rstrip("/")
+
+    def smarthost_password(self) -> str:
+        """The first line of relay.smarthost_password_file, or "".
+
+        Raises:
+            ConfigError: it cannot be read, or is empty.
+        """
+        path = self.relay.smarthost_password_file
+        if path is None:
+            return ""
+        try:
+            password = path.read_text(encoding="utf-8").partition("\n")[0].strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"relay.smarthost_password_file: {path}: {error}") from error
+        if not password:
+            raise ConfigError(f"relay.smarthost_password_file: {path} has an empty first line.")
+        return password
 
     @property
     def ehlo(self) -> str:

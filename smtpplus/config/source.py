@@ -15,10 +15,21 @@ from typing import Any
 
 from smtpplus.values.errors import ConfigError
 
-__all__ = ["Origins", "Tree", "find_file", "override", "read_toml"]
+__all__ = [
+    "TRIAL_FOLDER",
+    "Origins",
+    "Tree",
+    "find_configuration",
+    "find_file",
+    "override",
+    "read_toml",
+]
 
 Tree = dict[str, Any]
 KeyPath = tuple[str, ...]
+
+SYSTEM_CONFIG = Path("/etc/smtpplus/smtpplus.toml")
+TRIAL_FOLDER = Path("smtpplus-data")
 
 _HEADER = re.compile(r"\s*\[{1,2}([^\]]+)\]{1,2}\s*(?:#.*)?$")
 _KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
@@ -62,6 +73,17 @@ def find_file(
                 raise ConfigError(f"{by} names {named}, and there is no such file.")
             return path
     return next((path for path in (folder / "smtpplus.toml", system) if path.is_file()), None)
+
+
+def find_configuration(explicit: str | None, environment: Mapping[str, str]) -> Path | None:
+    """The configuration to use from the current folder; a trial's comes last. None: there is none.
+
+    Raises:
+        ConfigError: the one that was named does not exist.
+    """
+    found = find_file(explicit, environment, Path.cwd(), SYSTEM_CONFIG)
+    trial = Path.cwd() / TRIAL_FOLDER / "smtpplus.toml"
+    return found or (trial if trial.is_file() else None)
 
 
 def read_toml(path: Path) -> tuple[Tree, Origins]:

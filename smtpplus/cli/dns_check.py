@@ -1,0 +1,89 @@
+"""Looks up the DNS records of a sender domain and says what is wrong with them.
+
+Guarantees: DNS trouble is never taken for a missing record. Asks the configured name servers,
+or the system's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import dns.exception
+import dns.nameserver
+import dns.resolver
+
+from smtpplus.config import Config
+from smtpplus.rules.dns_records import DnsRecord, is_proven
+
+__all__ = ["Answer", "State", "check_record"]
+
+
+class State(StrEnum):
+    """What was found in the place of a record."""
+
+    RIGHT = "ok"
+    OTHER = "other"
+    MISSING = "missing"
+    UNKNOWN = "no answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What DNS said to one record. `detail` is a sentence."""
+
+    record: DnsRecord
+    state: State
+    detail: str
+
+    @property
+    def is_right(self) -> bool:
+        """Is it there, as it should be?"""
+        return self.state is State.RIGHT
+
+    def fields(self) -> dict[str, str]:
+        """For a table."""
+        return {"state": self.state.value, "detail": self.detail}
+
+
+def check_record(config: Config, record: DnsRecord) -> Answer:
+    """Look `record` up."""
+    try:
+        found = _texts(config, record.name)
+    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+        return Answer(record, State.MISSING, "There is no TXT record.")
+    except (dns.exception.DNSException, OSError) as error:
+        return Answer(record, State.UNKNOWN, f"DNS gave no answer: {error}.")
+    kind = _KINDS.get(record.purpose)
+    if kind is not None:
+        return _check_kind(record, [text for text in found if text.lower().startswith(kind)])
+    if is_proven(record, found):
+        return Answer(record, State.RIGHT, "Found.")
+    return Answer(record, State.OTHER, f"Found something else: {found[0][:60]!r}.")
+
+
+_KINDS = {"spf": "v=spf1", "dmarc": "v=dmarc1"}
+
+
+def _check_kind(record: DnsRecord, found: list[str]) -> Answer:
+    """SPF and DMARC: ours is a suggestion, but there is to be one, and only one."""
+    if not found:
+        return Answer(record, State.MISSING, f"There is no {record.purpose.upper()} record.")
+    if len(found) > 1:
+        return Answer(record, State.OTHER, f"There are {len(found)}; receivers then ignore all.")
+    if record.purpose == "spf" and record.value.split()[1] not in found[0].lower().split():
+        return Answer(
+            record, State.OTHER, f"It lacks {record.value.split()[1]}: {found[0][:80]!r}."
+        )
+    return Answer(record, State.RIGHT, "Found.")
+
+
+def _texts(config: Config, name: str) -> list[str]:
+    servers = config.dns.nameservers
+    resolver = dns.resolver.Resolver(configure=not servers)
+    if servers:
+        resolver.nameservers = [
+            dns.nameserver.Do53Nameserver(one.host, one.port) for one in servers
+        ]
+    answer = resolver.resolve(name, "TXT", lifetime=config.dns.timeout.seconds, search=False)
+    return [b"".join(data.strings).decode("utf-8", "replace") for data in answer]

@@ -1,0 +1,97 @@
+"""``list``: add, list, show, set."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from smtpplus.cli.context import Context, Group, key_table, moment, pass_context
+from smtpplus.installation import Installation, run
+from smtpplus.rules.list_settings import SETTINGS, effective, read
+from smtpplus.values.submission import MailList, Stream
+
+__all__ = ["list_command"]
+
+
+@click.group("list", cls=Group)
+def list_command() -> None:
+    """Lists: the unit of policy inside an account. LIST is its name, or ACCOUNT/NAME."""
+
+
+@list_command.command("add")
+@click.argument("account")
+@click.argument("name")
+@click.option(
+    "--stream",
+    type=click.Choice([stream.value for stream in Stream]),
+    default=Stream.TRANSACTIONAL.value,
+    show_default=True,
+    help="What the list's mail is.",
+)
+@pass_context
+def add(context: Context, account: str, name: str, stream: str) -> None:
+    """Add a list to ACCOUNT."""
+    with context.installation() as opened:
+        made = run(opened.accounts.add_list(account, name, Stream(stream), time.time()))
+    context.show(
+        {"list": made.name, "account": account, "stream": made.stream.value},
+        f"Added list {account}/{made.name} ({made.stream.value}).",
+    )
+
+
+@list_command.command("list")
+@pass_context
+def list_all(context: Context) -> None:
+    """All lists."""
+    with context.installation() as opened:
+        names = _account_names(opened)
+        found = run(opened.accounts.lists(None))
+    rows = [_row(one, names) for one in found]
+    context.show_rows(("account", "list", "stream", "created"), rows)
+
+
+@list_command.command("show")
+@click.argument("name", metavar="LIST")
+@pass_context
+def show(context: Context, name: str) -> None:
+    """A list with all its settings."""
+    with context.installation() as opened:
+        found = run(opened.accounts.list_by_name(name))
+        row = _row(found, _account_names(opened))
+    settings = effective(found.settings)
+    if context.as_json:
+        context.show({**row, "settings": settings})
+    else:
+        context.show({**row, **settings})
+
+
+@list_command.command("set", epilog=key_table(SETTINGS.values()))
+@click.argument("name", metavar="LIST")
+@click.argument("key", metavar="KEY")
+@click.argument("value", metavar="VALUE")
+@pass_context
+def set_one(context: Context, name: str, key: str, value: str) -> None:
+    """Change a setting of a list; an empty VALUE is the default again."""
+    read_value = read(key, value)
+    with context.installation() as opened:
+        found = run(opened.accounts.list_by_name(name))
+        changed = run(opened.accounts.set_list(found.id, key, read_value))
+    now = effective(changed.settings)[key]
+    context.show({"list": changed.name, key: now}, f"{changed.name}: {key} = {now}")
+    if not SETTINGS[key].acts:
+        context.note(f"Note: this version keeps {key} and does not act on it yet.")
+
+
+def _account_names(opened: Installation) -> dict[int, str]:
+    return {one.id: one.name for one in run(opened.accounts.accounts())}
+
+
+def _row(mail_list: MailList, accounts: dict[int, str]) -> dict[str, Any]:
+    return {
+        "account": accounts.get(mail_list.account_id),
+        "list": mail_list.name,
+        "stream": mail_list.stream.value,
+        "created": moment(mail_list.created_at),
+    }

@@ -1,0 +1,137 @@
+"""``message``: show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from smtpplus.cli.context import Context, Group, moment, pass_context
+from smtpplus.installation import Installation, run
+from smtpplus.ports import AttemptRow, DeliveryRow, MessageRow
+from smtpplus.values.errors import NotFoundError
+from smtpplus.values.ids import parse_id, show_id
+from smtpplus.values.message import Event
+
+__all__ = ["message_command", "story"]
+
+_MOST = 1000
+
+
+@click.group("message", cls=Group)
+def message_command() -> None:
+    """Messages and what became of them."""
+
+
+@message_command.command("show")
+@click.argument("identifier", metavar="ID")
+@click.option("--transcripts", is_flag=True, help="Print what was said in each attempt.")
+@pass_context
+def show(context: Context, identifier: str, transcripts: bool) -> None:
+    """A message: its recipients, each attempt, each event."""
+    wanted = parse_id(identifier)
+    if wanted is None:
+        raise NotFoundError(f"{identifier} is no message id: those have 13 letters and digits.")
+    with context.installation() as opened:
+        found = story(opened, wanted)
+    if context.as_json:
+        context.show(found)
+        return
+    context.show(found["message"])
+    for title in ("deliveries", "attempts", "events"):
+        click.echo(f"\n{title.capitalize()}")
+        context.show_rows(_COLUMNS[title], found[title])
+    if transcripts:
+        for attempt in found["attempts"]:
+            context.show({}, f"\n{attempt['at']} {attempt['host']}\n{attempt['transcript']}")
+
+
+_COLUMNS = {
+    "deliveries": ("recipient", "state", "attempts", "due", "settled", "reply"),
+    "attempts": ("at", "recipient", "result", "stage", "host", "ip", "tls", "took_ms", "reply"),
+    "events": ("at", "event", "recipient", "detail"),
+}
+
+
+def story(opened: Installation, message_id: int) -> dict[str, Any]:
+    """All that is known of a message, for JSON.
+
+    Raises:
+        NotFoundError: there is no such message.
+    """
+    history = opened.history
+    row = run(history.message(None, message_id))
+    if row is None:
+        raise NotFoundError(f"There is no message {show_id(message_id)}.")
+    deliveries = run(history.deliveries(message_id))
+    names = {delivery.id: delivery.address for delivery in deliveries}
+    return {
+        "message": _message(row),
+        "deliveries": [_delivery(one) for one in deliveries],
+        "attempts": [_attempt(one, names) for one in run(history.attempts(message_id, _MOST))],
+        "events": [_event(one, names) for one in run(history.events(message_id, _MOST))],
+    }
+
+
+def _message(row: MessageRow) -> dict[str, Any]:
+    message = row.message
+    return {
+        "id": show_id(message.id),
+        "user": row.username,
+        "list": row.list_name,
+        "received": moment(message.received_at),
+        "expires": moment(message.expires_at),
+        "sender": str(message.envelope.sender) if message.envelope.sender else "<>",
+        "from": message.header_from,
+        "subject": message.subject,
+        "message_id": message.message_id,
+        "octets": message.octets,
+        "client_ip": message.client_ip,
+        "hello": message.hello,
+        "tls": message.tls,
+        "auth": message.mechanism,
+        "states": {state.value: count for state, count in row.states.items()},
+    }
+
+
+def _delivery(row: DeliveryRow) -> dict[str, Any]:
+    outcome = row.last_outcome
+    return {
+        "id": show_id(row.id),
+        "recipient": row.address,
+        "state": row.state.value,
+        "attempts": row.attempts,
+        "due": moment(row.due_at),
+        "settled": moment(row.settled_at),
+        "reply": None if outcome is None else str(outcome.reply or outcome.text),
+        "status": None if outcome is None else str(outcome.status),
+    }
+
+
+def _attempt(row: AttemptRow, names: dict[int, str]) -> dict[str, Any]:
+    attempt, outcome = row.attempt, row.outcome
+    return {
+        "at": moment(attempt.started_at),
+        "recipient": names.get(row.delivery_id),
+        "result": outcome.result.value,
+        "stage": outcome.stage.value,
+        "status": str(outcome.status),
+        "reply": str(outcome.reply or outcome.text),
+        "host": attempt.host,
+        "ip": attempt.ip,
+        "port": attempt.port,
+        "tls": f"{attempt.tls.version} {attempt.tls.cipher}" if attempt.tls else None,
+        "signed_by": attempt.signed_by,
+        "took_ms": attempt.took_ms,
+        "transcript": attempt.transcript,
+    }
+
+
+def _event(event: Event, names: dict[int, str]) -> dict[str, Any]:
+    about = event.delivery_id
+    return {
+        "at": moment(event.at),
+        "event": event.type.value,
+        "recipient": names.get(about) if about is not None else None,
+        "detail": event.detail,
+    }

@@ -1,0 +1,97 @@
+"""The ``smtpplus`` program: global options, the commands, errors and exit status."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from typing import Any
+
+import click
+
+from smtpplus import __version__
+from smtpplus.cli.context import Context
+from smtpplus.values.errors import SmtpplusError
+
+__all__ = ["main", "program"]
+
+# Command, module of this package, first line of its help. A module is loaded when it is run.
+_COMMANDS = {
+    "init": ("setup", "Set up an installation in a folder."),
+    "check-config": ("setup", "Check the configuration and print what is in effect."),
+    "migrate": ("setup", "Bring the store to this version's tables."),
+    "account": ("accounts", "Accounts: the tenants."),
+    "list": ("lists", "Lists: policy inside an account."),
+    "user": ("users", "SMTP users: credentials, each bound to a list."),
+    "person": ("people", "People who sign in to the web pages."),
+    "domain": ("domains", "Sender domains, their DNS records and DKIM keys."),
+    "queue": ("queue", "Deliveries that wait."),
+    "message": ("messages", "Messages and what became of them."),
+    "stats": ("stats", "How much was accepted, delivered, bounced."),
+    "send-test": ("send_test", "Send a message through the running service and tell its fate."),
+}
+
+
+class _Program(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"smtpplus.cli.{_COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_") + "_command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(cls=_Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--config", "-c", metavar="FILE", help="The configuration file.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override section.key=value."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.version_option(__version__, prog_name="smtpplus")
+@click.pass_context
+def program(
+    ctx: click.Context, config: str | None, settings: tuple[str, ...], as_json: bool
+) -> None:
+    """Administer smtpplus. What is changed holds in the running service within 2 s.
+
+    The configuration is --config, $SMTPPLUS_CONFIG, ./smtpplus.toml,
+    /etc/smtpplus/smtpplus.toml, or that of the trial in ./smtpplus-data.
+    """
+    ctx.obj = Context(config, settings, as_json)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run and exit."""
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        result: Any = program.main(arguments, prog_name="smtpplus", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        click.echo("Stopped.", err=True)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read us is gone: say nothing
+        return 1
+    except (SmtpplusError, OSError) as error:
+        _complain(str(error), arguments)
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _complain(text: str, arguments: list[str] | None) -> None:
+    if "--json" in (sys.argv[1:] if arguments is None else arguments):
+        click.echo(json.dumps({"error": text}), err=True)
+    else:
+        click.echo(f"smtpplus: {text}", err=True)

@@ -1,0 +1,81 @@
+"""``queue``: list, show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from smtpplus.cli.context import Context, Group, moment, pass_context
+from smtpplus.installation import run
+from smtpplus.ports import QueueRow
+from smtpplus.values.errors import NotFoundError
+from smtpplus.values.ids import parse_id, show_id
+
+__all__ = ["queue_command"]
+
+_PAGE = 2000
+
+
+@click.group("queue", cls=Group, invoke_without_command=True)
+@click.pass_context
+def queue_command(ctx: click.Context) -> None:
+    """Deliveries that wait. Without a command: how many."""
+    if ctx.invoked_subcommand is None:
+        context: Context = ctx.find_root().obj
+        with context.installation() as opened:
+            sizes = run(opened.history.queue_size(None))
+        context.show({state.value: count for state, count in sizes.items()})
+
+
+@queue_command.command("list")
+@click.option("--search", default="", help="Words of recipient, sender or subject; a domain.")
+@click.option("--most", default=100, show_default=True, type=click.IntRange(1, 100_000))
+@pass_context
+def list_waiting(context: Context, search: str, most: int) -> None:
+    """Waiting deliveries, next due first."""
+    with context.installation() as opened:
+        found = run(opened.history.queue(None, search, None, most))
+    context.show_rows(
+        ("delivery", "message", "recipient", "attempts", "due", "last_reply"),
+        [_row(row) for row in found],
+    )
+
+
+@queue_command.command("show")
+@click.argument("identifier", metavar="ID")
+@pass_context
+def show(context: Context, identifier: str) -> None:
+    """What still waits of a message, by the message's id."""
+    wanted = parse_id(identifier)
+    if wanted is None:
+        raise NotFoundError(f"{identifier} is no id: those have 13 letters and digits.")
+    with context.installation() as opened:
+        rows = run(opened.history.queue(None, show_id(wanted), None, _PAGE))
+    found = [row for row in rows if row.message_id == wanted]
+    if not found:
+        raise NotFoundError(
+            f"Nothing of {identifier} waits; see `smtpplus message show {identifier}`."
+        )
+    if context.as_json:
+        context.show_rows((), [_row(row) for row in found])
+        return
+    for row in found:
+        context.show(_row(row))
+        click.echo()
+
+
+def _row(row: QueueRow) -> dict[str, Any]:
+    return {
+        "delivery": show_id(row.delivery_id),
+        "message": show_id(row.message_id),
+        "recipient": row.address,
+        "sender": row.sender,
+        "subject": row.subject,
+        "state": row.state.value,
+        "attempts": row.attempts,
+        "queued": moment(row.queued_at),
+        "due": moment(row.due_at),
+        "in_delivery": row.leased,
+        "last_reply": row.last_reply,
+    }
