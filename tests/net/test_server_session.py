@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from smtpplus.net.clock import ReactorClock
 from smtpplus.net.listener import ConnectionLimits, SmtpListener
 from smtpplus.net.spawn import Spawn
+from smtpplus.ports import HangUpError
 from smtpplus.smtp.server_settings import ServerSettings
 from smtpplus.values.errors import RefusedError
 from smtpplus.values.reply import Reply
@@ -32,6 +33,8 @@ class Socket(StringTransport):
         pass
 
     def write(self, data: bytes) -> None:
+        if self.aborted:
+            return
         super().write(data)
         self.writes += 1
         if self.producer is not None and len(self.value()) > 65_536:
@@ -181,6 +184,15 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual(self._say(b"x\r\ny\r\n.\r\n"), b"452 4.3.1 Full\r\n")
         self.assertEqual(self.role.messages, [])
         self.assertIn("reset", self.role.told)
+
+    def test_a_role_may_hang_up_without_a_word(self) -> None:
+        async def hang_up(event: Any) -> Reply:
+            raise HangUpError
+
+        self.role.answers = {"body_ended": hang_up}
+        self._say(MAIL)
+        self.assertEqual(self._say(b"x\r\n.\r\n"), b"")
+        self.assertTrue(self.socket.aborted)
 
     # ---- the end
 
