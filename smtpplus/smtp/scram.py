@@ -251,6 +251,8 @@ def _prepared(name: str) -> str:
 
 
 def _unbase64(text: str) -> bytes:
+    if len(text) % 4:  # the strict mode below does not see every = too many
+        raise SaslSyntaxError("A part of the message is not base64.")
     try:
         return binascii.a2b_base64(text, strict_mode=True)
     except binascii.Error as error:

@@ -176,7 +176,8 @@ class AuthTurns(Turns):
             raise RefusedError(Reply.of(501, "5.5.2", str(error))) from error
         except SaslRefusedError as error:
             username = error.username or dialog.username
-            self._auth_refused(replies.AUTH_FAILED, AuthFailed(dialog.mechanism, username))
+            self._hold(AuthFailed(dialog.mechanism, username))
+            self._auth_refused(replies.AUTH_FAILED)
             return
         if isinstance(turn, Challenge):
             self._challenge(turn)
@@ -207,9 +208,9 @@ class AuthTurns(Turns):
         self._leave_auth()
         self._say(reply)
 
-    def _auth_refused(self, reply: Reply, first: AuthFailed | None = None) -> None:
+    def _auth_refused(self, reply: Reply) -> None:
         self._leave_auth()
-        self._complain(reply, first)
+        self._complain(reply)
         if reply.is_permanent:
             self._failed_auths += 1
         if self._failed_auths >= self._settings.max_failed_auths and not self._is_closed:
@@ -221,6 +222,8 @@ class AuthTurns(Turns):
 
 
 def _decode(line: bytes) -> bytes:
+    if len(line) % 4:  # the strict mode below does not see every = too many
+        raise SaslSyntaxError("The response is not base64.")
     try:
         return binascii.a2b_base64(line, strict_mode=True)
     except binascii.Error as error:

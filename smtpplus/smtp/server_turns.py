@@ -38,7 +38,8 @@ class Turns:
         self._state = State.PROXY if settings.proxied else State.GREETING
         self._in = ReceiveBuffer()
         self._out: list[bytes] = []
-        self._held = b""  # a reply that waits for the next call of next_event
+        self._held: list[bytes] = []  # said, but not before the events so far were taken
+        self._is_holding = False
         self._events: deque[ServerEvent] = deque()
         self._question: ServerEvent | None = None
         self._eof = False
@@ -74,10 +75,12 @@ class Turns:
 
     def next_event(self) -> ServerEvent | Wait:
         """The next event; NEED_DATA also after `Closed`."""
+        if self._is_holding and (not self._events or type(self._events[0]) is Closed):
+            self._out += self._held
+            self._held.clear()
+            self._is_holding = False
         if self._events:
             return self._events.popleft()
-        if self._held:
-            self._flush_held()
         while not self._events:
             if self._question is not None:
                 return Wait.PAUSED
@@ -142,28 +145,21 @@ class Turns:
             self._close(str(reply))
 
     def _say_octets(self, octets: bytes) -> None:
-        if self._held:
-            self._flush_held()
-        self._out.append(octets)
+        (self._held if self._is_holding else self._out).append(octets)
 
-    def _flush_held(self) -> None:
-        self._out.append(self._held)
-        self._held = b""
+    def _hold(self, event: ServerEvent) -> None:
+        """What is said from now on waits until the driver has dealt with `event`."""
+        self._events.append(event)
+        self._is_holding = True
 
-    def _complain(self, reply: Reply, first: ServerEvent | None = None) -> None:
-        """Refuse, and count it; `first` is told before the reply goes out."""
+    def _complain(self, reply: Reply) -> None:
+        """Refuse, and count it."""
         self._errors += 1
-        if first is not None:
-            self._events.append(first)
-        if reply.closes:
-            self._say(reply)
-        elif self._errors > self._settings.max_errors:
-            self._say(replies.TOO_MANY_ERRORS)
-        else:
-            if self._errors > self._settings.tarpit_after:
-                self._events.append(first := Tarpit(self._settings.tarpit_seconds))
-            self._say_octets(b"" if first else reply.encode())
-            self._held = reply.encode() if first else b""
+        if not reply.closes and self._errors > self._settings.max_errors:
+            reply = replies.TOO_MANY_ERRORS
+        elif self._errors > self._settings.tarpit_after:
+            self._hold(Tarpit(self._settings.tarpit_seconds))
+        self._say(reply)
 
     def _count_junk(self) -> bool:
         """One more command that leads nowhere; False: one too many, 421 was said."""
