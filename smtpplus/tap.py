@@ -1,0 +1,174 @@
+"""What ``twistd smtpplus`` runs: options, configuration (or the trial), the service.
+
+Guarantees: what keeps the service from starting is told on standard error, without a
+traceback, and the exit status is not 0; nothing is left open when twistd forks. The only module
+that imports the global reactor.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from twisted.application.service import MultiService
+from twisted.logger import ILogObserver, Logger
+from twisted.python.components import Componentized
+from twisted.python.failure import Failure
+from twisted.python.logfile import LogFile
+from twisted.python.usage import Options as UsageOptions
+
+from smtpplus.assembly import Assembly, assemble
+from smtpplus.banner import banner
+from smtpplus.config import TRIAL_FOLDER, Config, find_configuration, load
+from smtpplus.installation import open_installation, run
+from smtpplus.log import json_log
+from smtpplus.net.clock import make_monotonic
+from smtpplus.trial import Facts, set_up, sign_in_link
+from smtpplus.values.errors import SmtpplusError
+from smtpplus.values.submission import Role
+
+__all__ = ["Options", "makeService"]
+
+_LOG_FILE_OCTETS = 64 * 1024 * 1024
+_LOG_FILES = 8
+
+
+class Options(UsageOptions):
+    """``twistd smtpplus``'s own."""
+
+    optParameters: ClassVar[list[list[Any]]] = [  # noqa: N815 - twisted's name
+        ["config", "c", None, "The configuration file; see the README for where it is sought."],
+    ]
+    longdesc = (
+        "Runs smtpplus. Without a configuration a trial is set up in ./smtpplus-data, on "
+        "loopback, and run."
+    )
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self["set"] = []
+
+    def opt_set(self, setting: str) -> None:
+        """Override a key of the configuration: section.key=value; may be repeated."""
+        self["set"].append(setting)
+
+
+def makeService(options: Options) -> MultiService:
+    """The service of the configuration that `options` name."""
+    from twisted.internet import reactor  # noqa: PLC0415 - choosing one is twistd's
+
+    make_monotonic(reactor)
+    try:
+        config, facts = _configuration(options)
+        text = banner(config, facts) if facts is not None else None
+        service = assemble(config, reactor)
+    except (SmtpplusError, OSError) as error:
+        raise SystemExit(f"smtpplus: {error}") from error
+    runs_twistd: Mapping[str, Any] = getattr(options, "parent", None) or {}
+    return _Service(service, config, runs_twistd, text, reactor)
+
+
+def _configuration(options: Options) -> tuple[Config, Facts | None]:
+    """The configuration, and of a trial what to tell about it."""
+    path = find_configuration(options["config"], os.environ)
+    if path is not None:
+        config = load(path, options["set"])
+        return config, _facts_again(config) if config.relay.deliver == "sandbox" else None
+    facts = set_up(TRIAL_FOLDER, now=time.time(), random=secrets.token_bytes)
+    return load(Path(facts.config), options["set"]), facts
+
+
+def _facts_again(config: Config) -> Facts:
+    """A trial that was set up before: with a fresh link, and without its secret."""
+    with open_installation(config) as installation:
+        people = run(installation.people.people())
+        operator = next((one for one in people if one.role is Role.OPERATOR), None)
+        link = (
+            sign_in_link(installation, operator.email, time.time(), secrets.token_bytes)
+            if operator is not None
+            else ""
+        )
+    return Facts.of(config, link)
+
+
+class _Service(MultiService):
+    """The assembled service, with twistd around it: log, start, failure, banner."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        service: Assembly,
+        config: Config,
+        twistd: Mapping[str, Any],
+        text: str | None,
+        reactor: Any,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._assembled = service
+        self._config = config
+        self._twistd = twistd
+        self._text = text
+        self._reactor = reactor
+        service.setServiceParent(self)  # type: ignore[no-untyped-call]
+
+    def setServiceParent(self, parent: Any) -> None:
+        """Hand the log to the application, where twistd's options leave it to us."""
+        if isinstance(parent, Componentized) and not self._twistd.get("syslog"):
+            write, flush = self._log_file()
+            parent.setComponent(ILogObserver, json_log(write, flush, self._config.log.level))  # type: ignore[no-untyped-call]
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
+
+    def startService(self) -> None:
+        """Start; tell when all is up, or why it is not."""
+        if self._text is not None and not self._is_foreground:
+            self._say(self._text)  # the parent's terminal is gone later
+        self._assembled.started.addCallbacks(lambda _: self._announce(), self._give_up)
+        try:
+            super().startService()  # type: ignore[no-untyped-call]
+        except Exception:
+            if not self._is_foreground:
+                raise  # twistd tells it to the terminal
+            self._give_up(Failure())  # type: ignore[no-untyped-call]
+
+    @property
+    def _is_foreground(self) -> bool:
+        return bool(self._twistd.get("nodaemon", True))
+
+    def _announce(self) -> None:
+        self._log.info("smtpplus is ready")
+        if self._text is not None and self._is_foreground:
+            self._say(self._text)
+
+    def _say(self, text: str) -> None:
+        if sys.__stdout__ is not None:
+            print(text, file=sys.__stdout__, flush=True)
+
+    def _give_up(self, failure: Failure) -> None:
+        """Say why on one line, stop the reactor, end with status 1."""
+        self._log.failure("smtpplus does not start", failure)
+        text = failure.getErrorMessage()
+        if sys.__stderr__ is not None:
+            print(f"smtpplus: {text}", file=sys.__stderr__, flush=True)
+        atexit.register(_exit_badly)
+        self._reactor.callWhenRunning(self._reactor.stop)
+
+    def _log_file(self) -> tuple[Callable[[str], object], Callable[[], object]]:
+        """Where twistd would log: its --logfile, standard output, or twistd.log."""
+        name = self._twistd.get("logfile") or ("-" if self._is_foreground else "twistd.log")
+        if name == "-":
+            return sys.stdout.write, sys.stdout.flush
+        file = LogFile.fromFullPath(name, rotateLength=_LOG_FILE_OCTETS, maxRotatedFiles=_LOG_FILES)  # type: ignore[no-untyped-call]
+        return file.write, file.flush
+
+
+def _exit_badly() -> None:
+    if sys.__stdout__ is not None:
+        sys.__stdout__.flush()
+    os._exit(1)
