@@ -237,6 +237,23 @@ class ListenerTests(TestCase):
         await self._until(lambda: listener.connections == 49)
         await (await self._dial(listener)).until(b"220 ")
 
+    async def test_R4_a_client_that_does_not_read_over_tls(self) -> None:
+        listener = self._listen(set={"max_junk": 10**9})
+        wire = await self._start_tls(listener)
+        wire.say(b"EHLO c\r\n")
+        size = len(await wire.until(b"\r\n250 "))
+        wire.transport.pauseProducing()  # type: ignore[union-attr]
+        commands = 40_000
+        wire.say(b"EHLO c\r\n" * commands)
+        told = self.roles[0].told
+        (session,) = listener._sessions
+        await self._until(lambda: session._is_blocked)
+        self.assertLess(len(told), commands)
+        total = wire.total
+        wire.transport.resumeProducing()  # type: ignore[union-attr]
+        await self._until(lambda: wire.total - total >= (commands - 1) * size)
+        self.assertEqual(sum(it == "hello c" for it in told), commands + 2)
+
     async def test_R2_counts_the_client_behind_a_proxy(self) -> None:
         listener = self._listen(
             proxies=["127.0.0.1/32"], limits=ConnectionLimits(per_address=1, total=9)
