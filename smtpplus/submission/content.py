@@ -1,8 +1,7 @@
 """One message's content on its way in: small in memory, large streamed to a file.
 
-Up to `MEMORY_OCTETS` stay in memory; what is larger goes to the store's file in pieces of that
-size, so that a conversation needs three times as much at most, whatever it is sent. A piece is
-taken when `add` says so (back-pressure).
+Up to `MEMORY_OCTETS` stay in memory; what is larger goes to the store's file, piece by piece as
+it comes. A piece is taken when `add` says so (back-pressure).
 
 Guarantees: the content kept is the content given, octet for octet (M1). A failed write is
 remembered and raised by `keep`; what comes after it is only counted. `discard` removes what was
@@ -39,7 +38,6 @@ class IncomingContent:
         "_head",
         "_is_over",
         "_pieces",
-        "_size",
         "_writer",
         "facts",
         "is_large",
@@ -52,7 +50,6 @@ class IncomingContent:
         self.is_large = False  # does it go to a file?
         self._contents = contents
         self._pieces: list[bytes] = []
-        self._size = 0  # of the pieces
         self._head: bytes | None = None  # of a large one
         self._writer: IContentWriter | None = None
         self._failure: SmtpplusError | None = None
@@ -63,9 +60,10 @@ class IncomingContent:
         self.facts.update(chunk)
         if self._failure is not None or self._is_over:
             return None
+        if self.is_large:
+            return self._write(chunk)
         self._pieces.append(chunk)
-        self._size += len(chunk)
-        return self._write_out() if self._size > MEMORY_OCTETS else None
+        return self._grow() if self.facts.octets > MEMORY_OCTETS else None
 
     def head(self) -> bytes | None:
         """The head, its empty line included; None where it is longer than the memory."""
@@ -83,8 +81,6 @@ class IncomingContent:
         """
         if not self.is_large:
             return self._joined()
-        if self._failure is None and self._size:
-            await self._write_out()
         if self._failure is not None:
             raise self._failure
         assert self._writer is not None
@@ -94,7 +90,7 @@ class IncomingContent:
     async def discard(self) -> None:
         """Forget everything, and remove the file. May be called more than once."""
         self._is_over = True
-        self._pieces, self._size = [], 0
+        self._pieces = []
         await self._remove()
 
     async def _remove(self) -> None:
@@ -107,13 +103,16 @@ class IncomingContent:
             self._pieces = [b"".join(self._pieces)]
         return self._pieces[0]
 
-    async def _write_out(self) -> None:
+    def _grow(self) -> Awaitable[None]:
+        """It is too large for the memory."""
         piece = self._joined()
-        self._pieces, self._size = [], 0
-        if not self.is_large:
-            self.is_large = True
-            length = head_length(piece)
-            self._head = None if length is None else piece[:length]
+        length = head_length(piece)
+        self.is_large = True
+        self._head = None if length is None else piece[:length]
+        self._pieces = []
+        return self._write(piece)
+
+    async def _write(self, piece: bytes) -> None:
         try:
             writer = self._writer or await self._contents.begin(self.message_id)
             self._writer = None  # while it writes, `discard` leaves it to this method

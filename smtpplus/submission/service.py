@@ -9,9 +9,8 @@ does, and recovers the queue before this starts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from twisted.application.service import Service
@@ -42,12 +41,10 @@ _SPACE_FACTOR = 1.5  # of the largest message: Postfix's rule for its queue's fi
 class SubmissionSettings:
     """What the configuration says. `fake_secret` is the installation's own and stays the same.
 
-    `queue_folder` is where free disk space is looked for; `stop_seconds` is how long messages
-    under way may take at a stop.
+    `stop_seconds` is how long messages under way may take at a stop.
     """
 
     hostname: str
-    queue_folder: Path
     fake_secret: bytes = field(repr=False)
     listen: tuple[str, ...] = ("0.0.0.0:587",)
     listen_tls: tuple[str, ...] = ("0.0.0.0:465",)
@@ -65,8 +62,9 @@ class SubmissionSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmissionPorts:
-    """What the role stands on."""
+    """What the role stands on. `free_octets` is the room left for the queue (D7)."""
 
+    free_octets: Callable[[], int]
     accounts: IAccounts
     queue: IQueue
     contents: IContents
@@ -202,7 +200,7 @@ def _parts(settings: SubmissionSettings, ports: SubmissionPorts, log: Logger) ->
             log=log,
         ),
         space=FreeSpace(
-            settings.queue_folder, int(settings.max_message_bytes * _SPACE_FACTOR), ports.clock
+            ports.free_octets, int(settings.max_message_bytes * _SPACE_FACTOR), ports.clock
         ),
         clock=ports.clock,
         hostname=settings.hostname,
