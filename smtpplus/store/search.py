@@ -70,7 +70,9 @@ def _has_word(word: str) -> ColumnElement[bool]:
 
 
 def _address(text: str) -> Address | None:
+    """A whole address; what is half typed (``bob@exam``) is a word."""
     try:
-        return Address.parse(text.strip("<>"))
+        address = Address.parse(text.strip("<>"))
     except AddressError:
         return None
+    return address if "." in address.domain or address.is_literal else None
