@@ -31,6 +31,7 @@ _CONTENT_FIELD = re.compile(
     re.IGNORECASE,
 )
 _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news"})
+_ENCODED = frozenset({"base64", "quoted-printable"})  # no message may be, some are
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +228,7 @@ class _Scan:
             index = len(self.parts)
             self.parts.append(part)
             self.stack.append(index)
-            if part.type in _MESSAGES and part.encoding in {"7bit", "8bit", "binary"}:
+            if part.type in _MESSAGES and part.encoding not in _ENCODED:
                 start, parent, default = body_start, index, "text/plain"
                 continue
             self.open_boundary(part, index)

@@ -25,7 +25,8 @@ from smtpplus.message.transfer_encoding import (
 
 __all__ = ["NotConvertibleError", "to_seven_bit"]
 
-_PLAIN_ENCODINGS = frozenset({"7bit", "8bit", "binary"})
+# With the misspellings that are met in the wild.
+_PLAIN_ENCODINGS = frozenset({"7bit", "8bit", "binary", "7bits", "8bits", "7-bit", "8-bit", "none"})
 _OPAQUE = frozenset({"multipart/signed", "multipart/encrypted"})  # RFC 1847 §2.1, §2.2
 _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news"})
 _ENCODING_FIELD = b"Content-Transfer-Encoding: %s\r\n"
@@ -123,7 +124,8 @@ def _is_textual(part: Part) -> bool:
 def _head_edits(content: bytes, part: Part, encoding: str, *, is_message: bool) -> list[_Edit]:
     """Edits of a part's header: its encoding said truly, its text in ASCII."""
     head = content[part.header_start : part.body_start]
-    said = encoding or ("7bit" if part.encoding in {"8bit", "binary"} else "")
+    unfit = part.encoding in _PLAIN_ENCODINGS and part.encoding != "7bit"
+    said = encoding or ("7bit" if unfit else "")
     if head.isascii() and not said and _is_fit(head):
         return []
     edits, names = [], set()

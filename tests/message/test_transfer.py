@@ -95,6 +95,13 @@ class ToSevenBitTest(SynchronousTestCase):
         self.assertIn(b"Content-Transfer-Encoding: 7bit\r\n\r\npre??mble\r\n--b\r\n", made)
         self.assertEqual(meaning(made), meaning(content))
 
+    def test_misspelt_encodings_are_understood(self) -> None:
+        content = TOP + b"Content-Type: text/plain; charset=utf-8\r\n"
+        made = to_seven_bit(content + b"Content-Transfer-Encoding: 8bits\r\n\r\n\xc3\xa4\r\n")
+        self.assertEqual(
+            made, content + b"Content-Transfer-Encoding: quoted-printable\r\n\r\n=C3=A4\r\n"
+        )
+
     def test_messages_inside_messages(self) -> None:
         content = TOP + (
             b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
