@@ -13,7 +13,7 @@ from pathlib import Path
 from smtpplus.config import Config
 from smtpplus.trial import TRIAL_DOMAIN, Facts
 
-__all__ = ["banner"]
+__all__ = ["banner", "left_behind"]
 
 _TRY = f"you@{TRIAL_DOMAIN.replace('.com', '.net')}"
 _BITS = "bounce-5.1.1@ bounce-4.2.2@ defer-2@ full@ slow@ drop@ tls-fail@"
@@ -46,6 +46,16 @@ def banner(config: Config, facts: Facts) -> str:
         "",
     ]
     return "\n".join(parts)
+
+
+def left_behind(facts: Facts) -> str | None:
+    """What to keep when the first start fails after the set-up: the secret is shown only once."""
+    if facts.password is None:
+        return None
+    return (
+        f"The trial is set up all the same ({facts.config}): "
+        f"user {facts.username}, secret {facts.password}."
+    )
 
 
 def _credential(config: Config, facts: Facts) -> list[str]:

@@ -8,15 +8,17 @@ that imports the global reactor.
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from twisted.application.service import MultiService
+from twisted.internet.error import CannotListenError
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
@@ -24,7 +26,7 @@ from twisted.python.logfile import LogFile
 from twisted.python.usage import Options as UsageOptions
 
 from smtpplus.assembly import Assembly, assemble
-from smtpplus.banner import banner
+from smtpplus.banner import banner, left_behind
 from smtpplus.config import TRIAL_FOLDER, Config, find_configuration, load
 from smtpplus.installation import open_installation, run
 from smtpplus.log import json_log
@@ -37,6 +39,7 @@ __all__ = ["Options", "makeService"]
 
 _LOG_FILE_OCTETS = 64 * 1024 * 1024
 _LOG_FILES = 8
+_STATUS_OCTETS = 97  # twistd's parent reads 100
 
 
 class Options(UsageOptions):
@@ -70,8 +73,11 @@ def makeService(options: Options) -> MultiService:
         service = assemble(config, reactor)
     except (SmtpplusError, OSError) as error:
         raise SystemExit(f"smtpplus: {error}") from error
-    runs_twistd: Mapping[str, Any] = getattr(options, "parent", None) or {}
-    return _Service(service, config, runs_twistd, text, reactor)
+    twistd: MutableMapping[str, Any] = getattr(options, "parent", None) or {}
+    if text is not None and not twistd.get("nodaemon", True):
+        _say(text)  # the terminal is gone after the fork
+    left = left_behind(facts) if facts is not None else None
+    return _Service(service, config, twistd, text, left, reactor)
 
 
 def _configuration(options: Options) -> tuple[Config, Facts | None]:
@@ -106,8 +112,9 @@ class _Service(MultiService):
         self,
         service: Assembly,
         config: Config,
-        twistd: Mapping[str, Any],
+        twistd: MutableMapping[str, Any],
         text: str | None,
+        left: str | None,
         reactor: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -115,6 +122,8 @@ class _Service(MultiService):
         self._config = config
         self._twistd = twistd
         self._text = text
+        self._left = left
+        self._status_pipe: int | None = None
         self._reactor = reactor
         service.setServiceParent(self)  # type: ignore[no-untyped-call]
 
@@ -127,15 +136,10 @@ class _Service(MultiService):
 
     def startService(self) -> None:
         """Start; tell when all is up, or why it is not."""
-        if self._text is not None and not self._is_foreground:
-            self._say(self._text)  # the parent's terminal is gone later
+        # twistd's parent process waits for a word on this pipe: it is to be the true one.
+        self._status_pipe = self._twistd.pop("statusPipe", None)
         self._assembled.started.addCallbacks(lambda _: self._announce(), self._give_up)
-        try:
-            super().startService()  # type: ignore[no-untyped-call]
-        except Exception:
-            if not self._is_foreground:
-                raise  # twistd tells it to the terminal
-            self._give_up(Failure())  # type: ignore[no-untyped-call]
+        super().startService()  # type: ignore[no-untyped-call]
 
     @property
     def _is_foreground(self) -> bool:
@@ -143,21 +147,30 @@ class _Service(MultiService):
 
     def _announce(self) -> None:
         self._log.info("smtpplus is ready")
+        self._tell_parent(b"0")
         if self._text is not None and self._is_foreground:
-            self._say(self._text)
-
-    def _say(self, text: str) -> None:
-        if sys.__stdout__ is not None:
-            print(text, file=sys.__stdout__, flush=True)
+            _say(self._text)
 
     def _give_up(self, failure: Failure) -> None:
         """Say why on one line, stop the reactor, end with status 1."""
-        self._log.failure("smtpplus does not start", failure)
-        text = failure.getErrorMessage()
+        text = _reason(failure)
+        if failure.check(SmtpplusError, CannotListenError):  # type: ignore[no-untyped-call]
+            self._log.error("smtpplus does not start: {reason}", reason=text)
+        else:
+            self._log.failure("smtpplus does not start", failure)
+        self._tell_parent(b"1 " + text.encode("ascii", "backslashreplace")[:_STATUS_OCTETS])
         if sys.__stderr__ is not None:
             print(f"smtpplus: {text}", file=sys.__stderr__, flush=True)
+        if self._left is not None and self._is_foreground:
+            _say(self._left)
         atexit.register(_exit_badly)
         self._reactor.callWhenRunning(self._reactor.stop)
+
+    def _tell_parent(self, word: bytes) -> None:
+        pipe, self._status_pipe = self._status_pipe, None
+        if pipe is not None:
+            os.write(pipe, word)
+            os.close(pipe)
 
     def _log_file(self) -> tuple[Callable[[str], object], Callable[[], object]]:
         """Where twistd would log: its --logfile, standard output, or twistd.log."""
@@ -166,6 +179,24 @@ class _Service(MultiService):
             return sys.stdout.write, sys.stdout.flush
         file = LogFile.fromFullPath(name, rotateLength=_LOG_FILE_OCTETS, maxRotatedFiles=_LOG_FILES)  # type: ignore[no-untyped-call]
         return file.write, file.flush
+
+
+def _say(text: str) -> None:
+    """Print to the terminal: sys.stdout is the log by now."""
+    if sys.__stdout__ is not None:
+        print(text, file=sys.__stdout__, flush=True)
+
+
+def _reason(failure: Failure) -> str:
+    error = failure.value
+    if not isinstance(error, CannotListenError):
+        return failure.getErrorMessage()
+    reason = getattr(error.socketError, "errno", None)
+    hint = {
+        errno.EADDRINUSE: "Stop what listens there, or choose another port with --set.",
+        errno.EACCES: "Ports below 1024 need root or the capability CAP_NET_BIND_SERVICE.",
+    }.get(reason or 0, "")
+    return f"{failure.getErrorMessage()} {hint}".strip()
 
 
 def _exit_badly() -> None:
