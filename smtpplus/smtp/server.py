@@ -56,6 +56,7 @@ class ServerConversation(ContentTurns):
         tls: the channel where TLS was up from the beginning.
         trusted_network: MAIL is taken without AUTH and TLS.
         nonce: makes SCRAM nonces.
+        more: does the driver hold back octets that came? They are too early where any are.
     """
 
     def __init__(
@@ -67,8 +68,10 @@ class ServerConversation(ContentTurns):
         tls: TlsChannel | None = None,
         trusted_network: bool = False,
         nonce: Callable[[], str] = lambda: secrets.token_urlsafe(18),
+        more: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(settings, tls, nonce)
+        self._more = more
         self.client_ip = client_ip
         self.client_port = client_port
         self.hello = ""
@@ -173,7 +176,7 @@ class ServerConversation(ContentTurns):
         if not reply.is_positive:
             self._go(Step.TURNED_AWAY)  # RFC 5321 §3.1: wait for QUIT
             self._say(reply)
-        elif self.buffered:  # S7
+        elif self._came_early:  # S7
             self._say(replies.TOO_EARLY)
             self._close("octets before the greeting")
         else:
@@ -225,7 +228,7 @@ class ServerConversation(ContentTurns):
         if not self._settings.starttls or self.tls is not None:
             raise RefusedError(replies.NOT_OFFERED if self.tls is None else replies.TLS_IS_UP)
         self._require(Step.STARTTLS)
-        if self.buffered:  # S7, SM5
+        if self._came_early:  # S7, SM5
             self._say(replies.TOO_EARLY)
             self._close("octets in the clear after STARTTLS")
             return

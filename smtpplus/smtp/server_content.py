@@ -59,7 +59,7 @@ class ContentTurns(AuthTurns):
     def _refuse_data(self, reply: Reply) -> None:
         # Whoever sends on after DATA without having seen 354 sends a content. It must not be
         # run as commands (S7, ES2).
-        if self.buffered:
+        if self._came_early:
             self._say(replies.TOO_EARLY)
             self._close("octets after a refused DATA")
         else:

@@ -8,6 +8,7 @@ where the driver answers what was not asked. Knows no command: `smtpplus.smtp.se
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from smtpplus.smtp import server_replies as replies
 from smtpplus.smtp.buffer import (
@@ -42,6 +43,7 @@ class Turns:
         self._is_holding = False
         self._events: deque[ServerEvent] = deque()
         self._question: ServerEvent | None = None
+        self._more: Callable[[], bool] = lambda: False
         self._eof = False
         self._errors = 0
         self._junk = 0
@@ -127,6 +129,11 @@ class Turns:
                     refused=self._state is State.REFUSED,
                 )
             )
+
+    @property
+    def _came_early(self) -> bool:
+        """Did the client send on where it has to wait for a reply?"""
+        return bool(self._in) or self._more()
 
     @property
     def _is_closed(self) -> bool:

@@ -17,7 +17,7 @@ from smtpplus.smtp.server_states import TRANSITIONS, Step
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import Body, Envelope, EnvelopeRecipient, Notify, Ret
 from smtpplus.values.reply import Reply
-from tests.smtp.pump import TLS, Pump, codes, cuts, settings
+from tests.smtp.pump import TLS, Pump, codes, cuts, replies, settings
 
 HELLO = b"EHLO client.example\r\n"
 MAIL = b"MAIL FROM:<a@example.com>\r\n"
@@ -260,6 +260,22 @@ class ConversationTests(SynchronousTestCase):
             pump = Pump(greet=False)
             got = pump.send(octets)
             self.assertTrue(got[0].startswith("554 5.5.0"), got)
+            self.assertIsNotNone(pump.closed)
+
+    def test_S7_octets_that_the_driver_holds_back(self) -> None:
+        for so_far, expected in (
+            ([], []),
+            ([HELLO, b"STARTTLS\r\n"], [220, 250]),
+            ([HELLO, MAIL, b"RCPT TO:<refuse@x>\r\n", b"DATA\r\n"], [220, 250, 250, 550]),
+        ):
+            held: list[bytes] = []
+            pump = Pump(greet=False, more=lambda held=held: bool(held))
+            if so_far:
+                pump.run()
+                pump.send(*so_far[:-1])
+            held.append(b"more")
+            pump.send(b"".join(so_far[-1:]))
+            self.assertEqual(codes(replies(pump.output)), [*expected, 554])
             self.assertIsNotNone(pump.closed)
 
     def test_turned_away(self) -> None:
