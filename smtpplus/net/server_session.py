@@ -196,7 +196,11 @@ class ServerSession(RoleDialog):
 
     def _converse(self, channel: TlsChannel | None) -> None:
         self._conversation = ServerConversation(
-            self._settings, client_ip=self.client_ip, client_port=self.client_port, tls=channel
+            self._settings,
+            client_ip=self.client_ip,
+            client_port=self.client_port,
+            tls=channel,
+            more=lambda: bool(self._pending),
         )
         self._progressed = True
         self._turn()
