@@ -1,7 +1,7 @@
 """One header field made 7-bit and folded (RFC 2047, RFC 2231, RFC 5322 §2.2.3).
 
 Guarantees: the answer is exactly one field, ASCII, no line over 998 octets, with the same
-meaning for a reader that knows MIME. Text is read as UTF-8 where it is, else as Latin-1.
+meaning for a reader that knows MIME. Text is read as UTF-8 where it is, else as CP1252.
 Raises `NotConvertibleError` where a local part is not ASCII or a line cannot be folded.
 """
 

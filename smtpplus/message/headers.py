@@ -60,12 +60,8 @@ class HeaderField:
 
     @property
     def unfolded(self) -> str:
-        """The value as one line of text: UTF-8 where it is, else Latin-1; encoded words stay."""
-        octets = _FOLD.sub(b"", self.value).strip(b" \t\r\n")
-        try:
-            return octets.decode("utf-8")
-        except UnicodeDecodeError:
-            return octets.decode("latin-1")
+        """The value as one line of text, UTF-8 where it is, else CP1252; encoded words stay."""
+        return decode(_FOLD.sub(b"", self.value).strip(b" \t\r\n"))
 
     @property
     def text(self) -> str:

@@ -32,6 +32,7 @@ _COMMENT_MARK = re.compile(r"[()]|\\.")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]")
 _ESCAPED = re.compile(r"\\(.)")
 _MISLEADING = re.compile(r"[\s@<>,;:()\[\]\\]")
+_MISLEADING_NAME = re.compile(r"[@<>]")
 _MAX_SINGLE = 4096  # characters; a From that is longer is no From
 
 
@@ -220,7 +221,7 @@ def _address(tokens: list[_Token]) -> Address:
 
 def _display_name(tokens: list[_Token], address: Address) -> str:
     written = _trimmed(tokens)
-    if any(token.kind == "literal" for token in written):
+    if any(token.kind == "literal" and _MISLEADING_NAME.search(token.text) for token in written):
         raise AddressError("The display name holds brackets that need quoting.")
     if any(token.kind == "special" and token.text == "@" for token in written):
         # Common clients write the address as name, unquoted; only the same one is harmless.

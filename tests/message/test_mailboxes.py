@@ -79,6 +79,7 @@ class SingleMailboxTest(SynchronousTestCase):
             "a@b.com (<x@evil.com>)",
             "x@evil.com <a@b.com>",
             "<x@evil.com> <a@b.com>",
+            "[x@evil.com] <a@b.com>",
             "a@b.com <x@evil.com> ",
             '"x@evil.com>"@b.com',
             "=?x?q?a=40evil.com=3e?=@b.com",
@@ -97,6 +98,7 @@ class SingleMailboxTest(SynchronousTestCase):
             "a@b.com <A@b.com>",
             "a@b.com (Shop)",
             "=?utf-8?q?x=40evil.com?= <a@b.com>",
+            "[Shop] order <a@b.com>",  # needs quotes by RFC 5322, but nobody reads it otherwise
             "John Q. Public <a@b.com>",
         ]:
             self.assertEqual(single_mailbox(value).address.key, "a@b.com", value)

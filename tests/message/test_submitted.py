@@ -89,6 +89,10 @@ class TakenTest(SynchronousTestCase):
         self.assertEqual((result.subject, result.has_eight_bit), ("grün", True))
         self.assertEqual(result.from_mailbox.display_name, "Jörg")
 
+    def test_names_in_a_legacy_charset_are_taken(self) -> None:
+        result = self.taken(b"From: Anna\x92s Caf\xe9 <a@b.com>\r\n\r\n")
+        self.assertEqual(result.from_mailbox.display_name, "Anna\u2019s Café")
+
     def test_S11_shown_values_are_bounded_and_on_one_line(self) -> None:
         result = self.taken(FROM + b"Subject: " + b"=?utf-8?q?a=0d=0ab?= " * 500 + b"\r\n\r\n")
         self.assertLessEqual(len(result.subject), 500)
