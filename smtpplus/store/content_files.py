@@ -100,7 +100,7 @@ class ContentFiles:
         return self._folder(message_id) / (show_id(message_id) + _PART)
 
     def _make(self, folder: Path) -> None:
-        for one in (folder.parent, folder):
+        for one in (self._root, folder.parent, folder):
             one.mkdir(mode=0o700, exist_ok=True)
             sync_folder(one.parent)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import random
 
@@ -144,8 +143,7 @@ class QueueContract(StoreCase):
 
     async def test_a_large_content_goes_through_a_file_octet_for_octet(self) -> None:
         octets = random.Random(1).randbytes(700_001)
-        item = accepted(self.ids, content=None, leased=True)
-        message = _with_octets(item, len(octets))
+        message = accepted(self.ids, content=None, octets=len(octets), leased=True)
         writer = await self.contents.begin(message.message.id)
         for start in range(0, len(octets), 50_000):
             await writer.write(octets[start : start + 50_000])
@@ -219,7 +217,3 @@ class QueueContract(StoreCase):
         await self.queue.settle([settlement(delivery_of(stranger))])
         await self.queue.release([12345])
         self.assertEqual(await self._all(), [])
-
-
-def _with_octets(item: Accepted, octets: int) -> Accepted:
-    return dataclasses.replace(item, message=dataclasses.replace(item.message, octets=octets))

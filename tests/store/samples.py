@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from twisted.internet import reactor
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
@@ -52,10 +51,11 @@ def accepted(
     reports_on: int | None = None,
     subject: str = "hello",
     sender: Address | None = Address("alice", "example.com"),  # noqa: B008 - frozen
+    octets: int = len(CONTENT),
 ) -> Accepted:
     """A message to `recipients`, Bob if none; a `content` of None stands in a file."""
     to = recipients or (TO_BOB,)
-    octets = len(CONTENT if content is None else content)
+    octets = octets if content is None else len(content)
     message = Message(
         id=ids.next(at),
         account_id=1,
@@ -137,6 +137,8 @@ class StoreCase(TestCase):
 
     def open(self, name: str = "one", **options: Any) -> Store:
         """A store for a service; not started."""
+        from twisted.internet import reactor  # not at import: accepting.py forks before it
+
         return open_store(
             self.url,
             self.data_dir,
