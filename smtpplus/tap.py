@@ -86,7 +86,9 @@ def _configuration(options: Options) -> tuple[Config, Facts | None]:
     if path is not None:
         config = load(path, options["set"])
         return config, _facts_again(config) if config.relay.deliver == "sandbox" else None
-    facts = set_up(TRIAL_FOLDER, now=time.time(), random=secrets.token_bytes)
+    facts = set_up(
+        TRIAL_FOLDER, now=time.time(), random=secrets.token_bytes, settings=options["set"]
+    )
     return load(Path(facts.config), options["set"]), facts
 
 

@@ -10,7 +10,7 @@ Raises UsageError.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -121,9 +121,16 @@ class Facts:
 
 
 def set_up(
-    folder: Path, *, now: float, random: Random, production_host: str | None = None
+    folder: Path,
+    *,
+    now: float,
+    random: Random,
+    production_host: str | None = None,
+    settings: Sequence[str] = (),
 ) -> Facts:
     """Make an installation in `folder`: a trial, or with `production_host` one for production.
+
+    `settings` are overrides that hold for this run, as ``--set`` gives them; they are not kept.
 
     Raises:
         UsageError: there is something already, or the folder cannot be written.
@@ -138,7 +145,7 @@ def set_up(
         _write(folder / "certificate.pem", certificate)
         _write(folder / "private_key.pem", key)
         _write(folder / ".smtpplus.toml.new", text.encode())
-        config = load(folder / ".smtpplus.toml.new")
+        config = load(folder / ".smtpplus.toml.new", settings)
         with open_installation(config, make=True) as installation:
             credential = None if host else run(_fill_trial(installation, now, random))
             operator = f"postmaster@{host}" if host else TRIAL_OPERATOR
@@ -147,7 +154,7 @@ def set_up(
         path = (folder / ".smtpplus.toml.new").rename(folder / "smtpplus.toml")
     except OSError as error:
         raise UsageError(f"{folder} cannot be set up: {error}.") from error
-    facts = Facts.of(load(path), link)
+    facts = Facts.of(load(path, settings), link)
     if credential is None:
         return facts
     user, password = credential
