@@ -73,9 +73,14 @@ class Templates:
         return _encoded(self._environment.get_template(f"pages/{name}.html").render(values))
 
     def part(self, name: str, values: dict[str, Any]) -> bytes:
-        """Only the block ``live`` of a page: what its script fetches every few seconds."""
+        """Only the block ``live`` of a page: what its script fetches every few seconds.
+
+        A page without one is given whole.
+        """
         template = self._environment.get_template(f"pages/{name}.html")
-        block = template.blocks["live"]
+        block = template.blocks.get("live")
+        if block is None:
+            return self.page(name, values)
         return _encoded("".join(block(template.new_context(values))))
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from twisted.internet.task import Clock
 
 from smtpplus.net.clock import ReactorClock
+from smtpplus.ports import SandboxMail
 from smtpplus.store.store import Store, open_store_blocking
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import Envelope, EnvelopeRecipient
@@ -28,9 +28,28 @@ from smtpplus.values.message import (
 from smtpplus.values.outcome import Attempt, Outcome, Result, Stage, TlsFacts
 from smtpplus.values.reply import Reply
 from smtpplus.values.status_codes import EnhancedCode
-from smtpplus.values.submission import Account, MailList, Person, Role, ScramVerifier, SmtpUser, Stream
+from smtpplus.values.submission import (
+    Account,
+    MailList,
+    Person,
+    Role,
+    ScramVerifier,
+    SmtpUser,
+    Stream,
+)
 
-__all__ = ["NOW", "Fate", "House", "Tenant", "Texts", "furnish"]
+__all__ = [
+    "BOUNCED",
+    "DEFERRED",
+    "DELIVERED",
+    "NOW",
+    "WAITING",
+    "Fate",
+    "House",
+    "Tenant",
+    "Texts",
+    "furnish",
+]
 
 NOW = 1_795_442_733.0  # 2026-11-23 14:05:33 UTC
 _VERIFIER = ScramVerifier(b"salt", 4096, b"k" * 32, b"s" * 32)
@@ -108,6 +127,23 @@ class House:
         tenant = Tenant(account, mail_list, made, owner, analyst)
         self.tenants.append(tenant)
         return tenant
+
+    async def keep(self, content: bytes, texts: Texts | None = None) -> int:
+        """A mail in the sandbox; its id."""
+        texts = texts or Texts()
+        mail = SandboxMail(
+            id=self.store.ids.next(NOW - 30),
+            received_at=NOW - 30,
+            sender=texts.header_from,
+            recipient=f"{texts.local}@{texts.domain}",
+            subject=texts.subject,
+            header_from=texts.header_from,
+            octets=len(content),
+            tls="TLSv1.3 TLS_AES_256_GCM_SHA384",
+            content=content,
+        )
+        await self.store.sandbox.keep(mail)
+        return mail.id
 
     async def send(
         self,
@@ -215,8 +251,8 @@ def _attempt(at: float, stage: Stage, texts: Texts) -> Attempt:
     )
 
 
-async def furnish(folder: Path, clock: Clock) -> House:
-    """An installation with two accounts, five people and no mail."""
+async def furnish(folder: Path, clock: Clock, *, alone: bool = False) -> House:
+    """An installation with two accounts (`alone`: one), their people, an operator and no mail."""
     wall = lambda: NOW + clock.seconds()  # noqa: E731  # a clock in one line
     store = open_store_blocking(
         f"sqlite:///{folder / 'store.sqlite'}",
@@ -227,12 +263,9 @@ async def furnish(folder: Path, clock: Clock) -> House:
     )
     house = House(store, clock)
     await house.add_tenant("Example Shop", "example.com", users=2)
-    await house.add_tenant("Other Ltd", "other.example")
+    if not alone:
+        await house.add_tenant("Other Ltd", "other.example")
     house.operator = await store.people.add_person(
         "operator@example.org", Role.OPERATOR, None, None, NOW
     )
     return house
-
-
-def ignored(*_arguments: Any) -> None:
-    """Do nothing."""
