@@ -92,7 +92,7 @@ class Pump:
         self.events: list[ServerEvent] = []
         self.output = b""
         self.messages: list[bytes] = []
-        self._content = b""
+        self._content = bytearray()
         if greet:
             self.run()
 
@@ -132,12 +132,12 @@ class Pump:
 
     def _keep(self, event: ServerEvent) -> None:
         if isinstance(event, BodyStarted | TransactionReset):
-            self._content = b""
+            self._content = bytearray()
         elif isinstance(event, BodyChunk):
             self._content += event.data
         elif isinstance(event, BodyEnded):
             assert event.octets == len(self._content)
-            self.messages.append(self._content)
+            self.messages.append(bytes(self._content))
 
     def of(self, kind: type) -> list[Any]:
         """The events of this type so far."""
