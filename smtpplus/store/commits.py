@@ -12,12 +12,12 @@ Does not start threads, does not wait for anything but the database.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Executable
 
-from smtpplus.store.dialects import Fault, StoreDialect
+from smtpplus.store.dialects import Fault, IdsSql, StoreDialect
 from smtpplus.values.errors import StoreBrokenError
 
 __all__ = ["Committer", "Request", "Transaction"]
@@ -44,10 +44,12 @@ class Transaction:
         if rows:
             self._cursor.executemany(sql, rows)
 
-    def rows(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """All rows of driver SQL."""
-        self._cursor.execute(sql, parameters)
-        found: list[tuple[Any, ...]] = self._cursor.fetchall()
+    def of_ids(self, sql: IdsSql, ids: Iterable[int]) -> list[tuple[Any, ...]]:
+        """All rows of a statement over `ids`; none of one that has no rows."""
+        found: list[tuple[Any, ...]] = []
+        for text, some in sql.pieces(ids):
+            self._cursor.execute(text, some)
+            found += self._cursor.fetchall()
         return found
 
     def after_commit(self, call: Callable[[], None]) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import enum
 import errno
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, FromClause, Insert, Select, Table, Update, exc, insert
+from sqlalchemy import Connection, Delete, FromClause, Insert, Select, Table, Update, exc, insert
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine.interfaces import Dialect
@@ -28,6 +28,7 @@ from smtpplus.values.errors import (
 
 __all__ = [
     "Fault",
+    "IdsSql",
     "IndexingCompiler",
     "SqliteDialect",
     "StoreDialect",
@@ -35,6 +36,9 @@ __all__ = [
     "driver_sql",
     "insert_sql",
 ]
+
+
+_IDS_IN_ONE = 1_000
 
 
 class Fault(enum.Enum):
@@ -81,7 +85,28 @@ def insert_sql(table: Table, dialect: StoreDialect) -> str:
     return driver_sql(insert(table), names, dialect)
 
 
-def driver_sql(statement: Insert | Update, names: Sequence[str], dialect: StoreDialect) -> str:
+class IdsSql:
+    """A statement over a list of ids, compiled once: ``statement`` has the parameter ``ids``.
+
+    What SQLAlchemy does anew for each length of the list costs more than the statement itself.
+    """
+
+    def __init__(self, statement: Select[Any] | Delete, dialect: StoreDialect) -> None:
+        compiled = str(statement.compile(dialect=dialect.sql))
+        self._head, self._tail = compiled.split("__[POSTCOMPILE_ids]")
+        self._mark = "%s" if dialect.sql.paramstyle == "format" else "?"
+
+    def pieces(self, ids: Iterable[int]) -> Iterator[tuple[str, list[int]]]:
+        """The statement and its parameters, as often as the ids fill one."""
+        rest = list(ids)
+        for start in range(0, len(rest), _IDS_IN_ONE):
+            some = rest[start : start + _IDS_IN_ONE]
+            yield f"{self._head}{', '.join([self._mark] * len(some))}{self._tail}", some
+
+
+def driver_sql(
+    statement: Insert | Update | Delete, names: Sequence[str], dialect: StoreDialect
+) -> str:
     """`statement` as SQL for the driver, its positional parameters being `names` in order."""
     keys = list(names) if isinstance(statement, Insert) else None
     compiled = statement.compile(dialect=dialect.sql, column_keys=keys)

@@ -8,15 +8,15 @@ file after the commit. Runs in the writer's thread; may run twice.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, delete, null, select, update
+from sqlalchemy import BindParameter, bindparam, delete, null, select, update
 
 from smtpplus.store.accepts import Accepts
 from smtpplus.store.commits import Transaction
-from smtpplus.store.dialects import StoreDialect, driver_sql, insert_sql
+from smtpplus.store.dialects import IdsSql, StoreDialect, driver_sql, insert_sql
 from smtpplus.store.facts import Facts, FactSql
 from smtpplus.store.rows import attempt_facts, json_text, safe_text
 from smtpplus.store.schema import attempt, content, delivery, message
@@ -50,6 +50,16 @@ _DELIVERY = (
         (delivery.c.lease_until, null()),
     )
 )
+_IDS: BindParameter[list[int]] = bindparam("ids", expanding=True)
+_STANDING = select(
+    delivery.c.id,
+    delivery.c.state,
+    delivery.c.attempts,
+    delivery.c.delay_reported,
+    delivery.c.due_at,
+).where(delivery.c.id.in_(_IDS))
+_LEFT = select(message.c.id, message.c.remaining, message.c.in_file).where(message.c.id.in_(_IDS))
+_NO_CONTENT = delete(content).where(content.c.message_id == bindparam("n_id"))
 _REMAINING = (
     update(message)
     .where(message.c.id == bindparam("n_id"))
@@ -80,12 +90,21 @@ class Settlements:
         self._remove_file = remove_file
         self._attempts = insert_sql(attempt, dialect)
         self._deliveries = driver_sql(_DELIVERY, _DELIVERY_NAMES, dialect)
+        self._standing = IdsSql(_STANDING, dialect)
+        self._left = IdsSql(_LEFT, dialect)
+        self._no_content = driver_sql(_NO_CONTENT, ["n_id"], dialect)
         self._remaining = driver_sql(_REMAINING, ["n_ended", "n_id"], dialect)
 
     def write(self, transaction: Transaction, items: Sequence[Settled]) -> None:
         """Write all settlements of all `items`, and the reports that belong to them."""
         ids = {one.delivery.id for item in items for one in item.settlements}
-        gathered = _Gathered(Facts(self._facts), _standing(transaction, ids))
+        standing = {
+            delivery_id: _Standing(DeliveryState(state), attempts, bool(delay_reported), due_at)
+            for delivery_id, state, attempts, delay_reported, due_at in transaction.of_ids(
+                self._standing, ids
+            )
+        }
+        gathered = _Gathered(Facts(self._facts), standing)
         reports: list[Accepted] = []
         for item in items:
             changed = {
@@ -133,17 +152,13 @@ class Settlements:
         if not ended:
             return
         transaction.many(self._remaining, [(n, message_id) for message_id, n in ended.items()])
-        done = transaction.execute(
-            select(message.c.id, message.c.in_file).where(
-                message.c.id.in_(list(ended)), message.c.remaining <= 0
-            )
-        ).all()
-        rows = [row.id for row in done if not row.in_file]
-        if rows:
-            transaction.execute(delete(content).where(content.c.message_id.in_(rows)))
-        for row in done:
-            if row.in_file:
-                transaction.after_commit(_remove(self._remove_file, row.id))
+        rows = []
+        for message_id, remaining, in_file in transaction.of_ids(self._left, ended):
+            if remaining <= 0 and in_file:
+                transaction.after_commit(_remove(self._remove_file, message_id))
+            elif remaining <= 0:
+                rows.append(message_id)
+        transaction.many(self._no_content, [(message_id,) for message_id in rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,22 +180,6 @@ class _Gathered:
         self.deliveries: list[tuple[Any, ...]] = []
         self.attempts: list[tuple[Any, ...]] = []
         self.ended: Counter[int] = Counter()
-
-
-def _standing(transaction: Transaction, ids: Iterable[int]) -> dict[int, _Standing]:
-    query = select(
-        delivery.c.id,
-        delivery.c.state,
-        delivery.c.attempts,
-        delivery.c.delay_reported,
-        delivery.c.due_at,
-    ).where(delivery.c.id.in_(list(ids)))
-    return {
-        row.id: _Standing(
-            DeliveryState(row.state), row.attempts, bool(row.delay_reported), row.due_at
-        )
-        for row in transaction.execute(query)
-    }
 
 
 def _applies(settlement: Settlement, before: _Standing) -> bool:
