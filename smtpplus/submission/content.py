@@ -41,6 +41,7 @@ class IncomingContent:
         "_writer",
         "facts",
         "is_large",
+        "is_promised",
         "message_id",
     )
 
@@ -48,6 +49,7 @@ class IncomingContent:
         self.message_id = message_id
         self.facts = ContentFacts()
         self.is_large = False  # does it go to a file?
+        self.is_promised = False  # may a row of the store name it by now?
         self._contents = contents
         self._pieces: list[bytes] = []
         self._head: bytes | None = None  # of a large one

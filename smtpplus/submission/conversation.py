@@ -9,9 +9,10 @@ commands: `smtpplus.net.server_session` calls the methods, one at a time.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from smtpplus.ports import IAccounts, IClock, IConversationRole
@@ -43,7 +44,7 @@ from smtpplus.submission.space import FreeSpace
 from smtpplus.values.envelope import Envelope
 from smtpplus.values.errors import RefusedError
 from smtpplus.values.reply import Reply
-from smtpplus.values.submission import ScramVerifier, SmtpUser
+from smtpplus.values.submission import ScramVerifier, SenderDomain, SmtpUser
 
 __all__ = ["NETWORK", "SubmissionConversation", "SubmissionParts"]
 
@@ -74,6 +75,7 @@ class SubmissionParts:
     space: FreeSpace
     clock: IClock
     hostname: str
+    log: Logger
 
 
 @dataclass(slots=True)
@@ -97,6 +99,7 @@ class SubmissionConversation:
         "_hello",
         "_mechanism",
         "_parts",
+        "_rights",
         "_tls",
         "_transaction",
         "_user",
@@ -111,6 +114,7 @@ class SubmissionConversation:
         self._user: SmtpUser | None = None
         self._mechanism = ""
         self._by_network: SmtpUser | None = None
+        self._rights: tuple[SmtpUser, Sequence[SenderDomain], SenderRights] | None = None
         self._transaction: _Transaction | None = None
 
     @property
@@ -193,19 +197,35 @@ class SubmissionConversation:
                 return Reply.of(550, "5.7.1", f"User {username} does not exist any more")
             refusal = refuse_user(user, parts.clock.now())
             if refusal is not None:
-                return refusal
+                return self._refused(user, refusal)
             domains = await parts.accounts.sender_domains(user.account_id)
-            rights = SenderRights.of(user, domains)
+            rights = self._rights_of(user, domains)
             refusal = refuse_sender(rights, event.sender)
             if refusal is not None:
-                return refusal
+                return self._refused(user, refusal)
             place = await parts.quotas.reserve(user)
         except STORE_ERRORS as error:
             return store_reply(error)
         if isinstance(place, OverQuota):
-            return place.reply(user.username)
+            return self._refused(user, place.reply(user.username))
         self._transaction = _Transaction(self._origin(user, rights), place)
         return _SENDER_OK
+
+    def _rights_of(self, user: SmtpUser, domains: Sequence[SenderDomain]) -> SenderRights:
+        """What the user may send as; worked out again when the store has something new."""
+        known = self._rights
+        if known is None or known[0] is not user or known[1] is not domains:
+            known = self._rights = (user, domains, SenderRights.of(user, domains))
+        return known[2]
+
+    def _refused(self, user: SmtpUser, reply: Reply) -> Reply:
+        self._parts.log.info(
+            "MAIL of {user} from {ip} is refused: {reply}",
+            user=user.username,
+            ip=self._client_ip,
+            reply=str(reply),
+        )
+        return reply
 
     def _origin(self, user: SmtpUser, rights: SenderRights) -> Origin:
         return Origin(

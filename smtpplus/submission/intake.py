@@ -25,10 +25,12 @@ from smtpplus.values.errors import RefusedError, SmtpplusError, StoreFullError
 from smtpplus.values.ids import IdSource, show_id
 from smtpplus.values.message import Accepted, Message, NewDelivery
 from smtpplus.values.reply import Reply
+from smtpplus.values.status_codes import EnhancedCode
 from smtpplus.values.submission import SmtpUser
 
 __all__ = ["Intake", "IntakeSettings", "Origin", "store_reply"]
 
+_DONE = EnhancedCode(2, 0, 0)
 _HEAD_TOO_LARGE = Reply.of(552, "5.6.0", "The message's header is larger than 128 KiB.")
 _UNEXPECTED = Reply.of(451, "4.3.0", "An error on our side, please try again later")
 
@@ -100,7 +102,15 @@ class Intake:
             raise
         except RefusedError as refusal:
             reply = refusal.reply
+            self._log.info(
+                "Message {id} of {user} from {ip} is refused: {reply}",
+                id=show_id(content.message_id),
+                user=origin.user.username,
+                ip=origin.client_ip,
+                reply=str(reply),
+            )
         except STORE_ERRORS as error:
+            content.is_promised = False  # nothing was kept, says the port
             reply = store_reply(error)
             self._log.warn(
                 "Message {id} of {user} is not accepted: {error}",
@@ -113,9 +123,10 @@ class Intake:
             self._log.failure("Accepting {id} failed", id=show_id(content.message_id))
         else:
             place.accepted(message.received_at)
-            return Reply.of(250, "2.0.0", f"queued as {show_id(message.id)}")
+            return Reply(250, _DONE, (f"queued as {show_id(message.id)}",))
         place.give_back()
-        await content.discard()
+        if not content.is_promised:  # else the next start finds out
+            await content.discard()
         return reply
 
     async def _commit(self, message: Message, content: IncomingContent) -> None:
@@ -133,6 +144,7 @@ class Intake:
                 leased=leased,
                 due_at=message.received_at,
             )
+            content.is_promised = True
             await self._queue.accept(accepted)
         except BaseException:
             if leased:

@@ -204,4 +204,5 @@ def _parts(settings: SubmissionSettings, ports: SubmissionPorts, log: Logger) ->
         ),
         clock=ports.clock,
         hostname=settings.hostname,
+        log=log,
     )

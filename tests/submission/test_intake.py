@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import smtplib
 import time
 
-from smtpplus.values.errors import StoreBrokenError, StoreFullError, StoreUnavailableError
+from smtpplus.message.headers import head_length
+from smtpplus.message.submitted import examine
+from smtpplus.values.errors import (
+    RefusedError,
+    StoreBrokenError,
+    StoreFullError,
+    StoreUnavailableError,
+    UsageError,
+)
+from smtpplus.values.ids import show_id
+from tests.corpora import messages
 from tests.submission.rig import SECRET, SubmissionTestCase, a_mail, unverified
 
 
@@ -23,6 +34,35 @@ class IntakeTests(SubmissionTestCase):
             self.assertEqual(len(number), 13)
             head = mail[: delivery.message.head_octets]
             self.assertTrue(head.endswith(b"\r\n\r\n"))
+
+    async def test_M1_real_messages(self) -> None:
+        """Whatever of the corpora is taken is stored octet for octet."""
+        mails = {}
+        for name, octets in messages("mime", "arf"):
+            mail = re.sub(rb"\r\n|\r|\n", b"\r\n", octets)
+            mails[name] = mail if mail.endswith(b"\r\n") else mail + b"\r\n"
+        await self.start()
+        await self._own({_from_domain(mail) for mail in mails.values()} - {"example.com", ""})
+
+        def send_all() -> dict[str, str]:
+            taken = {}
+            with self.client() as client:
+                for name, mail in mails.items():
+                    with contextlib.suppress(smtplib.SMTPResponseException):
+                        taken[self.submit(client, mail, ["b@example.net"])] = name
+            return taken
+
+        taken = await self.in_thread(send_all)
+        self.assertGreater(len(taken), len(mails) * 0.6)
+        for delivery in await self.queued():
+            name = taken[show_id(delivery.message.id)]
+            self.assertEqual(await self.content(delivery), mails[name], name)
+
+    async def _own(self, domains: set[str]) -> None:
+        now = self.clock.now()
+        for domain in domains:
+            with contextlib.suppress(UsageError):
+                await self.store.accounts.add_domain("acme", domain, now, now)
 
     async def test_SU2_date_and_message_id_are_supplied(self) -> None:
         await self.start()
@@ -212,7 +252,8 @@ class IntakeTests(SubmissionTestCase):
                 refusal = await self.refused(self.send, a_mail(octets=octets))
                 self.assertEqual(refusal[:9], code)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
-        self.assertEqual((self.files(), self.dispatch.reserved), ([], 0))
+        # After an unforeseen fault of the commit nobody knows whether a row names the file.
+        self.assertEqual((len(self.files()), self.dispatch.reserved), (1, 0))
         intake._queue = self.store.queue
         self.assertEqual(self.store.queue.accept, real)
         await self.in_thread(self.send, a_mail())  # the one place of this hour is still there
@@ -236,6 +277,14 @@ class IntakeTests(SubmissionTestCase):
         message = delivery.message
         self.assertEqual(message.expires_at - message.received_at, 5 * 86_400)
         self.assertLess(abs(message.received_at - time.time()), 60)
+
+
+def _from_domain(mail: bytes) -> str:
+    length = head_length(mail)
+    try:
+        return examine(mail[:length], smtputf8=False).from_mailbox.address.ascii_domain
+    except RefusedError:
+        return ""
 
 
 class FailingQueue:
