@@ -14,7 +14,7 @@ that says what is wrong. Linear time. Changes nothing: `cuts` say which octets a
 | another field of `SINGLE` twice with different values | 550 5.6.0 |
 | the same field of `SINGLE` repeated with the same value | the repetition is left out |
 | Date or Message-ID missing or invalid | the invalid one is left out; the caller adds one |
-| Bcc, Resent-Bcc, Return-Path, mbox ``From `` line, byte order mark | left out |
+| Bcc, Resent-Bcc, mbox ``From `` line, byte order mark | left out |
 | 50 or more Received (ours is one more) | 554 5.4.6 |
 | local part of the From address not ASCII, without SMTPUTF8 | 550 5.6.7 |
 | other octets above 127 in fields without SMTPUTF8 | taken: real clients do it; the relay encodes them where the next hop needs it |
@@ -62,7 +62,7 @@ SINGLE = (
     "content-id",
 )
 MAX_RECEIVED = 50  # Gmail refuses more hops; RFC 5321 §6.3 asks for a limit of at least 100
-_LEFT_OUT = frozenset({"bcc", "resent-bcc", "return-path"})  # RFC 5322 §3.6.3, RFC 5321 §4.4
+_LEFT_OUT = frozenset({"bcc", "resent-bcc"})  # RFC 5322 §3.6.3
 _SHOWN = 500  # characters
 _READ = 8192  # characters of a field that are decoded to show those
 _MESSAGE_ID = re.compile(r"<(?:[^\s<>@\"\\]+|\"(?:[^\"\\\s]|\\[!-~])*\")@[^\s<>@]+>")

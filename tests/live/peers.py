@@ -122,7 +122,8 @@ class Sink:
     def mails(self) -> list[bytes]:
         """What has arrived, without the lines that smtp-sink puts in front, LF line ends."""
         contents = [path.read_bytes() for path in sorted(self._mails.iterdir())]
-        return [re.sub(rb"\A(?:X-[\w-]+: .*\n)+", b"", one) for one in contents if one]
+        whole = [one[:-1] for one in contents if one.endswith(b"\n\n")]  # it adds an empty line
+        return [re.sub(rb"\A(?:X-[\w-]+: .*\n)+", b"", one) for one in whole]
 
 
 class Postfix:

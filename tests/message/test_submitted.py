@@ -65,9 +65,9 @@ class TakenTest(SynchronousTestCase):
         ]:
             self.assertEqual(self.left(FROM + good + b"\r\n"), FROM + good + b"\r\n", good)
 
-    def test_bcc_and_return_path_are_left_out(self) -> None:
+    def test_bcc_is_left_out(self) -> None:
         head = (
-            b"Return-Path: <x@y.com>\r\nBcc: a@b.com,\r\n c@d.com\r\n" + FROM + b"BCC : e@f.com\r\n"
+            b"Bcc: a@b.com,\r\n c@d.com\r\n" + FROM + b"BCC : e@f.com\r\n"
             b"Resent-Bcc: g@h.com\r\nX-Bcc: stays\r\n\r\n"
         )
         self.assertEqual(self.left(head), FROM + b"X-Bcc: stays\r\n\r\n")
