@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -83,14 +84,24 @@ async def _tables(store: Store) -> _Tables:
     return await store._transactions.read(work)
 
 
+def _open(folder: Path) -> Store:
+    clock = ReactorClock(Clock(), lambda: NOW)
+    url = f"sqlite:///{folder}/store.sqlite"
+    return open_store_blocking(url, folder, clock=clock, secret=SECRET, create=True)
+
+
 class CounterTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        folder = Path(self.mktemp()).absolute()
+        run(_close(_open(folder)))
+        self.empty = folder / "store.sqlite"
+
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(st.one_of(_ACCEPT, _SETTLE), max_size=25))
     def test_D16_counters_events_and_deliveries_agree(self, steps: list[Any]) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            clock = ReactorClock(Clock(), lambda: NOW)
-            url = f"sqlite:///{folder}/store.sqlite"
-            store = open_store_blocking(url, Path(folder), clock=clock, secret=SECRET, create=True)
+            shutil.copy(self.empty, folder)
+            store = _open(Path(folder))
             run(_play(store, steps))
             counters, events, deliveries, wrong = run(_tables(store))
             run(_close(store))
