@@ -14,7 +14,7 @@
   };
 
   // The server's clock counts: a wrong clock here must not make times wrong.
-  let serverAhead = 0;
+  let serverAhead = Number(document.body.dataset.now) - Date.now() / 1000;
   const now = () => Date.now() / 1000 + serverAhead;
 
   const refreshTimes = () => {
@@ -112,8 +112,6 @@
       });
       if (answer.status === 403 || answer.status === 404) return;
       if (!answer.ok) throw new Error(String(answer.status));
-      const date = Date.parse(answer.headers.get("Date") || "");
-      if (date) serverAhead = (date - Date.now()) / 1000;
       const text = await answer.text();
       // Relative times change with every answer; nothing is redrawn for them alone.
       const comparable = text.replace(/(<time [^>]*>)[^<]*/g, "$1");

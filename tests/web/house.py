@@ -6,6 +6,7 @@ same rows can be realistic or hostile.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -251,21 +252,38 @@ def _attempt(at: float, stage: Stage, texts: Texts) -> Attempt:
     )
 
 
+_FURNISHED: dict[bool, tuple[Path, list[Tenant], Person]] = {}
+
+
 async def furnish(folder: Path, clock: Clock, *, alone: bool = False) -> House:
-    """An installation with two accounts (`alone`: one), their people, an operator and no mail."""
-    wall = lambda: NOW + clock.seconds()  # noqa: E731  # a clock in one line
-    store = open_store_blocking(
+    """An installation with two accounts (`alone`: one), their people, an operator and no mail.
+
+    It is made once and copied for every further test.
+    """
+    if alone not in _FURNISHED:
+        made = folder.with_name(f"furnished-{alone}").absolute()
+        made.mkdir()
+        house = House(_open(made, clock), clock)
+        await house.add_tenant("Example Shop", "example.com", users=2)
+        if not alone:
+            await house.add_tenant("Other Ltd", "other.example")
+        operator = await house.store.people.add_person(
+            "operator@example.org", Role.OPERATOR, None, None, NOW
+        )
+        await house.store.close()
+        _FURNISHED[alone] = (made, house.tenants, operator)
+    source, tenants, operator = _FURNISHED[alone]
+    shutil.copytree(source, folder, dirs_exist_ok=True)
+    house = House(_open(folder, clock), clock)
+    house.tenants, house.operator = list(tenants), operator
+    return house
+
+
+def _open(folder: Path, clock: Clock) -> Store:
+    return open_store_blocking(
         f"sqlite:///{folder / 'store.sqlite'}",
         folder,
-        clock=ReactorClock(clock, wall),
+        clock=ReactorClock(clock, lambda: NOW + clock.seconds()),
         secret=b"s" * 32,
         create=True,
     )
-    house = House(store, clock)
-    await house.add_tenant("Example Shop", "example.com", users=2)
-    if not alone:
-        await house.add_tenant("Other Ltd", "other.example")
-    house.operator = await store.people.add_person(
-        "operator@example.org", Role.OPERATOR, None, None, NOW
-    )
-    return house
