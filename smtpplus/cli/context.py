@@ -146,26 +146,28 @@ def _turn_to_json(ctx: click.Context, _parameter: click.Parameter, value: bool) 
         ctx.find_root().obj.as_json = True
 
 
+def _json_option() -> click.Option:
+    return click.Option(
+        ["--json"], is_flag=True, expose_value=False, callback=_turn_to_json, help="Print JSON."
+    )
+
+
 class Command(click.Command):
     """A command that takes ``--json`` also behind its name."""
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
-        self.params.append(
-            click.Option(
-                ["--json"],
-                is_flag=True,
-                expose_value=False,
-                callback=_turn_to_json,
-                help="Print JSON.",
-            )
-        )
+        self.params.append(_json_option())
 
 
 class Group(click.Group):
-    """A group of such commands."""
+    """A group of such commands, and one itself."""
 
     command_class = Command
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.params.append(_json_option())
 
 
 command = functools.partial(click.command, cls=Command)

@@ -13,7 +13,7 @@ from smtpplus import __version__
 from smtpplus.cli.context import Context
 from smtpplus.values.errors import SmtpplusError
 
-__all__ = ["main", "program"]
+__all__ = ["exit_status", "main", "program"]
 
 # Command, module of this package, first line of its help. A module is loaded when it is run.
 _COMMANDS = {
@@ -69,10 +69,11 @@ def program(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run and exit."""
-    sys.exit(_run(arguments))
+    sys.exit(exit_status(arguments))
 
 
-def _run(arguments: list[str] | None) -> int:
+def exit_status(arguments: list[str] | None) -> int:
+    """Run; the status to exit with."""
     try:
         result: Any = program.main(arguments, prog_name="smtpplus", standalone_mode=False)
     except click.ClickException as error:

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import io
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from smtpplus.config import load
+from smtpplus.installation import open_installation, run
+from smtpplus.smtp.scram import check_password
+from smtpplus.web.sessions import check_password as check_persons_password
+from tests.cli.shell import Shell
+
+
+class _Installed(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.shell = Shell(self, Path(self.mktemp()).absolute())
+        self.user = self.shell.facts["username"]
+
+
+class AccountAndListTests(_Installed):
+    def test_add_list_show_set(self) -> None:
+        self.shell.run("account", "add", "acme")
+        self.shell.run("list", "add", "acme", "shop", "--stream", "subscribed")
+        self.assertEqual(
+            [a["account"] for a in self.shell.json("account", "list")], ["acme", "trial"]
+        )
+        found = self.shell.json("list", "show", "acme/shop")
+        self.assertEqual(
+            (found["stream"], found["settings"]["aggregation"]), ("subscribed", "month")
+        )
+        self.shell.run("list", "set", "shop", "aggregation", "week")
+        self.assertEqual(self.shell.json("list", "show", "shop")["settings"]["aggregation"], "week")
+        self.shell.run("list", "set", "shop", "aggregation", "")
+        self.assertEqual(
+            self.shell.json("list", "show", "shop")["settings"]["aggregation"], "month"
+        )
+
+    def test_refusals_say_what_to_do(self) -> None:
+        self.assertIn("acme", self.shell.refused("list", "add", "acme", "shop"))
+        self.assertIn("expected", self.shell.refused("list", "set", "default", "footer", "maybe"))
+        self.assertIn("expected one of", self.shell.refused("list", "set", "default", "foot", "on"))
+        self.shell.refused("account", "add", "trial")
+        self.shell.run("list", "add", "trial", "x", "--stream", "bulk", status=2)
+
+    def test_errors_are_json_too(self) -> None:
+        _, err = self.shell.run("list", "show", "nothing", "--json", status=1)
+        self.assertIn("nothing", json.loads(err)["error"])
+
+
+class UserTests(_Installed):
+    def test_a_new_user_has_a_secret_of_its_own_shown_once(self) -> None:
+        made = self.shell.json("user", "add", "default", "--sender", "a@example.com")
+        self.assertEqual(list(made), ["username", "password", "list"])
+        shown = self.shell.json("user", "show", made["username"])
+        self.assertNotIn("password", shown)
+        self.assertEqual((shown["senders"], shown["domains"]), (["a@example.com"], []))
+        self.assertTrue(self._fits(made["username"], made["password"]))
+        again = self.shell.json("user", "secret", made["username"])
+        self.assertFalse(self._fits(made["username"], made["password"]))
+        self.assertTrue(self._fits(made["username"], again["password"]))
+
+    def test_settings(self) -> None:
+        for key, value, shown in (
+            ("limit_hour", "10", 10),
+            ("networks", "192.0.2.7", ["192.0.2.7/32"]),
+            ("status", "blocked", "blocked by operator"),
+            ("status", "active", "active"),
+            ("duplicates", "10m", 600.0),
+        ):
+            self.assertEqual(self.shell.json("user", "set", self.user, key, value)[key], shown)
+        self.shell.refused("user", "set", self.user, "networks", "0.0.0.0/0")
+        self.shell.refused("user", "set", "nobody", "status", "off")
+        self.shell.refused("user", "show", "nobody")
+        self.shell.refused("user", "add", "nolist")
+
+    def test_a_domain_that_is_not_there_yet_is_noted(self) -> None:
+        _, err = self.shell.run("user", "add", "default", "--domain", "example.org")
+        self.assertIn("no verified sender domain example.org", err)
+
+    def _fits(self, username: str, password: str) -> bool:
+        with open_installation(load(Path(self.shell.facts["config"]))) as opened:
+            user = run(opened.accounts.user_by_name(username))
+        assert user is not None
+        return check_password(user.verifier, password)
+
+
+class PersonTests(_Installed):
+    def test_a_link_or_a_password(self) -> None:
+        made = self.shell.json("person", "add", "a@example.com", "--role", "owner")
+        self.assertIn("/sign-in/", made["sign_in"])
+        other = self.shell.json("person", "sign-in", "A@example.com")
+        self.assertNotEqual(other["sign_in"], made["sign_in"])
+        self._typed("correct horse battery\n")
+        self.shell.run("person", "password", "a@example.com")
+        with open_installation(load(Path(self.shell.facts["config"]))) as opened:
+            found = run(opened.people.password_hash("a@example.com"))
+        assert found is not None
+        self.assertTrue(check_persons_password("correct horse battery", found[1]))
+
+    def test_refusals(self) -> None:
+        self.shell.refused("person", "add", "nobody", "--role", "owner")
+        self.shell.refused("person", "sign-in", "b@example.com")
+        self.shell.refused("person", "add", "b@example.com", "--role", "owner", "--account", "x")
+        self.shell.run("person", "add", "b@example.com", "--role", "root", status=2)
+        self._typed("short\n")
+        self.assertIn("12", self.shell.refused("person", "password", "operator@example.com"))
+        self.shell.run("account", "add", "acme")
+        error = self.shell.refused("person", "add", "b@example.com", "--role", "analyst")
+        self.assertIn("--account", error)
+
+    def _typed(self, text: str) -> None:
+        stdin = sys.stdin
+        self.addCleanup(setattr, sys, "stdin", stdin)
+        sys.stdin = io.StringIO(text)
+
+
+class DomainTests(_Installed):
+    NAME: ClassVar[str] = "xn--bcher-kva.example"
+
+    def test_records_are_lines_of_a_zone_file(self) -> None:
+        made = self.shell.json("domain", "add", "trial", "Bücher.example.")
+        self.assertEqual((made["domain"], made["verified"]), (self.NAME, None))
+        out, err = self.shell.run("domain", "records", self.NAME)
+        lines = [line for line in out.splitlines() if line and not line.startswith(";")]
+        for line, record in zip(lines, made["records"], strict=True):
+            name, _, kind, *strings = shlex.split(line)
+            self.assertEqual((name, kind), (record["name"] + ".", "TXT"))
+            self.assertEqual("".join(strings), record["value"])
+            self.assertLessEqual(max(map(len, strings)), 255)
+        self.assertIn("not verified", err)
+
+    def test_the_operators_word(self) -> None:
+        self.shell.run("domain", "add", "trial", "example.org")
+        self.assertTrue(self.shell.json("domain", "verify", "example.org", "--force")["verified"])
+
+    def test_O2_dns_trouble_is_not_a_missing_record(self) -> None:
+        self.shell.run("domain", "add", "trial", "example.org")
+        deaf = ("--set", 'dns.nameservers=["127.0.0.1:1"]', "--set", "dns.timeout=300ms")
+        found = json.loads(
+            self.shell.run(*deaf, "domain", "check", "example.org", "--json", status=1)[0]
+        )
+        self.assertEqual({record["state"] for record in found["records"]}, {"no answer"})
+        self.assertFalse(found["ok"])
+
+    def test_DK_rotation_with_two_selectors(self) -> None:
+        [first] = self.shell.json("domain", "key", "example.com", "list")
+        keys = self.shell.json("domain", "key", "example.com", "add")
+        states = {key["selector"]: key["state"] for key in keys}
+        [second] = set(states) - {first["selector"]}
+        self.assertEqual(states, {first["selector"]: "active", second: "next"})
+        self.assertTrue(all(key["value"].startswith("v=DKIM1; k=rsa; p=") for key in keys))
+        deaf = ("--set", 'dns.nameservers=["127.0.0.1:1"]', "--set", "dns.timeout=300ms")
+        _, err = self.shell.run(*deaf, "domain", "key", "example.com", "activate")
+        self.assertIn("Warning", err)
+        keys = self.shell.json("domain", "key", "example.com", "list")
+        states = {key["selector"]: key["state"] for key in keys}
+        self.assertEqual(states, {first["selector"]: "retired", second: "active"})
+        self.assertIn(
+            "waiting: none", self.shell.refused("domain", "key", "example.com", "activate")
+        )
+
+    def test_refusals(self) -> None:
+        for name in ("exa mple", "[192.0.2.1]", "", "a..b"):
+            self.shell.refused("domain", "add", "trial", name)
+        self.shell.refused("domain", "add", "nobody", "example.org")
+        self.shell.refused("domain", "add", "trial", "EXAMPLE.com")
+        self.shell.refused("domain", "records", "example.org")
+        self.shell.refused("domain", "key", "example.com", "add", "two.words here")
+
+
+class ReadingTests(_Installed):
+    def test_an_empty_installation(self) -> None:
+        self.assertEqual(self.shell.json("queue"), {"queued": 0, "held": 0})
+        self.assertEqual(self.shell.json("queue", "list"), [])
+        for by in ("day", "user", "list"):
+            self.assertEqual(self.shell.json("stats", "--by", by), [])
+        self.assertIn("no message", self.shell.refused("message", "show", "0" * 13))
+        self.assertIn("13", self.shell.refused("message", "show", "12"))
+        self.shell.refused("queue", "show", "0" * 13)
+        self.shell.run("stats", "--by", "weather", status=2)
+
+    def test_send_test_says_that_nothing_runs(self) -> None:
+        error = self.shell.refused("--set", "submission.listen=127.0.0.1:1", "send-test")
+        self.assertIn("Is `twistd smtpplus` running?", error)
+        [temporary] = [u for u in self.shell.json("user", "list") if u["username"] != self.user]
+        self.assertEqual(temporary["status"], "off")
+
+
+class HelpTests(_Installed):
+    def test_every_command_has_help_and_json(self) -> None:
+        from smtpplus.cli.program import program
+
+        out, _ = self.shell.run("--help")
+        context = program.make_context("smtpplus", ["--help", "x"], resilient_parsing=True)
+        for name in program.list_commands(context):
+            self.assertIn(name, out)
+            command = program.get_command(context, name)
+            below = getattr(command, "commands", None)
+            for words in [(name, each) for each in below] if below else [(name,)]:
+                text, _ = self.shell.run(*words, "--help")
+                self.assertIn("--json", text, words)
+                self.assertIn("Usage: smtpplus", text)
