@@ -1,15 +1,16 @@
 """Sets up an installation: the trial of ``twistd smtpplus``, and ``smtpplus init``.
 
-Guarantees: never overwrites; the configuration file is written last, so that a folder that has
-one is whole; the folder is 0700, its files 0600. A trial listens on loopback and delivers to
-the built-in mailbox server: nothing leaves the machine. A production installation has no
-account, no SMTP user and no password (A10), only an operator who signs in by a one-time link.
-Raises UsageError.
+Guarantees: never overwrites; a set-up that fails leaves nothing behind; the configuration file
+is written last, so that a folder that has one is whole; the folder is 0700, its files 0600. A
+trial listens on loopback and delivers to the built-in mailbox server: nothing leaves the
+machine. A production installation has no account, no SMTP user and no password (A10), only an
+operator who signs in by a one-time link. Raises UsageError.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -137,23 +138,33 @@ def set_up(
     """
     folder = folder.absolute()
     host = _checked_host(production_host) if production_host is not None else None
-    text = _TRIAL if host is None else _PRODUCTION.format(hostname=host)
     try:
         _prepare(folder)
         _write(folder / "secret.key", random(_SECRET_OCTETS).hex().encode() + b"\n")
-        certificate, key = self_signed(host or "localhost", now)
-        _write(folder / "certificate.pem", certificate)
-        _write(folder / "private_key.pem", key)
-        _write(folder / ".smtpplus.toml.new", text.encode())
-        config = load(folder / ".smtpplus.toml.new", settings)
-        with open_installation(config, make=True) as installation:
-            credential = None if host else run(_fill_trial(installation, now, random))
-            operator = f"postmaster@{host}" if host else TRIAL_OPERATOR
-            run(installation.people.add_person(operator, Role.OPERATOR, None, None, now))
-            link = sign_in_link(installation, operator, now, random)
-        path = (folder / ".smtpplus.toml.new").rename(folder / "smtpplus.toml")
+        try:
+            return _fill(folder, host, settings, now, random)
+        except BaseException:
+            _empty(folder)  # all of it is ours: it was empty, and we made the first file
+            raise
     except OSError as error:
         raise UsageError(f"{folder} cannot be set up: {error}.") from error
+
+
+def _fill(
+    folder: Path, host: str | None, settings: Sequence[str], now: float, random: Random
+) -> Facts:
+    certificate, key = self_signed(host or "localhost", now)
+    _write(folder / "certificate.pem", certificate)
+    _write(folder / "private_key.pem", key)
+    text = _TRIAL if host is None else _PRODUCTION.format(hostname=host)
+    unnamed = folder / ".smtpplus.toml.new"
+    _write(unnamed, text.encode())
+    with open_installation(load(unnamed, settings), make=True) as installation:
+        credential = None if host else run(_fill_trial(installation, now, random))
+        operator = f"postmaster@{host}" if host else TRIAL_OPERATOR
+        run(installation.people.add_person(operator, Role.OPERATOR, None, None, now))
+        link = sign_in_link(installation, operator, now, random)
+    path = unnamed.rename(folder / "smtpplus.toml")
     facts = Facts.of(load(path, settings), link)
     if credential is None:
         return facts
@@ -229,6 +240,14 @@ def _prepare(folder: Path) -> None:
             f"{folder} is not empty (there is {found.name}). Choose a new folder, or empty it."
         )
     folder.chmod(0o700)
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _write(path: Path, content: bytes) -> None:
