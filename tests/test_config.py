@@ -123,6 +123,26 @@ class FaultTests(_Folder):
             self.fault("[submission]\nlisten_tls = []\n" + text)
 
 
+class PasswordFileTests(_Folder):
+    TEXT = (
+        '[submission]\nlisten_tls = []\n[relay]\ndeliver = "smarthost"\nsmarthost = "mx.example:587"\n'
+        'smarthost_username = "me"\nsmarthost_password_file = "password"\n'
+    )
+
+    def test_the_first_line_is_the_password(self) -> None:
+        (self.folder / "password").write_text("s3cret \nnote\n")
+        config = self.read(self.TEXT)
+        self.assertEqual(config.smarthost_password(), "s3cret")
+        self.assertNotIn("s3cret", repr(config))
+        self.assertEqual(self.read("").smarthost_password(), "")
+
+    def test_missing_or_empty(self) -> None:
+        config = self.read(self.TEXT)
+        self.assertRaises(ConfigError, config.smarthost_password)
+        (self.folder / "password").write_text("\nlater")
+        self.assertRaises(ConfigError, config.smarthost_password)
+
+
 class OverrideTests(_Folder):
     def test_literals_bare_words_and_lists(self) -> None:
         config = self.read(
