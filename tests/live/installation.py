@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
+import signal
+import smtplib
+import ssl
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -14,9 +20,18 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.live.peers import Peer, free_port, wait_for
 
-__all__ = ["Installation"]
+__all__ = ["BIN", "Installation", "trusting"]
 
-_BIN = Path(sys.executable).parent
+BIN = Path(sys.executable).parent
+_STOP_SECONDS = 30.0  # D12
+
+
+def trusting() -> ssl.SSLContext:
+    """A TLS context that takes every certificate."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 class Installation:
@@ -42,7 +57,7 @@ class Installation:
             **(settings or {}),
         }
         self.facts: dict[str, str] = json.loads(
-            self._run([str(_BIN / "smtpplus"), "--json", "init", str(directory / "service")])
+            self._run([str(BIN / "smtpplus"), "--json", "init", str(directory / "service")])
         )
         self.username = self.facts["username"]
         self.password = self.facts["password"]
@@ -56,32 +71,109 @@ class Installation:
         ]
         return ["--config", self.facts["config"], *sets]
 
+    @property
+    def command(self) -> list[str]:
+        """How it is run."""
+        return [str(BIN / "twistd"), "-n", "--pidfile=", "smtpplus", *self.options]
+
+    @property
+    def sign_in_path(self) -> str:
+        """The path of the one-time link."""
+        return re.sub(r"^https?://[^/]+", "", self.facts["sign_in"])
+
+    @property
+    def pid(self) -> int:
+        """Of the running service."""
+        assert self.peer is not None
+        return self.peer.process.pid
+
+    # ------------------------------------------------------------ its life
+
     def start(self) -> None:
         """Run it, and return when it is ready."""
-        self.peer = Peer(
-            self._test,
-            [str(_BIN / "twistd"), "-n", "--pidfile=", "smtpplus", *self.options],
-            self.directory / "service.log",
-        )
+        self.peer = Peer(self._test, self.command, self.directory / "service.log")
         wait_for("the service", self._is_ready)
+
+    def stop(self) -> tuple[int, float]:
+        """SIGTERM; its exit status, and how many seconds it took to end."""
+        assert self.peer is not None
+        begin = time.monotonic()
+        self.peer.process.send_signal(signal.SIGTERM)
+        status = self.peer.process.wait(_STOP_SECONDS)
+        return status, time.monotonic() - begin
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self.peer is not None
+        self.peer.process.kill()
+        self.peer.process.wait(10)
 
     def cli(self, *arguments: str) -> Any:
         """Run ``smtpplus ARGUMENTS --json``; its JSON."""
-        return json.loads(self._run([str(_BIN / "smtpplus"), *self.options, "--json", *arguments]))
+        return json.loads(self._run([str(BIN / "smtpplus"), *self.options, "--json", *arguments]))
 
     def log(self) -> str:
         """What the service has written."""
         return (self.directory / "service.log").read_text(errors="replace")
 
+    def tracebacks(self) -> list[str]:
+        """Log lines that tell of a fault of ours."""
+        return [line for line in self.log().splitlines() if "Traceback" in line]
+
+    def memory_kib(self, *, peak: bool = False) -> int:
+        """Resident now, or the most since `forget_peak`."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        found = re.search(rf"{'VmHWM' if peak else 'VmRSS'}:\s+(\d+) kB", status)
+        assert found is not None
+        return int(found[1])
+
+    def forget_peak(self) -> None:
+        """The peak is what is resident now."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    # ------------------------------------------------------------ talking to it
+
+    def client(
+        self, *, implicit: bool = True, tls: bool = True, sign_in: bool = True
+    ) -> smtplib.SMTP:
+        """A client that has said EHLO."""
+        client: smtplib.SMTP
+        if implicit:
+            client = smtplib.SMTP_SSL(
+                "127.0.0.1", self.submission_tls, context=trusting(), timeout=60
+            )
+        else:
+            client = smtplib.SMTP("127.0.0.1", self.submission, timeout=60)
+            if tls:
+                client.starttls(context=trusting())
+        client.ehlo("client.test")
+        if sign_in:
+            client.login(self.username, self.password)
+        return client
+
+    def dkim_keys(self) -> dict[bytes, bytes]:
+        """The DKIM records of the trial's domain, by name, as DNS would give them."""
+        records = self.cli("domain", "records", "example.com")["records"]
+        return {
+            f"{one['name'].rstrip('.')}.".encode(): one["value"].encode()
+            for one in records
+            if "_domainkey" in one["name"]
+        }
+
+    def delivered(self) -> int:
+        """How many deliveries the counters call delivered."""
+        return int(sum(row["delivered"] for row in self.cli("stats")))
+
     def _is_ready(self) -> bool:
         assert self.peer is not None
         if self.peer.process.poll() is not None:
             raise AssertionError(f"the service ended at once:\n{self.log()}")
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.web}/readyz", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
+        with (
+            contextlib.suppress(OSError),
+            urllib.request.urlopen(f"http://127.0.0.1:{self.web}/readyz", timeout=2) as answer,
+        ):
+            return bool(answer.status == 200)
+        return False
 
     def _run(self, command: list[str]) -> str:
         done = subprocess.run(

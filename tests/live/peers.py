@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +35,10 @@ _PACKAGES = {
     "curl": "curl",
     "php": "php-cli",
     "node": "nodejs",
-    "opendkim-testmsg": "opendkim-tools",
+    "opendkim": "opendkim",
+    "chromium": "chromium",
+    "ip": "iproute2",
+    "unshare": "util-linux",
 }
 
 
@@ -82,7 +86,7 @@ class Peer:
 
     def __init__(self, test: SynchronousTestCase, command: list[str], log: Path) -> None:
         self.log = log
-        with log.open("wb") as output:
+        with log.open("ab") as output:
             self.process = subprocess.Popen(
                 command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
             )
@@ -119,6 +123,10 @@ class Sink:
         )
         wait_for("smtp-sink", lambda: answers(self.port))
 
+    def count(self) -> int:
+        """How many have arrived whole."""
+        return sum(_ends_in_empty_line(path) for path in self._mails.iterdir())
+
     def mails(self) -> list[bytes]:
         """What has arrived, without the lines that smtp-sink puts in front, LF line ends."""
         contents = [path.read_bytes() for path in sorted(self._mails.iterdir())]
@@ -134,7 +142,9 @@ class Postfix:
         if os.getuid() != 0:
             raise SkipTest("needs root to run Postfix (Debian package postfix)")
         self.port = free_port()
-        base = directory / "postfix"
+        # Its sockets' paths must not be longer than 107 octets.
+        base = Path(tempfile.mkdtemp(prefix="postfix."))
+        test.addCleanup(shutil.rmtree, base, ignore_errors=True)
         self._maildir = base / "mail" / "all"
         for name in ("etc", "queue", "data", "mail"):
             (base / name).mkdir(parents=True)
@@ -165,6 +175,7 @@ virtual_gid_maps = static:{nobody.pw_gid}
 virtual_minimum_uid = 1
 smtpd_client_connection_count_limit = 0
 smtputf8_enable = yes
+local_header_rewrite_clients =
 """
         )
         (base / "etc" / "master.cf").write_text(
@@ -189,8 +200,12 @@ postlog unix-dgram n - n - 1 postlogd
         Peer(test, command, directory / "postfix.log")
         wait_for("postfix", lambda: answers(self.port))
 
+    def count(self) -> int:
+        """How many have arrived."""
+        return _count(self._maildir)
+
     def mails(self) -> list[bytes]:
-        """What has arrived, LF line ends, without Postfix's own first header fields."""
+        """What has arrived, LF line ends."""
         return _maildir(self._maildir)
 
 
@@ -225,6 +240,9 @@ keep_environment =
 tls_advertise_hosts =
 never_users =
 chunking_advertise_hosts = *
+smtp_accept_queue_per_connection = 0
+smtp_accept_max = 100
+dkim_verify_signers =
 begin acl
 acl_rcpt:
   accept domains = +local_domains
@@ -260,9 +278,23 @@ begin retry
         )
         wait_for("exim", lambda: answers(self.port))
 
+    def count(self) -> int:
+        """How many have arrived."""
+        return _count(self._maildir)
+
     def mails(self) -> list[bytes]:
         """What has arrived, LF line ends."""
         return _maildir(self._maildir)
+
+
+def _count(path: Path) -> int:
+    return len(list((path / "new").iterdir())) if (path / "new").is_dir() else 0
+
+
+def _ends_in_empty_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 2))
+        return file.read() == b"\n\n"
 
 
 def _maildir(path: Path) -> list[bytes]:

@@ -12,16 +12,19 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import dkim
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.live.installation import Installation
 from tests.live.peers import Sink, needs, wait_for
+from tests.live.signatures import opendkim_verifies, valid_signatures
 
 _TO = "someone@example.net"
 _FROM = "shop@example.com"
 _PHPMAILER = Path("/usr/share/php/libphp-phpmailer/autoload.php")
 _NODE_MODULES = Path(__file__).parents[2] / ".ci" / "cache" / "node_modules"
+
+_SINKS_OWN = rb"\A(?:Received:.*\n(?:[ \t].*\n)*)"
+_BIG = 1 << 20
 
 _Client = Callable[[Installation, Path, bool], None]
 
@@ -174,16 +177,6 @@ def _mails(directory: Path) -> list[Path]:
     return paths
 
 
-def _keys(service: Installation) -> dict[bytes, bytes]:
-    """The DKIM records of the installation, by name, as DNS would give them."""
-    records = service.cli("domain", "records", "example.com")["records"]
-    return {
-        f"{one['name'].rstrip('.')}.".encode(): one["value"].encode()
-        for one in records
-        if "_domainkey" in one["name"]
-    }
-
-
 class ClientTests(SynchronousTestCase):
     """O11 and M1 in one: what real clients send is what a real server gets, signed."""
 
@@ -198,7 +191,7 @@ class ClientTests(SynchronousTestCase):
         )
         self.service.start()
         self.mails = _mails(self.directory)
-        self.keys = _keys(self.service)
+        self.keys = self.service.dkim_keys()
 
     def _all(self, client: _Client, *, writes_itself: bool = False) -> None:
         expected = 0
@@ -206,27 +199,25 @@ class ClientTests(SynchronousTestCase):
             for mail in self.mails:
                 client(self.service, mail, implicit)
                 expected += 1
-        wait_for("delivery", lambda: len(self.sink.mails()) == expected, 60)
-        seen = [self._check(content, writes_itself=writes_itself) for content in self.sink.mails()]
+        wait_for("delivery", lambda: self.sink.count() == expected, 60)
+        arrived = [re.sub(_SINKS_OWN, b"", content) for content in self.sink.mails()]
+        said = opendkim_verifies(arrived, self.keys, self.directory / "opendkim")
+        self.assertEqual(said, [""] * expected)
+        seen = [self._check(content, writes_itself=writes_itself) for content in arrived]
         self.assertEqual(sorted(seen), sorted([mail.stem for mail in self.mails] * 2))
 
-    def _check(self, arrived: bytes, *, writes_itself: bool) -> str:
-        """Is it what was sent, signed? Its subject."""
-        content = re.sub(rb"\A(?:Received:.*\n(?:[ \t].*\n)*)", b"", arrived)  # the sink's own
-        self.assertTrue(
-            dkim.verify(
-                content.replace(b"\n", b"\r\n"),
-                dnsfunc=lambda name, **_: self.keys.get(
-                    name if isinstance(name, bytes) else name.encode()
-                ),
-            )
-        )
+    def _check(self, content: bytes, *, writes_itself: bool) -> str:
+        """Is it what was sent? Its subject."""
+        if len(content) < _BIG:  # dkimpy needs seconds for 20 MiB; opendkim has seen those
+            crlf = content.replace(b"\n", b"\r\n")
+            self.assertEqual(valid_signatures(crlf, self.keys), [True])
         match = re.search(rb"^Subject: (\w+)$", content, re.MULTILINE)
         assert match is not None
         name = match[1].decode()
         submitted = (self.directory / f"{name}.eml").read_bytes().replace(b"\r\n", b"\n")
         if not writes_itself:
-            self.assertTrue(content.endswith(submitted), content[:2000])
+            # swaks and PHPMailer end every message with an empty line of their own.
+            self.assertTrue(content.rstrip(b"\n").endswith(submitted.rstrip(b"\n")), content[:2000])
         elif name == "big":
             encoded = max(content.split(b"\n\n"), key=len)
             digest = hashlib.sha256(base64.b64decode(encoded)).digest()
