@@ -7,22 +7,22 @@ transaction, so that sums of counters equal sums of events exactly.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from typing import Any, Protocol
 
 from smtpplus.store.commits import Transaction
 from smtpplus.store.dialects import StoreDialect, insert_sql
 from smtpplus.store.rows import json_text
 from smtpplus.store.schema import counter, event
 from smtpplus.values.ids import IdSource
-from smtpplus.values.message import EventType, Message
+from smtpplus.values.message import EventType
 
-__all__ = ["HOUR", "MESSAGES", "FactSql", "Facts", "hour_of"]
+__all__ = ["HOUR", "MESSAGES", "Counted", "FactSql", "Facts", "hour_of"]
 
 HOUR = 3_600
 MESSAGES = "messages"  # the metric that counts submissions, for limits
 
 _ON_CONFLICT = (
-    " ON CONFLICT (account_id, hour, list_id, user_id, metric)"
+    " ON CONFLICT (account_id, hour, list_id, user_id, metric, node)"
     " DO UPDATE SET n = counter.n + excluded.n"
 )
 
@@ -32,11 +32,28 @@ def hour_of(at: float) -> int:
     return int(at // HOUR) * HOUR
 
 
-class FactSql:
-    """The SQL of events and counters, compiled once; makes event ids in the writer's thread."""
+class Counted(Protocol):
+    """What of a message an event needs."""
 
-    def __init__(self, dialect: StoreDialect, ids: IdSource) -> None:
+    @property
+    def id(self) -> int: ...
+    @property
+    def account_id(self) -> int: ...
+    @property
+    def list_id(self) -> int: ...
+    @property
+    def user_id(self) -> int: ...
+
+
+class FactSql:
+    """The SQL of events and counters, compiled once; makes event ids in the writer's thread.
+
+    `node` counts: its number stands in the counters, so that nodes do not wait for each other.
+    """
+
+    def __init__(self, dialect: StoreDialect, ids: IdSource, node: int) -> None:
         self.ids = ids
+        self.node = node
         self.events = insert_sql(event, dialect)
         self.counters = insert_sql(counter, dialect) + _ON_CONFLICT
 
@@ -55,7 +72,7 @@ class Facts:
         self,
         kind: EventType,
         at: float,
-        message: Message,
+        message: Counted,
         *,
         about: int | None = None,
         delivery_id: int | None = None,
@@ -81,11 +98,12 @@ class Facts:
         )
         self._counts[account, hour_of(at), mail_list, user, kind.value] += n
 
-    def count(self, metric: str, at: float, message: Message) -> None:
+    def count(self, metric: str, at: float, message: Counted) -> None:
         """Count what has no event of its own."""
         self._counts[message.account_id, hour_of(at), message.list_id, message.user_id, metric] += 1
 
     def write(self, transaction: Transaction) -> None:
         """Write them all."""
         transaction.many(self._sql.events, self._events)
-        transaction.many(self._sql.counters, [(*key, n) for key, n in self._counts.items()])
+        node = self._sql.node
+        transaction.many(self._sql.counters, [(*key, node, n) for key, n in self._counts.items()])

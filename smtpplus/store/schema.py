@@ -33,6 +33,7 @@ __all__ = [
     "account",
     "attempt",
     "content",
+    "content_part",
     "counter",
     "delivery",
     "dkim_key",
@@ -48,7 +49,7 @@ __all__ = [
     "smtp_user",
 ]
 
-HEAD = "0001"
+HEAD = "0002"
 
 METADATA = MetaData(
     naming_convention={
@@ -243,6 +244,15 @@ content = Table(
     Column("octets", LargeBinary, nullable=False),
 )
 
+# A large content where the database keeps it (PostgreSQL): pieces in their order.
+content_part = Table(
+    "content_part",
+    METADATA,
+    _given_id("message_id"),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("octets", LargeBinary, nullable=False),
+)
+
 delivery = Table(
     "delivery",
     METADATA,
@@ -251,8 +261,8 @@ delivery = Table(
     Column("account_id", _Id, nullable=False),
     Column("state", Text, nullable=False),
     Column("due_at", Float, nullable=False),
-    Column("lease_node", Integer),  # null: nobody works on it
-    Column("lease_until", Float),
+    Column("lease_node", Integer),  # null: nobody works on it; how long it holds: node.lease_until
+    Column("lease_until", Float),  # as it was foreseen when it was given
     Column("domain", Text, nullable=False),  # lower-case A-labels
     Column("attempts", Integer, nullable=False),
     Column("address", Text, nullable=False),
@@ -316,7 +326,8 @@ event = Table(
 )
 
 # D16: accepted is the sum of delivered, bounced, expired, cancelled and what still waits; all
-# count deliveries. ``messages`` counts the submissions of people, not our own reports.
+# count deliveries. ``messages`` counts the submissions of people, not our own reports. Each node
+# has rows of its own, so that none waits for another's commit: a count is a sum over nodes.
 counter = Table(
     "counter",
     METADATA,
@@ -325,6 +336,7 @@ counter = Table(
     Column("list_id", _Id, primary_key=True, autoincrement=False),
     Column("user_id", _Id, primary_key=True, autoincrement=False),
     Column("metric", Text, primary_key=True),
+    Column("node", Integer, primary_key=True, autoincrement=False),
     Column("n", BigInteger, nullable=False),
     Index(None, "user_id", "metric", "hour"),
     Index(None, "hour"),
@@ -341,6 +353,8 @@ node = Table(
     Column("process", Integer, nullable=False),
     Column("started_at", Float, nullable=False),
     Column("seen_at", Float, nullable=False),
+    Column("holder", Text),  # the process that is this node: a number it drew at its start
+    Column("lease_until", Float),  # by the database's clock; null: its leases were taken away
     UniqueConstraint("name"),
 )
 

@@ -34,7 +34,7 @@ def read_series(
     if account_id is not None:
         query = query.where(counter.c.account_id == account_id)
     for hour, metric, n in connection.execute(query):
-        series.setdefault(metric, [0] * count)[(hour - start) // width] += n
+        series.setdefault(metric, [0] * count)[(hour - start) // width] += int(n)
     return series
 
 
@@ -58,7 +58,7 @@ def read_totals(
         query = query.where(counter.c.account_id == account_id)
     sums: defaultdict[int, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
     for group, metric, n in connection.execute(query):
-        sums[group // _DAY if by == "day" else group][metric] += n
+        sums[group // _DAY if by == "day" else group][metric] += int(n)
     if by == "day":
         return [(_day(day), dict(sums[day])) for day in sorted(sums, reverse=True)]
     names = _names(connection, by, list(sums))

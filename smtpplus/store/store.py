@@ -58,7 +58,7 @@ class Store:
         secret: bytes,
     ) -> None:
         files = ContentFiles(data_dir / _QUEUE_NAME)
-        facts = FactSql(transactions.dialect, node.fact_ids)
+        facts = FactSql(transactions.dialect, node.fact_ids, node.number)
         accepts = Accepts(transactions.dialect, facts, node.number)
         settlements = Settlements(transactions.dialect, facts, accepts, files.remove)
         self._file = file
