@@ -29,6 +29,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from smtpplus.net.direct_write import write_directly
 from smtpplus.net.timeouts import Timeouts
 from smtpplus.ports import IClock, SessionLostError
 from smtpplus.smtp.client import ClientConversation
@@ -232,7 +233,7 @@ class ClientWire(Protocol):
     def _flush(self) -> None:
         octets = self._conversation.bytes_to_send()
         if octets:
-            self.transport.write(octets)  # type: ignore[union-attr]
+            write_directly(self.transport, octets)
 
     async def _wait(self) -> None:
         """Until anything has happened."""

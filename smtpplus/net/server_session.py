@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IHandshakeListener, IProtocol, IPushProd
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from smtpplus.net.direct_write import write_directly
 from smtpplus.net.role_calls import INJECTION, STOPPING, TIMED_OUT, TOO_SLOW
 from smtpplus.net.role_dialog import RoleDialog
 from smtpplus.net.session_home import Phase, SessionHome
@@ -271,7 +272,7 @@ class ServerSession(RoleDialog):
         if output:
             self._progressed = True
             if not self._is_lost:
-                self.transport.write(output)
+                write_directly(self.transport, output)
 
     def _await_client(self, conversation: ServerConversation) -> None:
         in_body = conversation.state in _CONTENT
