@@ -25,7 +25,7 @@ class _Reader(Protocol):
         self.ended: Deferred[bytes] = Deferred()
 
     def connectionMade(self) -> None:
-        self.transport.pauseProducing()  # type: ignore[union-attr]
+        self.transport.pauseProducing()
 
     def dataReceived(self, data: bytes) -> None:
         self.octets += data
