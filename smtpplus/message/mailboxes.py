@@ -7,6 +7,7 @@ the same way. Raises `AddressError` with a sentence. Does not look anything up.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]")
 _ESCAPED = re.compile(r"\\(.)")
 _MISLEADING = re.compile(r"[\s@<>,;:()\[\]\\]")
 _MISLEADING_NAME = re.compile(r"[@<>]")
+_MAX_KEPT = 256  # characters of a value whose reading is remembered
 _MAX_SINGLE = 4096  # characters; a From that is longer is no From
 
 
@@ -85,6 +87,15 @@ def single_mailbox(value: str) -> Mailbox:
     """
     if len(value) > _MAX_SINGLE:
         raise AddressError(f"It is longer than {_MAX_SINGLE} characters.")
+    return _single(value) if len(value) <= _MAX_KEPT else _read_single(value)
+
+
+@functools.lru_cache(maxsize=1024)  # an application writes the same From into all its mails
+def _single(value: str) -> Mailbox:
+    return _read_single(value)
+
+
+def _read_single(value: str) -> Mailbox:
     entries = list(_entries(value))
     if len(entries) > 1:
         raise AddressError("It holds more than one address.")

@@ -5,6 +5,7 @@ Guarantees: never raises on any text, linear time, no locale. Does not read a cl
 
 from __future__ import annotations
 
+import functools
 import re
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -72,6 +73,11 @@ def is_valid_date(text: str) -> bool:
 
 def write_date(now: float) -> str:
     """``Tue, 10 Nov 2026 08:00:00 +0000``, from Unix seconds."""
-    moment = datetime.fromtimestamp(int(now), UTC)
+    return _written(int(now))
+
+
+@functools.lru_cache(maxsize=64)  # many messages are accepted in one second
+def _written(seconds: int) -> str:
+    moment = datetime.fromtimestamp(seconds, UTC)
     day, month = _DAYS[moment.weekday()], _MONTHS[moment.month - 1]
     return f"{day}, {moment:%d} {month} {moment:%Y %H:%M:%S} +0000"
