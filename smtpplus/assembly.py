@@ -38,7 +38,6 @@ from smtpplus.rules.tls_policy import TlsLevel
 from smtpplus.sandbox.service import SandboxService, SandboxSettings
 from smtpplus.store.store import Store, open_store
 from smtpplus.submission.service import SubmissionPorts, SubmissionService, SubmissionSettings
-from smtpplus.values.errors import ConfigError
 from smtpplus.values.message import Accepted
 from smtpplus.web.context import WebPorts, WebSettings
 from smtpplus.web.service import WebService
@@ -319,22 +318,16 @@ def _courier(config: Config) -> CourierSettings:
     return CourierSettings(
         ehlo=str((first.ehlo if first else None) or config.ehlo),
         tls=TlsLevel(section.tls),
-        credentials=_credentials(section),
+        credentials=_credentials(config),
         source_v4=four.ip if four else None,
         source_v6=six.ip if six else None,
     )
 
 
-def _credentials(section: RelaySection) -> Credentials | None:
-    if not section.smarthost_username:
+def _credentials(config: Config) -> Credentials | None:
+    if not config.relay.smarthost_username:
         return None
-    if section.smarthost_password_file is None:
-        raise ConfigError("relay.smarthost_username needs relay.smarthost_password_file.")
-    try:
-        text = section.smarthost_password_file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"relay.smarthost_password_file cannot be read: {error}.") from error
-    return Credentials(section.smarthost_username, text.splitlines()[0] if text else "")
+    return Credentials(config.relay.smarthost_username, config.smarthost_password())
 
 
 def _own_domains(config: Config) -> tuple[str, ...]:
