@@ -21,7 +21,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-__all__ = ["Exim", "Peer", "Postfix", "Sink", "free_port", "needs", "wait_for"]
+__all__ = ["Exim", "Peer", "Postfix", "Sink", "free_port", "needs", "open_way_to", "wait_for"]
 
 _WAIT_SECONDS = 30.0
 # Debian's MTAs conflict as packages; .ci/run unpacks this one.
@@ -84,11 +84,13 @@ def _is_user(name: str) -> bool:
 class Peer:
     """A program that runs for one test."""
 
-    def __init__(self, test: SynchronousTestCase, command: list[str], log: Path) -> None:
+    def __init__(
+        self, test: SynchronousTestCase, command: list[str], log: Path, where: Path | None = None
+    ) -> None:
         self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+                command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, cwd=where
             )
         test.addCleanup(self.stop)
 
@@ -115,7 +117,7 @@ class Sink:
         if user:
             postfix = pwd.getpwnam("postfix")
             os.chown(self._mails, postfix.pw_uid, postfix.pw_gid)
-            _open_way_to(self._mails)
+            open_way_to(self._mails)
         Peer(
             test,
             [program, *user, "-d", f"{self._mails}/%s.", f"127.0.0.1:{self.port}", "100"],
@@ -152,7 +154,7 @@ class Postfix:
         os.chown(base / "data", owner.pw_uid, owner.pw_gid)
         nobody = pwd.getpwnam("nobody")
         os.chown(base / "mail", nobody.pw_uid, nobody.pw_gid)
-        _open_way_to(base / "mail")
+        open_way_to(base / "mail")
         (base / "etc" / "main.cf").write_text(
             f"""compatibility_level = 3.6
 queue_directory = {base}/queue
@@ -224,7 +226,7 @@ class Exim:
         base = directory / "exim"
         base.mkdir()
         self._maildir = base / "mail"
-        _open_way_to(base)
+        open_way_to(base)
         configuration = base / "exim.conf"
         configuration.write_text(
             f"""primary_hostname = exim.example.net
@@ -303,7 +305,7 @@ def _maildir(path: Path) -> list[bytes]:
     return [one.read_bytes() for one in sorted((path / "new").iterdir())]
 
 
-def _open_way_to(path: Path) -> None:
+def open_way_to(path: Path) -> None:
     """Let another user reach a test's own directory."""
     for parent in [path, *path.parents]:
         with contextlib.suppress(PermissionError):
