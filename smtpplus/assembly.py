@@ -118,7 +118,7 @@ class Assembly(Service):
         if "relay" in roles:
             relay = self._relay(store, sandbox if config.relay.deliver == "sandbox" else None)
             relay.start()
-            store.changed.subscribe(relay.dispatch.wake)
+            store.changed.subscribe(relay.changed)
             self._stops.append(("relay", lambda: relay.stop(STOP_SECONDS)))
             dispatch = relay.dispatch
         if "web" in roles:

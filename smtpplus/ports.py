@@ -36,6 +36,7 @@ from smtpplus.values.message import (
     Settlement,
 )
 from smtpplus.values.outcome import Attempt, Outcome
+from smtpplus.values.queue import QueueChange, Selection
 from smtpplus.values.reply import Reply
 from smtpplus.values.submission import (
     Account,
@@ -443,6 +444,23 @@ class IQueue(Interface):
 
     def release(delivery_ids: Iterable[int]) -> Awaitable[None]:
         """Give leases back unused (at shutdown); the deliveries are due as they were."""
+
+    async def change(change: QueueChange, which: Selection, now: float, by: str) -> int:
+        """Hold, release, cancel or flush what waits of `which`; how many deliveries it changed.
+
+        Each change but FLUSH leaves an event with `by`, who asked for it, and its counters. It
+        is done in pieces: a crash may leave a large one half done, and it can be repeated.
+        An attempt under way is not cut off. A held delivery takes its outcome: delivered or
+        bounced it is final, deferred it stays held. A cancelled one stays cancelled, in state
+        and counters, also where the remote took it after all; the attempt is kept, so that its
+        page tells. A relay that has such deliveries in memory is to be told (`withdrawn`).
+        """
+
+    async def would_change(change: QueueChange, which: Selection) -> int:
+        """How many deliveries `change` would change now."""
+
+    async def withdrawn(delivery_ids: Collection[int]) -> Collection[int]:
+        """Those of `delivery_ids` that are not to be attempted any more: held, or final."""
 
     def recover(now: float) -> Awaitable[Recovery]:
         """At start, before intake: return leases of dead processes, reconcile files and rows."""

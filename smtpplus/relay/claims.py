@@ -3,12 +3,13 @@
 Guarantees: an accepted message goes straight to its lanes when there is room (no polling); else
 it waits in the store. At most `most` deliveries are in memory, and of those at most a quarter
 for one domain, so that a dead destination does not keep the others out (O5, D11). The store is
-asked when something is due, when room was made, or when somebody says `wake`.
+asked when something is due, when room was made, or when somebody says `wake`. What is held or
+cancelled while it waits in memory leaves it when somebody says `changed`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -34,6 +35,8 @@ class Claims:
         add: puts deliveries into their lanes.
         remember: keeps an accepted content in memory for its copies.
         crowded: domains for which nothing more is to be claimed now, given a number.
+        waiting: the ids of what waits in the lanes.
+        take_back: takes deliveries out of the lanes; those it found there.
         most: deliveries in memory.
     """
 
@@ -46,6 +49,8 @@ class Claims:
         add: Callable[[Iterable[Delivery]], None],
         remember: Callable[[Accepted], None],
         crowded: Callable[[int], list[str]],
+        waiting: Callable[[], list[int]],
+        take_back: Callable[[Collection[int]], list[Delivery]],
         most: int,
     ) -> None:
         self._clock = clock
@@ -54,10 +59,14 @@ class Claims:
         self._add = add
         self._remember = remember
         self._crowded = crowded
+        self._waiting = waiting
+        self._take_back = take_back
         self._most = most
         self._in_memory = 0
         self._next_look = 0.0  # Unix seconds; when the store is to be asked next
         self._looking = False
+        self._checking = False
+        self._check_again = False  # something was changed while we looked or checked
         self._starved = False  # something was due that there was no room for
         self._cancel_timer: Callable[[], None] | None = None
         self._stopped = True
@@ -104,6 +113,16 @@ class Claims:
         """Look into the store soon."""
         self._look_at(0.0)
 
+    def changed(self) -> None:
+        """Give up what was held or cancelled, then look for what was released or flushed."""
+        if self._stopped:
+            return
+        if self._checking or self._looking:
+            self._check_again = True
+            return
+        self._checking = True
+        self._spawn.spawn("relay.check", self._check())
+
     # ------------------------------------------------ the store
 
     def settled(self, settlements: list[Settlement]) -> None:
@@ -120,9 +139,25 @@ class Claims:
             self._starved = False
             self.wake()
 
-    def given_back(self, deliveries: int) -> None:
-        """These have left memory unattempted."""
-        self._in_memory -= deliveries
+    async def _check(self) -> None:
+        """Drop what must not be attempted any more; its leases go back."""
+        try:
+            withdrawn = await self._queue.withdrawn(self._waiting())
+            taken = self._take_back(withdrawn)
+            self._in_memory -= len(taken)
+            await self._queue.release([one.id for one in taken])
+        except SmtpplusError as error:
+            _log.warn("the queue could not be checked for changes: {error}", error=error)
+            self._clock.call_later(_TRY_AGAIN_SECONDS, self.changed)
+        finally:
+            self._checking = False
+        self.wake()
+        self._after_changes()
+
+    def _after_changes(self) -> None:
+        again, self._check_again = self._check_again, False
+        if again:
+            self.changed()
 
     def _look_at(self, moment: float) -> None:
         """Ask the store at `moment` (Unix seconds), or earlier if that was said before."""
@@ -156,6 +191,7 @@ class Claims:
         finally:
             self._looking = False
         self._look_at(self._next_look)
+        self._after_changes()
 
     async def _claim_all(self) -> None:
         while not self._stopped:

@@ -9,7 +9,7 @@ something waits in it or is under way, or while it is down.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from twisted.internet.defer import Deferred
@@ -21,6 +21,7 @@ from smtpplus.values.message import Delivery
 __all__ = ["Lanes"]
 
 _DOWN_SECONDS = 60.0  # how long a destination without a host to speak to is left alone
+_PROBE_SECONDS = 5.0  # how soon after a failure somebody's wish may have it tried again
 _REMEMBERED_SECONDS = 600.0  # how long after its last failure it is probed by one at a time
 
 
@@ -80,6 +81,28 @@ class Lanes:
     def crowded(self, most: int) -> list[str]:
         """The lanes in which `most` or more wait."""
         return [key for key, lane in self._lanes.items() if len(lane.waiting) >= most]
+
+    def waiting_ids(self) -> list[int]:
+        """The deliveries that wait in any lane."""
+        return [one.id for lane in self._lanes.values() for one in lane.waiting]
+
+    def take_back(self, delivery_ids: Collection[int]) -> list[Delivery]:
+        """Take these out of their lanes; those under way, or not here, are not among the answer."""
+        taken: list[Delivery] = []
+        for lane in list(self._lanes.values()):
+            gone = [one for one in lane.waiting if one.id in delivery_ids]
+            if gone:
+                lane.waiting = deque(one for one in lane.waiting if one.id not in delivery_ids)
+                taken += gone
+                self._forget(lane)
+        return taken
+
+    def probe(self) -> None:
+        """Somebody wants what is due to be tried now: also where no host could be spoken to."""
+        now = self._clock.monotonic()
+        for lane in self._lanes.values():
+            if lane.down_until - _DOWN_SECONDS + _PROBE_SECONDS <= now < lane.down_until:
+                lane.down_until = now
 
     def when_idle(self) -> Deferred[None]:
         """Fires when no attempt is under way; the caller may fire it first."""

@@ -8,7 +8,7 @@ its leases back (D12).
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from smtpplus.ports import (
@@ -107,6 +107,8 @@ class RelayService:
             add=self._add,
             remember=self._copies.remember,
             crowded=self._crowded,
+            waiting=self._waiting,
+            take_back=self._take_back,
             most=settings.in_memory,
         )
         self._settling = Settling(
@@ -160,6 +162,11 @@ class RelayService:
         cancel()
         self._connections.close_all()
 
+    def changed(self) -> None:
+        """The store changed by another hand: hold back, let go, try again, as it says."""
+        self._lanes.probe()
+        self._claims.changed()
+
     def statistics(self) -> dict[str, tuple[int, int]]:
         """Per lane: waiting, under way."""
         return self._lanes.statistics()
@@ -190,6 +197,15 @@ class RelayService:
 
     def _crowded(self, most: int) -> list[str]:
         return self._lanes.crowded(most)
+
+    def _waiting(self) -> list[int]:
+        return self._lanes.waiting_ids()
+
+    def _take_back(self, delivery_ids: Collection[int]) -> list[Delivery]:
+        taken = self._lanes.take_back(delivery_ids)
+        for delivery in taken:
+            self._copies.forget(delivery.message.id)
+        return taken
 
     def _settled(self, settlements: list[Settlement]) -> None:
         for settlement in settlements:

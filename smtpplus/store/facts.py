@@ -7,14 +7,15 @@ transaction, so that sums of counters equal sums of events exactly.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 from smtpplus.store.commits import Transaction
 from smtpplus.store.dialects import StoreDialect, insert_sql
 from smtpplus.store.rows import json_text
 from smtpplus.store.schema import counter, event
 from smtpplus.values.ids import IdSource
-from smtpplus.values.message import EventType
+from smtpplus.values.message import EventType, Message
 
 __all__ = ["HOUR", "MESSAGES", "Counted", "FactSql", "Facts", "hour_of"]
 
@@ -32,17 +33,14 @@ def hour_of(at: float) -> int:
     return int(at // HOUR) * HOUR
 
 
-class Counted(Protocol):
+@dataclass(frozen=True, slots=True)
+class Counted:
     """What of a message an event needs."""
 
-    @property
-    def id(self) -> int: ...
-    @property
-    def account_id(self) -> int: ...
-    @property
-    def list_id(self) -> int: ...
-    @property
-    def user_id(self) -> int: ...
+    id: int
+    account_id: int
+    list_id: int
+    user_id: int
 
 
 class FactSql:
@@ -72,7 +70,7 @@ class Facts:
         self,
         kind: EventType,
         at: float,
-        message: Counted,
+        message: Message | Counted,
         *,
         about: int | None = None,
         delivery_id: int | None = None,
@@ -98,7 +96,7 @@ class Facts:
         )
         self._counts[account, hour_of(at), mail_list, user, kind.value] += n
 
-    def count(self, metric: str, at: float, message: Counted) -> None:
+    def count(self, metric: str, at: float, message: Message | Counted) -> None:
         """Count what has no event of its own."""
         self._counts[message.account_id, hour_of(at), message.list_id, message.user_id, metric] += 1
 

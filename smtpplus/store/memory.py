@@ -26,8 +26,22 @@ from smtpplus.values.message import (
     NewDelivery,
     Settlement,
 )
+from smtpplus.values.queue import QueueChange, Selection
 
 __all__ = ["Kept", "MemoryContents", "MemoryQueue"]
+
+_WAITING = (DeliveryState.QUEUED, DeliveryState.HELD)
+_FROM = {
+    QueueChange.HOLD: (DeliveryState.QUEUED,),
+    QueueChange.RELEASE: (DeliveryState.HELD,),
+    QueueChange.CANCEL: _WAITING,
+    QueueChange.FLUSH: (DeliveryState.QUEUED,),
+}
+_CHANGED = {
+    QueueChange.HOLD: (DeliveryState.HELD, "held"),
+    QueueChange.RELEASE: (DeliveryState.QUEUED, "released"),
+    QueueChange.CANCEL: (DeliveryState.CANCELLED, "cancelled"),
+}
 
 
 @dataclass(slots=True)
@@ -160,12 +174,35 @@ class MemoryQueue:
                 self.deliveries[delivery_id].leased = False
         return succeed(None)
 
+    async def change(self, change: QueueChange, which: Selection, now: float, by: str) -> int:
+        """See `IQueue.change`."""
+        chosen = self._selected(change, which)
+        if change is QueueChange.FLUSH:
+            chosen = [kept for kept in chosen if kept.due_at > now]
+        for kept in chosen:
+            if change in {QueueChange.RELEASE, QueueChange.FLUSH}:
+                kept.due_at = now
+            if change is not QueueChange.FLUSH:
+                kept.state, metric = _CHANGED[change]
+                self.counters[hour_of(now), kept.message.user_id, metric] += 1
+            if kept.state is DeliveryState.CANCELLED:
+                kept.leased = False
+                self._tidy(kept.message.id)
+        return len(chosen)
+
+    async def would_change(self, change: QueueChange, which: Selection) -> int:
+        """See `IQueue.would_change`."""
+        return len(self._selected(change, which))
+
+    async def withdrawn(self, delivery_ids: Collection[int]) -> Collection[int]:
+        """See `IQueue.withdrawn`."""
+        known = {one: self.deliveries[one].state for one in delivery_ids if one in self.deliveries}
+        return {one for one, state in known.items() if state is not DeliveryState.QUEUED}
+
     def recover(self, now: float) -> Awaitable[Recovery]:
         """See `IQueue.recover`."""
         leased = [
-            kept
-            for kept in self.deliveries.values()
-            if kept.leased and kept.state is DeliveryState.QUEUED
+            kept for kept in self.deliveries.values() if kept.leased and not kept.state.is_final
         ]
         for kept in leased:
             kept.leased = False
@@ -211,22 +248,40 @@ class MemoryQueue:
         ]
         return sorted(waiting, key=lambda kept: (kept.due_at, kept.new.id))
 
+    def _selected(self, change: QueueChange, which: Selection) -> list[Kept]:
+        return [
+            kept
+            for kept in self.deliveries.values()
+            if kept.state in _FROM[change]
+            and (not which.ids or {kept.new.id, kept.message.id} & set(which.ids))
+            and which.domain in {"", kept.new.recipient.address.ascii_domain}
+            and which.user_id in {None, kept.message.user_id}
+            and which.account_id in {None, kept.message.account_id}
+        ]
+
     def _settle(self, settlement: Settlement) -> bool:
         kept = self.deliveries.get(settlement.delivery.id)
         if kept is None or kept.state.is_final or _is_old(settlement, kept):
+            if kept is not None and kept.state is DeliveryState.CANCELLED:
+                kept.settlements.append(settlement)
             return False
         deferred = settlement.state is DeliveryState.QUEUED
         kept.attempts += deferred or settlement.attempt is not None
-        kept.state = settlement.state
+        if not (deferred and kept.state is DeliveryState.HELD):
+            kept.state = settlement.state
         kept.leased = False
         kept.delay_reported = kept.delay_reported or settlement.delay_reported
         kept.due_at = kept.due_at if settlement.due_at is None else settlement.due_at
         kept.settlements.append(settlement)
         metric = "deferred" if deferred else settlement.state.value
         self.counters[hour_of(settlement.at), kept.message.user_id, metric] += 1
-        if all(other.state.is_final for other in self._of(kept.message.id)):
-            self._contents.remove(kept.message.id)
+        self._tidy(kept.message.id)
         return True
+
+    def _tidy(self, message_id: int) -> None:
+        """A message's content goes with its last delivery."""
+        if all(other.state.is_final for other in self._of(message_id)):
+            self._contents.remove(message_id)
 
     def _of(self, message_id: int) -> list[Kept]:
         return [kept for kept in self.deliveries.values() if kept.message.id == message_id]

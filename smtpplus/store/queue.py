@@ -30,17 +30,20 @@ from smtpplus.store.commits import Transaction
 from smtpplus.store.content_files import ContentFiles
 from smtpplus.store.facts import MESSAGES, hour_of
 from smtpplus.store.messages import chunks, load_messages
+from smtpplus.store.queue_changes import QueueChanges
 from smtpplus.store.rows import recipient_from
 from smtpplus.store.schema import counter, delivery, message
 from smtpplus.store.settlements import Settled, Settlements
 from smtpplus.store.transactions import Transactions
 from smtpplus.values.message import Accepted, Delivery, Settlement
+from smtpplus.values.queue import QueueChange, Selection
 
 __all__ = ["SqlQueue"]
 
 # Literals, not parameters: SQLite chooses a partial index when it prepares the statement; and
 # it is told which, because without statistics it takes the index of states and sorts.
 _QUEUED = delivery.c.state == literal_column("'queued'")
+_WAITING = delivery.c.state.in_([literal_column("'queued'"), literal_column("'held'")])
 _CLAIMABLE = and_(_QUEUED, delivery.c.lease_node.is_(None))
 
 
@@ -55,12 +58,14 @@ class SqlQueue:
         settlements: Settlements,
         files: ContentFiles,
         node: int,
+        changes: QueueChanges,
     ) -> None:
         self._transactions = transactions
         self._accepts = accepts
         self._settlements = settlements
         self._files = files
         self._node = node
+        self._changes = changes
 
     def accept(self, accepted: Accepted) -> Awaitable[None]:
         """See `IQueue.accept`."""
@@ -111,12 +116,24 @@ class SqlQueue:
         """See `IQueue.release`."""
         return self._give_back(list(delivery_ids))
 
+    async def change(self, change: QueueChange, which: Selection, now: float, by: str) -> int:
+        """See `IQueue.change`."""
+        return await self._changes.change(change, which, now, by)
+
+    async def would_change(self, change: QueueChange, which: Selection) -> int:
+        """See `IQueue.would_change`."""
+        return await self._changes.would_change(change, which)
+
+    async def withdrawn(self, delivery_ids: Collection[int]) -> Collection[int]:
+        """See `IQueue.withdrawn`."""
+        return await self._changes.withdrawn(delivery_ids)
+
     async def recover(self, now: float) -> Recovery:
         """See `IQueue.recover`."""
         lost: Any = delivery.c.lease_node.is_not(None)
         if not self._transactions.dialect.single_service:
             lost = or_(delivery.c.lease_node == self._node, delivery.c.lease_until < now)
-        returning = update(delivery).where(_QUEUED, lost).values(lease_node=None, lease_until=None)
+        returning = update(delivery).where(_WAITING, lost).values(lease_node=None, lease_until=None)
         returned = await self._transactions.write(lambda tx: tx.execute(returning).rowcount)
         named = await self._transactions.read(_ids_with_file)
         swept = await self._transactions.in_files(self._files.sweep, named)

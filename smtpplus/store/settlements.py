@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import BindParameter, bindparam, delete, null, select, update
@@ -121,9 +121,11 @@ class Settlements:
             self._accepts.write(transaction, reports)
 
     def _gather(self, settlement: Settlement, gathered: _Gathered) -> bool:
-        """Add what one settlement writes; False: it changes nothing."""
+        """Add what one settlement writes; False: it changes no delivery."""
         before = gathered.standing.get(settlement.delivery.id)
         if before is None or not _applies(settlement, before):
+            if before is not None and _is_too_late(settlement, before):
+                self._keep_attempt(settlement, before, gathered)
             return False
         after = _after(settlement, before)
         gathered.standing[settlement.delivery.id] = after
@@ -134,6 +136,13 @@ class Settlements:
         if settlement.state in _FINAL:
             gathered.ended[settlement.delivery.message.id] += 1
         return True
+
+    def _keep_attempt(self, settlement: Settlement, before: _Standing, gathered: _Gathered) -> None:
+        """The attempt that was under way when its delivery was cancelled: kept, not counted."""
+        after = replace(before, attempts=before.attempts + 1)
+        gathered.standing[settlement.delivery.id] = after
+        gathered.deliveries.append(_delivery_row(settlement, after))
+        gathered.attempts.append(self._attempt_row(settlement))
 
     def _attempt_row(self, settlement: Settlement) -> tuple[Any, ...]:
         tried = settlement.attempt
@@ -193,11 +202,19 @@ def _applies(settlement: Settlement, before: _Standing) -> bool:
     return not (before.state is DeliveryState.HELD and settlement.state is DeliveryState.HELD)
 
 
+def _is_too_late(settlement: Settlement, before: _Standing) -> bool:
+    """Did its delivery get cancelled while this attempt was under way?"""
+    is_cancelled = before.state is DeliveryState.CANCELLED
+    is_new = before.attempts <= settlement.delivery.attempts
+    return is_cancelled and is_new and settlement.attempt is not None
+
+
 def _after(settlement: Settlement, before: _Standing) -> _Standing:
     tried = settlement.attempt is not None or settlement.state is DeliveryState.QUEUED
     due_at = before.due_at if settlement.due_at is None else settlement.due_at
+    was_held = before.state is DeliveryState.HELD and settlement.state is DeliveryState.QUEUED
     return _Standing(
-        settlement.state,
+        before.state if was_held else settlement.state,  # held meanwhile: it stays so
         before.attempts + tried,
         before.delay_reported or settlement.delay_reported,
         due_at,

@@ -30,6 +30,7 @@ from smtpplus.store.nodes import Node, passing_number, register, started
 from smtpplus.store.people import SqlPeople
 from smtpplus.store.process_lock import ProcessLock
 from smtpplus.store.queue import SqlQueue
+from smtpplus.store.queue_changes import QueueChanges
 from smtpplus.store.sandbox import SqlSandbox
 from smtpplus.store.seal import Seal
 from smtpplus.store.settlements import Settlements
@@ -71,7 +72,8 @@ class Store:
         self.changed = Changes(transactions, clock)
         self.accounts = SqlAccounts(transactions, Seal(secret, "dkim"))
         self.people = SqlPeople(transactions)
-        self.queue = SqlQueue(transactions, accepts, settlements, files, node.number)
+        changes = QueueChanges(transactions, facts, files.remove)
+        self.queue = SqlQueue(transactions, accepts, settlements, files, node.number, changes)
         self.contents = StoredContents(transactions, files)
         self.history = SqlHistory(transactions)
         self.sandbox = SqlSandbox(transactions)

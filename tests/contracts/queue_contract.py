@@ -5,19 +5,17 @@ from __future__ import annotations
 import hashlib
 import random
 
-from smtpplus.ports import IContents, IQueue
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import EnvelopeRecipient
 from smtpplus.values.errors import NotFoundError
-from smtpplus.values.ids import IdSource
 from smtpplus.values.message import Accepted, DeliveryState
+from tests.contracts.queue_changes_contract import QueueChangesContract
 from tests.store.samples import (
     CONTENT,
     HEAD,
     NOW,
     TO_BOB,
     TO_ZOE,
-    StoreCase,
     accepted,
     delivery_of,
     in_queue,
@@ -25,12 +23,8 @@ from tests.store.samples import (
 )
 
 
-class QueueContract(StoreCase):
+class QueueContract(QueueChangesContract):
     """The tests."""
-
-    queue: IQueue
-    contents: IContents
-    ids: IdSource
 
     async def _accept(self, *recipients: EnvelopeRecipient, **options: object) -> Accepted:
         item = accepted(self.ids, *recipients, **options)  # type: ignore[arg-type]

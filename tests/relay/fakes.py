@@ -26,6 +26,7 @@ from smtpplus.values.address import Address
 from smtpplus.values.envelope import Envelope, EnvelopeRecipient
 from smtpplus.values.message import Accepted, Delivery, Message, Settlement
 from smtpplus.values.outcome import TlsFacts
+from smtpplus.values.queue import QueueChange, Selection
 from smtpplus.values.reply import Reply
 
 CONTENT = b"From: a@example.com\r\nSubject: Hi\r\n\r\nHello\r\n"
@@ -235,6 +236,7 @@ class Queue:
         self.reports: list[Accepted] = []
         self.released: list[int] = []
         self.claims: list[int] = []
+        self.taken_back: set[int] = set()
         self.due: float | None = None
         self.failure: Exception | None = None
 
@@ -260,6 +262,17 @@ class Queue:
 
     async def release(self, delivery_ids: Iterable[int]) -> None:
         self.released += delivery_ids
+
+    async def change(self, change: QueueChange, which: Selection, now: float, by: str) -> int:
+        raise NotImplementedError
+
+    async def would_change(self, change: QueueChange, which: Selection) -> int:
+        raise NotImplementedError
+
+    async def withdrawn(self, delivery_ids: Collection[int]) -> Collection[int]:
+        if self.failure is not None:
+            raise self.failure
+        return self.taken_back & set(delivery_ids)
 
     async def recover(self, now: float) -> Recovery:
         return Recovery(0, 0, ())

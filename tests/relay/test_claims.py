@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.net.spawn import Spawn
@@ -29,10 +31,17 @@ class ClaimTests(SynchronousTestCase):
             add=self.added.extend,
             remember=self.remembered.append,
             crowded=lambda most: self.crowded,
+            waiting=lambda: [one.id for one in self.added],
+            take_back=self._take_back,
             most=10,
         )
         self.claims.start()
         self.clock.advance(0)
+
+    def _take_back(self, ids: Collection[int]) -> list[Delivery]:
+        taken = [one for one in self.added if one.id in ids]
+        self.added[:] = [one for one in self.added if one.id not in ids]
+        return taken
 
     def _settled(self, count: int, due_at: float | None = None) -> None:
         state = DeliveryState.DELIVERED if due_at is None else DeliveryState.QUEUED
@@ -126,3 +135,26 @@ class ClaimTests(SynchronousTestCase):
     def test_D12_stopped_it_refuses_reservations(self) -> None:
         self.claims.stop()
         self.assertFalse(self.claims.reserve(1))
+
+    def test_what_was_held_or_cancelled_leaves_memory_and_its_lease_goes_back(self) -> None:
+        self.queue.waiting = [a_delivery(number) for number in range(10)]
+        self.claims.wake()
+        self.clock.advance(0)
+        self.queue.taken_back = {3, 4, 77}
+        self.claims.changed()
+        self.assertEqual([one.id for one in self.added], [0, 1, 2, 5, 6, 7, 8, 9])
+        self.assertEqual(self.queue.released, [3, 4])
+        self.assertTrue(self.claims.reserve(2))
+        self.assertFalse(self.claims.reserve(1))
+
+    def test_a_check_that_fails_is_repeated(self) -> None:
+        self.queue.waiting = [a_delivery(1)]
+        self.claims.wake()
+        self.clock.advance(0)
+        self.queue.taken_back = {1}
+        self.queue.failure = StoreUnavailableError("away")
+        self.claims.changed()
+        self.assertEqual(len(self.added), 1)
+        self.queue.failure = None
+        self.clock.advance(1)
+        self.assertEqual(self.added, [])

@@ -122,3 +122,27 @@ class LaneTests(SynchronousTestCase):
         self.assertEqual(list(self.lanes.statistics()), ["a"])
         self.clock.advance(2)
         self.assertEqual(self.lanes.statistics(), {})
+
+    def test_what_waits_can_be_taken_back_and_what_is_under_way_cannot(self) -> None:
+        self.lanes.add("example.net", [a_delivery(number) for number in range(5)])
+        self.lanes.add("example.org", [a_delivery(number) for number in range(10, 14)])
+        self.assertEqual(self.lanes.waiting_ids(), [3, 4, 13])
+        taken = self.lanes.take_back({0, 4, 13, 99})
+        self.assertEqual([one.id for one in taken], [4, 13])
+        for _ in range(7):
+            self.courier.arrive(_SENT)
+        self.assertEqual(sorted(number for number, _ in self.settled), [0, 1, 2, 3, 10, 11, 12])
+        self.assertEqual(self.lanes.statistics(), {})
+
+    def test_a_dead_destination_is_probed_when_somebody_wishes_it_but_not_at_once(self) -> None:
+        self.lanes.add("example.net", [a_delivery(1)])
+        self.courier.arrive(_DEAD)
+        self.lanes.probe()
+        self.lanes.add("example.net", [a_delivery(2)])
+        self.assertEqual(self.courier.carried, 1)
+        self.clock.advance(5)
+        self.lanes.probe()
+        self.lanes.add("example.net", [a_delivery(3), a_delivery(4)])
+        self.assertEqual(self.courier.carried, 2)
+        self.courier.arrive(_DEAD)
+        self.assertEqual([number for number, _ in self.settled], [1, 2, 3, 4])

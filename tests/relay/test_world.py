@@ -26,6 +26,7 @@ from smtpplus.values.address import Address
 from smtpplus.values.duration import Duration
 from smtpplus.values.envelope import Envelope, EnvelopeRecipient, Notify, Ret
 from smtpplus.values.message import Accepted, DeliveryState, NewDelivery
+from smtpplus.values.queue import QueueChange, Selection
 from tests.dns_server import FaultDnsServer
 from tests.relay.fakes import CONTENT, a_message
 from tests.relay.hosts import MailHost
@@ -336,6 +337,43 @@ class WorldTests(TestCase):
         (row,) = await self.outcome(message)
         self.assertIs(row.state, DeliveryState.DELIVERED)
         self.assertEqual(len(host.mails), 1)
+
+    async def test_held_and_cancelled_deliveries_leave_memory_and_what_is_under_way_ends(
+        self,
+    ) -> None:
+        queue, under_way = self.store.queue, [""]
+        host = await self.host(_FIRST, banner=lambda: under_way[0])
+        self.zone("example.net", _FIRST)
+        # One attempt at a time; the first waits for a banner that comes later.
+        under_way[0] = "220-wait"
+        relay = await self.relay(concurrency=1)
+        first, second, third = [await self.submit(relay, f"b{n}@example.net") for n in range(3)]
+        while not host.open:
+            await self.clock.sleep(0.01)
+        now = self.clock.now()
+        await queue.change(QueueChange.CANCEL, Selection(ids=(first, second)), now, "t")
+        await queue.change(QueueChange.HOLD, Selection(ids=(third,)), now, "t")
+        relay.changed()
+        while relay.statistics()["example.net"] != (0, 1):
+            await self.clock.sleep(0.01)
+        under_way[0] = "220 go"
+        for protocol in list(host.open):
+            protocol.transport.write(b"220 go\r\n")  # type: ignore[union-attr]
+        while len(host.mails) < 1 or not (await self.outcome(first))[0].attempts:
+            await self.clock.sleep(0.01)
+        (row,) = await self.outcome(first)
+        self.assertIs(row.state, DeliveryState.CANCELLED)
+        assert row.last_outcome is not None
+        self.assertEqual(row.last_outcome.result.value, "delivered")
+        self.assertEqual(len(await self.store.history.attempts(first, 9)), 1)
+        (row,) = await self.outcome(second)
+        self.assertEqual((row.state, row.attempts), (DeliveryState.CANCELLED, 0))
+        self.assertEqual(len(host.mails), 1)
+        await queue.change(QueueChange.RELEASE, Selection(ids=(third,)), now, "t")
+        relay.changed()
+        (row,) = await self.outcome(third)
+        self.assertIs(row.state, DeliveryState.DELIVERED)
+        self.assertEqual(len(host.mails), 2)
 
 
 class _Unattended:
