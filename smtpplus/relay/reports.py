@@ -139,4 +139,6 @@ class Reporter:
             octets=len(octets),
             head_octets=head_length(octets) or len(octets),
             prepend=b"",
+            eight_bit=not octets.isascii(),
+            utf8_head=not sender.is_ascii,
         )
