@@ -124,12 +124,13 @@ def verify(context: Context, domain: str, force: bool) -> int:
 @click.argument("domain")
 @click.argument("action", type=click.Choice(["add", "activate", "list"]))
 @click.argument("selector", required=False)
+@click.option("--force", is_flag=True, help="Activate although DNS does not show the record.")
 @pass_context
-def key(context: Context, domain: str, action: str, selector: str | None) -> None:
+def key(context: Context, domain: str, action: str, selector: str | None, *, force: bool) -> None:
     """DKIM keys of DOMAIN: rotate with `add`, publish, `activate`; `list` shows them.
 
     `add` makes the next key and prints its record; `activate` signs with it (SELECTOR may be
-    left out where one key waits), warns where DNS lacks its record, and retires the one before.
+    left out where one key waits) once DNS shows its record, and retires the one before.
     """
     now = time.time()
     with context.installation() as opened:
@@ -137,7 +138,7 @@ def key(context: Context, domain: str, action: str, selector: str | None) -> Non
         if action == "add":
             _add_key(opened, one.domain, DkimKeyState.NEXT, now, selector)
         elif action == "activate":
-            _activate(context, opened, one, selector)
+            _activate(context, opened, one, selector, force=force)
         keys = run(opened.accounts.keys(one.domain))
         published = {record.name: record for record in _records(opened, one)}
     rows = [
@@ -166,8 +167,9 @@ def _add_key(
 
 
 def _activate(
-    context: Context, opened: Installation, one: SenderDomain, selector: str | None
+    context: Context, opened: Installation, one: SenderDomain, selector: str | None, *, force: bool
 ) -> None:
+    """Sign with a waiting key. Without its record in DNS every signature would fail (DK4)."""
     waiting = [
         found.selector
         for found in run(opened.accounts.keys(one.domain))
@@ -180,10 +182,10 @@ def _activate(
     chosen = selector or waiting[0]
     name = f"{chosen}._domainkey.{one.domain}"
     record = next((found for found in _records(opened, one) if found.name == name), None)
-    if record is not None and one.verified_at is not None:
+    if record is not None and not force:
         answer = check_record(context.config, record)
         if not answer.is_right:
-            context.note(f"Warning: {name}: {answer.detail} Mail may fail DKIM until it is there.")
+            raise UsageError(f"{name}: {answer.detail} Publish it first, or say --force.")
     run(opened.accounts.set_key_state(one.domain, chosen, DkimKeyState.ACTIVE))
 
 
