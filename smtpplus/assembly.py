@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import secrets
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from twisted.application.service import Service
@@ -112,6 +112,7 @@ class Assembly(Service):
         await self._recover(store)
         tls = self._server_tls()
         dispatch: IDispatch = _NoRelay()
+        queue_changed: Callable[[], None] = dispatch.wake
         if config.relay.deliver == "sandbox":
             sandbox = self._sandbox(store, tls)
             self._begin("sandbox", sandbox)
@@ -120,9 +121,9 @@ class Assembly(Service):
             relay.start()
             store.changed.subscribe(relay.changed)
             self._stops.append(("relay", lambda: relay.stop(STOP_SECONDS)))
-            dispatch = relay.dispatch
+            dispatch, queue_changed = relay.dispatch, relay.changed
         if "web" in roles:
-            self._begin("web", self._web(store))
+            self._begin("web", self._web(store, queue_changed))
         if "submission" in roles:
             self._begin("submission", self._submission(store, dispatch, tls, secret))
 
@@ -244,7 +245,7 @@ class Assembly(Service):
         )
         return SubmissionService(self._reactor, settings, ports, tls)
 
-    def _web(self, store: Store) -> WebService:
+    def _web(self, store: Store, queue_changed: Callable[[], None]) -> WebService:
         config = self._config
         is_sandbox = config.relay.deliver == "sandbox"
         host, port = _submission_address(config)
@@ -259,6 +260,7 @@ class Assembly(Service):
             workers=self._passwords,
             random=secrets.token_bytes,
             ready=lambda: self._ready,
+            queue_changed=queue_changed,
         )
         settings = WebSettings(
             public_url=config.public_url,

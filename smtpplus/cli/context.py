@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from smtpplus.config import Config
     from smtpplus.installation import Installation
 
-__all__ = ["Context", "Group", "command", "key_table", "moment", "pass_context"]
+__all__ = ["Command", "Context", "Group", "command", "key_table", "moment", "pass_context"]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 

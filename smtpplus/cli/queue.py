@@ -1,4 +1,4 @@
-"""``queue``: list, show."""
+"""``queue``: list, show, hold, release, cancel, flush."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from smtpplus.cli.context import Context, Group, moment, pass_context
+from smtpplus.cli.queue_changes import change_commands
 from smtpplus.installation import run
 from smtpplus.ports import QueueRow
 from smtpplus.values.errors import NotFoundError
@@ -63,6 +64,10 @@ def show(context: Context, identifier: str) -> None:
     for row in found:
         context.show(_row(row))
         click.echo()
+
+
+for _change in change_commands():
+    queue_command.add_command(_change)
 
 
 def _row(row: QueueRow) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from smtpplus.values.errors import AddressError
 
-__all__ = ["Address"]
+__all__ = ["Address", "to_ascii"]
 
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]+"
 _DOT_STRING = re.compile(rf"{_ATEXT}(?:\.{_ATEXT})*")

@@ -35,12 +35,17 @@ def _is_ready() -> bool:
     return True
 
 
+def _nobody_to_tell() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebPorts:
     """The neighbours. `sandbox` is None where mail is delivered for real.
 
     `random` gives so many random octets (``secrets.token_bytes``); `ready` says whether the
-    service can take mail now (``/readyz``).
+    service can take mail now (``/readyz``); `queue_changed` tells the relay of this process that
+    somebody changed what waits.
     """
 
     accounts: IAccounts
@@ -53,6 +58,7 @@ class WebPorts:
     workers: IWorkers
     random: Callable[[int], bytes]
     ready: Callable[[], bool] = _is_ready
+    queue_changed: Callable[[], None] = _nobody_to_tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

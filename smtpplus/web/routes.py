@@ -8,6 +8,7 @@ from smtpplus.web.pages.message import MessagePage
 from smtpplus.web.pages.messages import MessagesPage
 from smtpplus.web.pages.overview import OverviewPage
 from smtpplus.web.pages.queue import QueuePage
+from smtpplus.web.pages.queue_changes import QueueChangePages
 from smtpplus.web.pages.sandbox import SandboxPages
 from smtpplus.web.pages.settings import SettingsPage
 from smtpplus.web.pages.sign_in import SignInPages
@@ -20,6 +21,7 @@ __all__ = ["all_routes"]
 def all_routes(shell: Shell) -> list[Route[Visit]]:
     """The table."""
     machines, sandbox = MachinePages(shell), SandboxPages(shell)
+    changes = QueueChangePages(shell)
     sign_in, settings = SignInPages(shell), SettingsPage(shell)
     return [
         Route("GET", "/healthz", machines.health, Access.PROBE),
@@ -38,6 +40,8 @@ def all_routes(shell: Shell) -> list[Route[Visit]]:
         Route("GET", "/messages", MessagesPage(shell).show),
         Route("GET", "/messages/{id}", MessagePage(shell).show),
         Route("GET", "/queue", QueuePage(shell).show),
+        Route("GET", "/queue/change", changes.ask),
+        Route("POST", "/queue/change", changes.do),
         Route("GET", "/sandbox", sandbox.show_list),
         Route("GET", "/sandbox/{id}", sandbox.show_mail),
         Route("GET", "/sandbox/{id}/html", sandbox.html),

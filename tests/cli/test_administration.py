@@ -11,9 +11,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.config import load
 from smtpplus.installation import open_installation, run
+from smtpplus.ports import IQueue
 from smtpplus.smtp.scram import check_password
+from smtpplus.values.address import Address
+from smtpplus.values.envelope import EnvelopeRecipient
+from smtpplus.values.ids import IdSource
+from smtpplus.values.message import Accepted
 from smtpplus.web.sessions import check_password as check_persons_password
 from tests.cli.shell import Shell
+from tests.store.samples import NOW, accepted
 
 
 class _Installed(SynchronousTestCase):
@@ -190,6 +196,50 @@ class ReadingTests(_Installed):
         self.assertIn("Is `twistd smtpplus` running?", error)
         [temporary] = [u for u in self.shell.json("user", "list") if u["username"] != self.user]
         self.assertEqual(temporary["status"], "off")
+
+
+class QueueChangeTests(_Installed):
+    def setUp(self) -> None:
+        super().setUp()
+        with open_installation(load(Path(self.shell.facts["config"]))) as opened:
+            users = run(opened.accounts.users(None))
+            ids = IdSource(300)
+            for to in ("example.net", "example.net", "example.org"):
+                recipient = EnvelopeRecipient(Address("b", to))
+                item = accepted(ids, recipient, due_at=NOW + 1e9, user_id=users[0].id)
+                run(_accept(opened.queue, item))
+
+    def test_hold_release_cancel_flush(self) -> None:
+        first, *_ = self.shell.json("queue", "list")
+        change = self.shell.json
+        self.assertEqual(
+            change("queue", "hold", first["delivery"]), {"change": "hold", "deliveries": 1}
+        )
+        self.assertEqual(change("queue"), {"queued": 2, "held": 1})
+        self.assertEqual(change("queue", "release", first["message"])["deliveries"], 1)
+        self.assertEqual(change("queue", "hold", "--domain", "Example.NET.")["deliveries"], 2)
+        self.assertEqual(change("queue", "hold", "--user", self.user)["deliveries"], 1)
+        self.assertEqual(change("queue", "release", "--all")["deliveries"], 3)
+        self.assertEqual(change("queue", "flush", "--all")["deliveries"], 0)
+        self.assertIn("--yes", self.shell.run("queue", "cancel", "--all", "--json", status=1)[1])
+        out, _ = self.shell.run("queue", "cancel", "--all", "--yes")
+        self.assertEqual(out, "Cancelled 3 deliveries.\n")
+        self.assertEqual(change("queue"), {"queued": 0, "held": 0})
+        shown = change("message", "show", first["message"])
+        self.assertEqual(shown["message"]["states"], {"cancelled": 1})
+        self.assertEqual(shown["events"][-1]["detail"], {"by": "command line"})
+
+    def test_refusals(self) -> None:
+        self.assertIn("--all", self.shell.refused("queue", "cancel"))
+        self.assertIn("alone", self.shell.refused("queue", "hold", "--all", "--user", self.user))
+        self.assertIn("nobody", self.shell.refused("queue", "hold", "--user", "nobody"))
+        self.assertIn("13", self.shell.refused("queue", "hold", "12"))
+        self.shell.run("queue", "cancel", "--all", status=130)
+        self.assertEqual(self.shell.json("queue"), {"queued": 3, "held": 0})
+
+
+async def _accept(queue: IQueue, item: Accepted) -> None:
+    await queue.accept(item)
 
 
 class HelpTests(_Installed):

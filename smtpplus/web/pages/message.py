@@ -13,9 +13,11 @@ from http import HTTPStatus
 from smtpplus.ports import AttemptRow, DeliveryRow
 from smtpplus.values.ids import parse_id
 from smtpplus.values.message import DeliveryState, Event, EventType
+from smtpplus.values.outcome import Result
 from smtpplus.web.context import Visit
 from smtpplus.web.exchange import PageError, Response
 from smtpplus.web.explain import explain
+from smtpplus.web.pages.queue_changes import may_change
 from smtpplus.web.shell import Shell
 
 __all__ = ["MessagePage", "RecipientView", "Step"]
@@ -80,6 +82,8 @@ class MessagePage:
         events = await history.events(row.message.id, _MOST_EVENTS)
         recipients = _recipients(deliveries, attempts)
         values = {
+            "may_change": may_change(visit),
+            "waiting": sum(not delivery.state.is_final for delivery in deliveries),
             "row": row,
             "message": row.message,
             "recipients": recipients,
@@ -102,10 +106,14 @@ def _recipients(
 
 def _why(row: DeliveryRow) -> str:
     if row.state is DeliveryState.CANCELLED:
+        if row.last_outcome is not None and row.last_outcome.result is Result.DELIVERED:
+            return "Cancelled while it was being sent, and the mail server took it all the same."
         return "Cancelled before it was delivered."
     if row.last_outcome is None:
         return "Held back." if row.state is DeliveryState.HELD else "Waits for its first attempt."
     sentence = explain(row.last_outcome, row.address)
+    if row.state is DeliveryState.HELD:
+        return f"Held back. The last attempt: {sentence}"
     if row.state is DeliveryState.EXPIRED:
         return f"Given up: it could not be delivered in time. The last attempt: {sentence}"
     return sentence
@@ -119,7 +127,7 @@ def _steps(events: Sequence[Event], deliveries: Sequence[DeliveryRow]) -> list[S
             key=event.type.value,
             label=_STEPS[event.type],
             address=addresses.get(event.delivery_id or 0, ""),
-            note=str(event.detail.get("status") or ""),
+            note=str(event.detail.get("status") or event.detail.get("by") or ""),
         )
         for event in events
     ]

@@ -8,6 +8,7 @@ from smtpplus.values.ids import parse_id, show_id
 from smtpplus.web.context import Visit
 from smtpplus.web.exchange import Response
 from smtpplus.web.pages.messages import MOST_SEARCH
+from smtpplus.web.pages.queue_changes import CHANGED, may_change
 from smtpplus.web.shell import Shell
 
 __all__ = ["QueuePage"]
@@ -32,6 +33,9 @@ class QueuePage:
         if len(rows) > _ROWS:
             more = urlencode({"q": search, "after": show_id(rows[_ROWS - 1].delivery_id)})
         values = {
+            "may_change": may_change(visit),
+            "users": await self._shell.ports.accounts.users(visit.scope),
+            "did": _did(query),
             "rows": rows[:_ROWS],
             "sizes": {state.value: number for state, number in sizes.items()},
             "total": sum(sizes.values()),
@@ -40,3 +44,12 @@ class QueuePage:
             "more": more,
         }
         return self._shell.show(visit, "queue", values)
+
+
+def _did(query: dict[str, str]) -> str:
+    """What was just done, in words; "" where nothing was."""
+    for change, words in CHANGED.items():
+        number = query.get("n", "")
+        if query.get("did") == change and number.isascii() and number.isdecimal():
+            return f"{int(number[:9]):,} {'delivery' if number == '1' else 'deliveries'} {words}."
+    return ""

@@ -1,0 +1,109 @@
+"""``queue hold``, ``release``, ``cancel``, ``flush``: commands of `smtpplus.cli.queue`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from smtpplus.cli.context import Command, Context, pass_context
+from smtpplus.installation import Installation, run
+from smtpplus.values.address import to_ascii
+from smtpplus.values.errors import NotFoundError, UsageError
+from smtpplus.values.ids import parse_id
+from smtpplus.values.queue import QueueChange, Selection
+
+__all__ = ["change_commands"]
+
+_HELP = {
+    QueueChange.HOLD: "Hold what waits: it is not tried until it is released.",
+    QueueChange.RELEASE: "Release what is held: it is due now.",
+    QueueChange.CANCEL: "Cancel what waits, for good; nobody is told.",
+    QueueChange.FLUSH: "Make what waits due now.",
+}
+_DONE = {
+    QueueChange.HOLD: "Held {n}.",
+    QueueChange.RELEASE: "Released {n}.",
+    QueueChange.CANCEL: "Cancelled {n}.",
+    QueueChange.FLUSH: "{n} due now.",
+}
+_BY = "command line"
+
+
+def change_commands() -> list[click.Command]:
+    """One command for each change."""
+    return [_command(change) for change in QueueChange]
+
+
+def _command(change: QueueChange) -> click.Command:
+    @pass_context
+    def call(
+        context: Context,
+        identifiers: tuple[str, ...],
+        domain: str,
+        user: str,
+        everything: bool,
+        yes: bool,
+    ) -> None:
+        with context.installation() as opened:
+            which = _selection(opened, identifiers, domain, user, everything)
+            if change is QueueChange.CANCEL and not which.ids and not yes:
+                _confirm(context, run(opened.queue.would_change(change, which)))
+            changed = run(opened.queue.change(change, which, time.time(), _BY))
+        word = "delivery" if changed == 1 else "deliveries"
+        context.show(
+            {"change": change.value, "deliveries": changed},
+            _DONE[change].format(n=f"{changed} {word}"),
+        )
+
+    callback: Callable[..., Any] = call
+    parameters: list[click.Parameter] = [
+        click.Argument(["identifiers"], nargs=-1, metavar="[ID]..."),
+        click.Option(["--domain"], default="", help="All to this recipient domain."),
+        click.Option(["--user"], default="", help="All of this SMTP user."),
+        click.Option(["--all", "everything"], is_flag=True, help="Everything that waits."),
+    ]
+    yes = click.Option(["--yes"], is_flag=True, help="Do not ask.")
+    yes.hidden = change is not QueueChange.CANCEL
+    return Command(
+        change.value,
+        callback=callback,
+        params=[*parameters, yes],
+        help=f"{_HELP[change]} ID is a delivery's or a message's.",
+    )
+
+
+def _selection(
+    opened: Installation, identifiers: tuple[str, ...], domain: str, user: str, everything: bool
+) -> Selection:
+    if not (identifiers or domain or user or everything):
+        raise UsageError("Name ids of deliveries or messages, --domain, --user or --all.")
+    if everything and (identifiers or domain or user):
+        raise UsageError("--all stands alone.")
+    user_id = None
+    if user:
+        found = run(opened.accounts.user_by_name(user))
+        if found is None:
+            raise NotFoundError(f"There is no SMTP user {user}.")
+        user_id = found.id
+    return Selection(
+        ids=tuple(_id(text) for text in identifiers),
+        domain=to_ascii(domain.strip().rstrip(".")),
+        user_id=user_id,
+        everything=everything,
+    )
+
+
+def _id(text: str) -> int:
+    found = parse_id(text)
+    if found is None:
+        raise NotFoundError(f"{text} is no id: those have 13 letters and digits.")
+    return found
+
+
+def _confirm(context: Context, count: int) -> None:
+    if context.as_json:
+        raise UsageError(f"This would cancel {count} deliveries: say --yes.")
+    click.confirm(f"Cancel {count} deliveries for good?", abort=True, err=True)
