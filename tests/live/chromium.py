@@ -1,0 +1,169 @@
+"""A headless Chromium, spoken to over its DevTools protocol by a pipe: no port, no library."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import select
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.live.peers import needs
+
+__all__ = ["Chromium"]
+
+_FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--disable-dev-shm-usage", "--remote-debugging-pipe", "--hide-scrollbars",
+)  # fmt: skip
+_SECONDS = 30.0
+_DOMAINS = ("Page", "Runtime", "Log", "Network")
+
+
+class Chromium:
+    """One browser with one tab.
+
+    `complaints` is what its console said of errors, `dialogs` what popped up, `status` the HTTP
+    status of the document that was opened last.
+    """
+
+    def __init__(self, test: SynchronousTestCase, directory: Path) -> None:
+        program = needs("chromium")
+        in_read, self._in = os.pipe()
+        self._out, out_write = os.pipe()
+        with (directory / "chromium.log").open("wb") as log:
+            # The protocol's pipes are descriptors 3 and 4.
+            self._process = subprocess.Popen(
+                ["sh", "-c", f'exec "$@" 3<&{in_read} 4>&{out_write}', "sh", program, *_FLAGS,
+                 f"--user-data-dir={directory / 'chromium'}", "about:blank"],
+                pass_fds=(in_read, out_write), stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        os.close(in_read)
+        os.close(out_write)
+        test.addCleanup(self._stop)
+        self._received = b""
+        self._number = 0
+        self._session: str | None = None
+        self._events: list[dict[str, Any]] = []
+        self.complaints: list[str] = []
+        self.dialogs: list[str] = []
+        self.status = 0
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+        for domain in _DOMAINS:
+            self.call(f"{domain}.enable")
+
+    def look(self, width: int, *, dark: bool) -> None:
+        """The width of the window, and the colours that are asked for."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width, height=900, deviceScaleFactor=1, mobile=width < 600,
+        )  # fmt: skip
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+
+    def open(self, url: str) -> None:
+        """Go there, and wait until everything is loaded."""
+        self._loading(lambda: self.call("Page.navigate", url=url))
+
+    def press(self, selector: str) -> None:
+        """Click, and wait for the next page."""
+        self._loading(lambda: self.ask(f"document.querySelector({json.dumps(selector)}).click()"))
+
+    def ask(self, expression: str) -> Any:
+        """The value of a JavaScript expression on the page."""
+        found = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        if "exceptionDetails" in found:
+            raise AssertionError(f"{expression}: {found['exceptionDetails']}")
+        return found["result"].get("value")
+
+    def screenshot(self, path: Path) -> None:
+        """The whole page as a picture."""
+        taken = self.call("Page.captureScreenshot", captureBeyondViewport=True)
+        path.write_bytes(base64.b64decode(taken["data"]))
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """One command of the protocol."""
+        self._number += 1
+        number = self._send(method, parameters)
+        while True:
+            message = self._next()
+            if message.get("id") == number:
+                if "error" in message:
+                    raise AssertionError(f"{method}: {message['error']}")
+                return dict(message["result"])
+            self._note(message)
+
+    def _send(self, method: str, parameters: dict[str, Any]) -> int:
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters}
+        if self._session is not None:
+            message["sessionId"] = self._session
+        os.write(self._in, json.dumps(message).encode() + b"\0")
+        return self._number
+
+    def _loading(self, begin: Callable[[], object]) -> None:
+        self._events.clear()
+        begin()
+        while not any(event["method"] == "Page.loadEventFired" for event in self._events):
+            self._note(self._next())
+        self.ask("new Promise(requestAnimationFrame) && 1")  # what the console has to say is said
+
+    def _note(self, event: dict[str, Any]) -> None:
+        method, about = event.get("method", ""), event.get("params", {})
+        if not method:
+            return
+        self._events.append(event)
+        if method == "Page.javascriptDialogOpening":
+            self.dialogs.append(about["message"])
+            self._send("Page.handleJavaScriptDialog", {"accept": False})
+        elif method == "Runtime.exceptionThrown":
+            self.complaints.append(str(about["exceptionDetails"].get("text")))
+        elif method == "Runtime.consoleAPICalled" and about["type"] in {"error", "warning"}:
+            self.complaints.append(str(about["args"]))
+        elif method == "Log.entryAdded" and about["entry"]["level"] in {"error", "warning"}:
+            self.complaints.append(f"{about['entry']['text']} {about['entry'].get('url', '')}")
+        elif method == "Network.responseReceived" and about["type"] == "Document":
+            self._note_document(about)
+
+    def _note_document(self, about: dict[str, Any]) -> None:
+        if about["requestId"] == about["loaderId"]:  # the page, not one of its frames' parts
+            self.status = about["response"]["status"] if not self._is_frame(about) else self.status
+
+    def _is_frame(self, about: dict[str, Any]) -> bool:
+        return any(
+            event["method"] == "Page.frameAttached"
+            and event["params"]["frameId"] == about.get("frameId")
+            for event in self._events
+        )
+
+    def _next(self) -> dict[str, Any]:
+        deadline = time.monotonic() + _SECONDS
+        while b"\0" not in self._received:
+            left = deadline - time.monotonic()
+            ready, _, _ = select.select([self._out], [], [], max(left, 0))
+            octets = os.read(self._out, 1 << 20) if ready else b""
+            if not octets:
+                raise AssertionError("Chromium does not answer, see chromium.log")
+            self._received += octets
+        message, _, self._received = self._received.partition(b"\0")
+        return dict(json.loads(message))
+
+    def _stop(self) -> None:
+        with contextlib.suppress(OSError):
+            os.close(self._in)  # it ends when the pipe does
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(5)
+        os.close(self._out)
