@@ -36,6 +36,8 @@ from smtpplus.rules.retry import RetrySchedule
 from smtpplus.rules.routing import Deliver, Endpoint, Routing
 from smtpplus.rules.tls_policy import TlsLevel
 from smtpplus.sandbox.service import SandboxService, SandboxSettings
+from smtpplus.store.changes import DUE, QUEUE
+from smtpplus.store.leases import NodeLeases
 from smtpplus.store.store import Store, open_store
 from smtpplus.submission.service import SubmissionPorts, SubmissionService, SubmissionSettings
 from smtpplus.values.message import Accepted
@@ -105,6 +107,7 @@ class Assembly(Service):
             clock=self._clock,
             node_name=f"{config.server.hostname}/{config.server.node}",
             secret=secret,
+            lease_seconds=config.store.lease.seconds,
         )
         self._stops.append(("store", store.close))
         self._stops.append(("drain", self._drain))  # what is under way writes to the store
@@ -119,7 +122,11 @@ class Assembly(Service):
         if "relay" in roles:
             relay = self._relay(store, sandbox if config.relay.deliver == "sandbox" else None)
             relay.start()
-            store.changed.subscribe(relay.changed)
+            store.changed.subscribe(relay.changed, QUEUE)
+            store.changed.subscribe(relay.dispatch.wake, DUE)
+            if isinstance(store.leases, NodeLeases):
+                store.leases.when_lost(relay.leases_lost)
+                store.leases.when_held(relay.resume)
             self._stops.append(("relay", lambda: relay.stop(STOP_SECONDS)))
             dispatch, queue_changed = relay.dispatch, relay.changed
         if "web" in roles:

@@ -462,6 +462,12 @@ class IQueue(Interface):
     async def withdrawn(delivery_ids: Collection[int]) -> Collection[int]:
         """Those of `delivery_ids` that are not to be attempted any more: held, or final."""
 
+    def leases_hold() -> bool:
+        """May an attempt be begun: is what this process has leased its own for a good while?
+
+        False where the database that keeps the leases could not be spoken to for long.
+        """
+
     def recover(now: float) -> Awaitable[Recovery]:
         """At start, before intake: return leases of dead processes, reconcile files and rows."""
 

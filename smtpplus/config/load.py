@@ -25,6 +25,7 @@ from smtpplus.values.errors import ConfigError
 
 __all__ = ["Config", "load"]
 
+_LEAST_LEASE_SECONDS = 3
 _AT = re.compile(r" - at `\$(.*)`$")
 
 
@@ -207,6 +208,8 @@ def _check_together(config: Config, origins: Origins, faults: list[str]) -> None
             ("relay", "smarthost_username"),
             "smarthost_username and smarthost_password_file go together.",
         )
+    if config.store.lease.seconds < _LEAST_LEASE_SECONDS:
+        fault(("store", "lease"), f"expected {_LEAST_LEASE_SECONDS}s or more.")
     for domain in relay.routes:
         try:
             HostName.read("any" if domain == "*" else domain.removeprefix("*."))

@@ -271,10 +271,19 @@ class Store(Section, frozen=True):
     url: Annotated[
         str,
         Meta(
-            pattern=r"^(sqlite:///.+)?$",
-            description="sqlite:///PATH. Default: the store in the queue directory of data_dir.",
+            pattern=r"^((sqlite:///|postgres(ql)?://).+)?$",
+            description="sqlite:///PATH, or postgresql://USER@HOST/DATABASE for several machines "
+            "(passwords stand in a .pgpass file). Default: the store in the queue directory of "
+            "data_dir.",
         ),
     ] = ""
+    lease: Annotated[
+        Period,
+        Meta(
+            description="With PostgreSQL: how long after the last sign of life of a process its "
+            "deliveries are taken over by others. Not less than 3s."
+        ),
+    ] = Period("60s")
 
 
 class Log(Section, frozen=True):

@@ -139,6 +139,20 @@ class Claims:
             self._starved = False
             self.wake()
 
+    def lost(self) -> None:
+        """Our leases were taken away while the store could not be reached: begin anew."""
+        taken = self._take_back(set(self._waiting()))
+        self._in_memory -= len(taken)
+        # What was accepted in the very last moment may be leased to us still.
+        self._spawn.spawn("relay.release", self._release([one.id for one in taken]))
+
+    async def _release(self, ids: list[int]) -> None:
+        try:
+            await self._queue.release(ids)
+        except SmtpplusError as error:
+            _log.warn("leases could not be given back: {error}", error=error)
+        self.wake()
+
     async def _check(self) -> None:
         """Drop what must not be attempted any more; its leases go back."""
         try:

@@ -133,7 +133,7 @@ class RelayService:
             spawn=spawn,
             courier=self._courier(settings),
             settle=self._settling.put,
-            may_go_on=lambda: self._settling.has_room,
+            may_go_on=lambda: self._settling.has_room and queue.leases_hold(),
             concurrency=settings.concurrency,
         )
 
@@ -166,6 +166,15 @@ class RelayService:
         """The store changed by another hand: hold back, let go, try again, as it says."""
         self._lanes.probe()
         self._claims.changed()
+
+    def leases_lost(self) -> None:
+        """What waits here is leased to us no more: forget it, and claim anew."""
+        self._claims.lost()
+
+    def resume(self) -> None:
+        """The leases hold again: go on."""
+        self._lanes.resume()
+        self._claims.wake()
 
     def statistics(self) -> dict[str, tuple[int, int]]:
         """Per lane: waiting, under way."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from smtpplus.store.changes import DUE
 from smtpplus.store.commits import Transaction
 from smtpplus.store.dialects import StoreDialect, insert_sql
 from smtpplus.store.facts import MESSAGES, Facts, FactSql
@@ -45,6 +46,8 @@ class Accepts:
             [(item.message.id, item.content) for item in items if item.content is not None],
         )
         transaction.many(self._deliveries, deliveries)
+        if not all(item.leased for item in items):
+            transaction.tell(DUE)
         facts.write(transaction)
 
 

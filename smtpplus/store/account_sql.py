@@ -169,7 +169,8 @@ def new_list(
 
 def change_list(transaction: Transaction, list_id: int, key: str, value: Any) -> MailList:
     """Change one setting, or the stream; a value of None takes the setting back."""
-    row = transaction.execute(select(mail_list).where(mail_list.c.id == list_id)).one_or_none()
+    own = select(mail_list).where(mail_list.c.id == list_id)
+    row = transaction.execute(own.with_for_update()).one_or_none()
     if row is None:
         raise NotFoundError(f"There is no list with the id {list_id}.")
     change: dict[str, Any]
@@ -183,8 +184,7 @@ def change_list(transaction: Transaction, list_id: int, key: str, value: Any) ->
         change = {"settings": json.dumps(settings)}
     changing = update(mail_list).where(mail_list.c.id == list_id).values(**change)
     transaction.execute(changing)
-    changed = transaction.execute(select(mail_list).where(mail_list.c.id == list_id)).one()
-    return _list(changed)
+    return _list(transaction.execute(own).one())
 
 
 # ---------------------------------------------------------------- SMTP users

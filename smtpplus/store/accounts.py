@@ -17,6 +17,7 @@ from zope.interface import implementer
 from smtpplus.ports import IAccounts
 from smtpplus.store import account_sql, domain_sql
 from smtpplus.store.cache import ReadCache
+from smtpplus.store.changes import ACCOUNTS
 from smtpplus.store.commits import Transaction
 from smtpplus.store.seal import Seal
 from smtpplus.store.transactions import Transactions
@@ -195,8 +196,12 @@ class SqlAccounts:
         )
 
     async def _change(self, work: Callable[[Transaction], T]) -> T:
+        def telling(transaction: Transaction) -> T:
+            transaction.tell(ACCOUNTS)
+            return work(transaction)
+
         try:
-            return await self._transactions.write(work)
+            return await self._transactions.write(telling)
         finally:
             self._cache.forget()
 

@@ -6,33 +6,57 @@ runs again in its own, so a request's function may run twice and does nothing bu
 `Transaction`. After the disk failed nothing is written until the store has been reopened and
 checked (fsync may have dropped what the connection believes to be written).
 
-Does not start threads, does not wait for anything but the database.
+Where the connection to a server is lost before the commit, the requests run once more on a new
+one. Lost in the commit itself, the server is asked what became of it, for `_DOUBT_SECONDS`;
+if it does not come back so soon, the requests fail with `DoubtfulError`: they may have been
+committed. Does not start threads.
 """
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Executable
 
 from smtpplus.store.dialects import Fault, IdsSql, StoreDialect
-from smtpplus.values.errors import StoreBrokenError
+from smtpplus.values.errors import SmtpplusError, StoreBrokenError, StoreUnavailableError
 
-__all__ = ["Committer", "Request", "Transaction"]
+__all__ = ["Committer", "DoubtfulError", "Request", "Transaction"]
 
 _REOPEN_AFTER_SECONDS = 5.0
+_CONNECT_AFTER_SECONDS = 0.5  # a server that is away is not asked by each request
+_DOUBT_SECONDS = 8.0
+_ASK_SECONDS = 0.2
+
+
+class DoubtfulError(StoreUnavailableError):
+    """The connection was lost while committing, and what became of it could not be asked."""
+
+    def __init__(self) -> None:
+        super().__init__("The database went away while it was committing.")
+
+
+class _LostInCommitError(Exception):
+    """The connection was lost after the commit was asked for."""
+
+    def __init__(self, transaction_id: Any, after: list[Callable[[], None]]) -> None:
+        super().__init__(transaction_id)
+        self.transaction_id = transaction_id
+        self.after = after
 
 
 class Transaction:
     """What a request's function may use; gone when it returns."""
 
-    __slots__ = ("_cursor", "after", "connection")
+    __slots__ = ("_cursor", "after", "connection", "topics")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.after: list[Callable[[], None]] = []
+        self.topics: set[str] = set()
         self._cursor: Any = connection.connection.cursor()
 
     def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
@@ -51,6 +75,10 @@ class Transaction:
             self._cursor.execute(text, some)
             found += self._cursor.fetchall()
         return found
+
+    def tell(self, topic: str) -> None:
+        """Let other processes know, with the commit, what has changed: see changes.py."""
+        self.topics.add(topic)
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Call it once the commit is on the disk, in a thread that may block; never before."""
@@ -77,7 +105,8 @@ class Request:
 class Committer:
     """Runs requests together on a connection that it opens, and reopens, by `open_writer`.
 
-    `open_writer` gets True where the store is to be checked first. Not thread-safe.
+    `open_writer` gets True where the store is to be checked first. Each transaction tells of
+    `topics`. `pause` waits for so many seconds. Not thread-safe.
     """
 
     def __init__(
@@ -85,14 +114,21 @@ class Committer:
         open_writer: Callable[[bool], Connection],
         dialect: StoreDialect,
         monotonic: Callable[[], float],
+        *,
+        topics: Iterable[str] = (),
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._open = open_writer
         self._dialect = dialect
         self._monotonic = monotonic
+        self._topics = frozenset(topics)
+        self._pause = pause
         self._connection: Connection | None = None
         self._broken: BaseException | None = None
         self._reopen_at = 0.0
+        self._away: SmtpplusError | None = None
         self.generation = 0  # grows when the store was reopened: readers follow
+        self.refusal: SmtpplusError | None = None  # set: nothing is written any more
 
     @property
     def is_broken(self) -> bool:
@@ -103,11 +139,17 @@ class Committer:
         """Give each request its result or its error; what is to be done after the commit."""
         for request in requests:
             request.result = request.error = None
+        was_open = self._connection is not None
         try:
             return self._together(requests)
+        except _LostInCommitError as lost:
+            self.close()
+            return self._settle_doubt(requests, lost)
         except Exception as caught:  # noqa: BLE001 - whatever it was, each request gets an answer
             error = caught
         fault = self._abandon(error)
+        if was_open and fault is Fault.UNAVAILABLE and self._connection is None:
+            return self.run(requests)  # the connection had died: a new one tells more
         if len(requests) > 1 and fault in {Fault.REQUEST, Fault.FULL}:
             return [call for request in requests for call in self.run([request])]
         for request in requests:
@@ -130,15 +172,47 @@ class Committer:
                 connection.close()
 
     def _ready(self) -> Connection:
+        if self.refusal is not None:
+            raise self.refusal
         if self._connection is not None:
             return self._connection
         if self._broken is not None and self._monotonic() < self._reopen_at:
             raise StoreBrokenError("The disk of the store failed; it is being checked.")
+        if self._away is not None and self._monotonic() < self._reopen_at:
+            raise self._away
         self._reopen_at = self._monotonic() + _REOPEN_AFTER_SECONDS
-        self._connection = self._open(self._broken is not None)
-        self._broken = None
+        try:
+            self._connection = self._open(self._broken is not None)
+        except Exception as error:
+            ours = self._dialect.ours(error)
+            if isinstance(ours, StoreUnavailableError):
+                self._away = ours
+                self._reopen_at = self._monotonic() + _CONNECT_AFTER_SECONDS
+            raise
+        self._broken = self._away = None
         self.generation += 1
         return self._connection
+
+    def _settle_doubt(
+        self, requests: Sequence[Request], lost: _LostInCommitError
+    ) -> list[Callable[[], None]]:
+        """Ask the server, when it is back, whether the transaction came to its commit."""
+        until = self._monotonic() + _DOUBT_SECONDS
+
+        def was_committed(connection: Connection) -> bool:
+            return self._dialect.was_committed(connection, lost.transaction_id)
+
+        while True:
+            try:
+                return lost.after if self.outside(was_committed) else self.run(requests)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is still in doubt
+                self._abandon(error)
+            if self._monotonic() >= until:
+                break
+            self._pause(_ASK_SECONDS)
+        for request in requests:
+            request.result, request.error = None, request.error or DoubtfulError()
+        return []
 
     def _together(self, requests: Sequence[Request]) -> list[Callable[[], None]]:
         connection = self._ready()
@@ -150,7 +224,14 @@ class Committer:
         else:
             for unit in units:
                 self._guarded(unit, transaction)
-        connection.commit()
+        self._dialect.tell(connection, transaction.topics | self._topics)
+        transaction_id = self._dialect.transaction_id(connection)
+        try:
+            connection.commit()
+        except Exception as error:
+            if transaction_id is None or self._dialect.is_open(connection):
+                raise
+            raise _LostInCommitError(transaction_id, transaction.after) from error
         return transaction.after
 
     def _guarded(self, unit: list[Request], transaction: Transaction) -> None:
@@ -177,6 +258,8 @@ class Committer:
         fault = self._dialect.fault(error)
         if isinstance(error, StoreBrokenError):
             fault = Fault.BROKEN
+        elif self._connection is None and fault is Fault.REQUEST:
+            fault = Fault.UNAVAILABLE  # `_ready` itself refused
         if fault is Fault.BROKEN:
             if self._broken is None:
                 self._reopen_at = self._monotonic() + _REOPEN_AFTER_SECONDS
@@ -187,6 +270,8 @@ class Committer:
                 self._connection.rollback()
             except Exception:  # noqa: BLE001 - a connection that cannot roll back is of no use
                 self.close()
+        if self._connection is not None and not self._dialect.is_open(self._connection):
+            self.close()
         return fault
 
 

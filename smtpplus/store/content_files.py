@@ -10,23 +10,15 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from smtpplus.store.contents import Swept
 from smtpplus.store.sqlite import sync_folder
 from smtpplus.values.ids import parse_id, show_id
 
-__all__ = ["ContentFiles", "Swept"]
+__all__ = ["ContentFiles"]
 
 _WHOLE, _PART = ".eml", ".part"
-
-
-@dataclass(frozen=True, slots=True)
-class Swept:
-    """What `sweep` did: files removed, and ids that should have one and have none."""
-
-    removed: int
-    missing: tuple[int, ...]
 
 
 class ContentFiles:

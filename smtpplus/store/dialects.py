@@ -1,7 +1,7 @@
 """The few questions that SQLite and PostgreSQL answer differently.
 
 Guarantees: no other file of the store asks which database it is, but those that open one
-(sqlite.py). Every error of the driver becomes one of ours here, on `ours`.
+(sqlite.py, postgresql.py, which has its own dialect). Every error of the driver becomes one of ours here, on `ours`.
 """
 
 from __future__ import annotations
@@ -60,6 +60,12 @@ class StoreDialect(Protocol):
     sql: Dialect
     """SQLAlchemy's dialect, with positional parameters."""
 
+    takes_lists: bool
+    """Is a list of ids one parameter?"""
+
+    def set_up(self, connection: Connection) -> None:
+        """In a transaction: let nobody else make or change the tables beside us."""
+
     def begin(self, connection: Connection) -> None:
         """Begin a transaction that will write."""
 
@@ -68,6 +74,21 @@ class StoreDialect(Protocol):
 
     def in_transaction(self, connection: Connection) -> bool:
         """Does the transaction still stand, after an error?"""
+
+    def is_open(self, connection: Connection) -> bool:
+        """Can the connection be used again, after an error?"""
+
+    def transaction_id(self, connection: Connection) -> Any:
+        """What `was_committed` asks by; None where a commit's end is never in doubt."""
+
+    def was_committed(self, connection: Connection, transaction_id: Any) -> bool:
+        """Did that transaction of a lost connection come to its commit?"""
+
+    def tell(self, connection: Connection, topics: Iterable[str]) -> None:
+        """With the commit, tell other processes what has changed."""
+
+    def octets(self, connection: Connection, query: Select[Any]) -> bytes | None:
+        """The one value of `query`, octets; None where there is no row."""
 
     def lock_claimed(self, query: Select[Any]) -> Select[Any]:
         """Let concurrent claims pass each other by."""
@@ -93,15 +114,19 @@ class IdsSql:
 
     def __init__(self, statement: Select[Any] | Delete, dialect: StoreDialect) -> None:
         compiled = str(statement.compile(dialect=dialect.sql))
-        self._head, self._tail = compiled.split("__[POSTCOMPILE_ids]")
-        self._mark = "%s" if dialect.sql.paramstyle == "format" else "?"
+        self._head, self._tail = compiled.split("IN (__[POSTCOMPILE_ids])")
+        self._takes_lists = dialect.takes_lists
 
-    def pieces(self, ids: Iterable[int]) -> Iterator[tuple[str, list[int]]]:
+    def pieces(self, ids: Iterable[int]) -> Iterator[tuple[str, list[Any]]]:
         """The statement and its parameters, as often as the ids fill one."""
         rest = list(ids)
+        if self._takes_lists:
+            if rest:
+                yield f"{self._head}= ANY (%s){self._tail}", [rest]
+            return
         for start in range(0, len(rest), _IDS_IN_ONE):
             some = rest[start : start + _IDS_IN_ONE]
-            yield f"{self._head}{', '.join([self._mark] * len(some))}{self._tail}", some
+            yield f"{self._head}IN ({', '.join('?' * len(some))}){self._tail}", some
 
 
 def driver_sql(
@@ -141,9 +166,13 @@ class SqliteDialect:
 
     name = "sqlite"
     single_service = True
+    takes_lists = False
 
     def __init__(self) -> None:
         self.sql: Dialect = SQLiteDialect_pysqlite(paramstyle="qmark")
+
+    def set_up(self, connection: Connection) -> None:
+        """Nothing to do: whoever writes is alone."""
 
     def begin(self, connection: Connection) -> None:
         """The write lock at once: no upgrade of a read lock can fail in the middle."""
@@ -156,6 +185,26 @@ class SqliteDialect:
     def in_transaction(self, connection: Connection) -> bool:
         """Some errors (a full disk, a failed write) roll everything back by themselves."""
         return bool(connection.connection.driver_connection.in_transaction)  # type: ignore[union-attr]
+
+    def is_open(self, connection: Connection) -> bool:
+        """A file does not go away by itself."""
+        return True
+
+    def transaction_id(self, connection: Connection) -> Any:
+        """Never in doubt: the commit is a call."""
+        return None
+
+    def was_committed(self, connection: Connection, transaction_id: Any) -> bool:
+        """Never asked."""
+        raise NotImplementedError
+
+    def tell(self, connection: Connection, topics: Iterable[str]) -> None:
+        """Nothing to do: others see the file change (changes.py)."""
+
+    def octets(self, connection: Connection, query: Select[Any]) -> bytes | None:
+        """As it comes."""
+        found = connection.scalar(query)
+        return None if found is None else bytes(found)
 
     def lock_claimed(self, query: Select[Any]) -> Select[Any]:
         """Nothing to do: there is one writer."""

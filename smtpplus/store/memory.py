@@ -199,6 +199,10 @@ class MemoryQueue:
         known = {one: self.deliveries[one].state for one in delivery_ids if one in self.deliveries}
         return {one for one, state in known.items() if state is not DeliveryState.QUEUED}
 
+    def leases_hold(self) -> bool:
+        """See `IQueue.leases_hold`."""
+        return True
+
     def recover(self, now: float) -> Awaitable[Recovery]:
         """See `IQueue.recover`."""
         leased = [

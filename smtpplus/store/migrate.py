@@ -52,6 +52,7 @@ def migrate(connection: Connection, dialect: StoreDialect) -> tuple[str | None, 
     """
     dialect.begin(connection)
     try:
+        dialect.set_up(connection)
         before = version_of(connection)
         if before is not None and before > HEAD:
             check_version(before)

@@ -16,23 +16,24 @@ from sqlalchemy import (
     and_,
     func,
     literal_column,
-    or_,
     select,
-    text,
     update,
 )
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from smtpplus.ports import IQueue, Recovery
 from smtpplus.store.accepts import LEASE_SECONDS, Accepts
-from smtpplus.store.commits import Transaction
-from smtpplus.store.content_files import ContentFiles
+from smtpplus.store.changes import DUE
+from smtpplus.store.commits import DoubtfulError, Transaction
+from smtpplus.store.contents import LargeContents
 from smtpplus.store.facts import MESSAGES, hour_of
+from smtpplus.store.leases import Leases
 from smtpplus.store.messages import chunks, load_messages
 from smtpplus.store.queue_changes import QueueChanges
 from smtpplus.store.rows import recipient_from
-from smtpplus.store.schema import counter, delivery, message
+from smtpplus.store.schema import counter, delivery
 from smtpplus.store.settlements import Settled, Settlements
 from smtpplus.store.transactions import Transactions
 from smtpplus.values.message import Accepted, Delivery, Settlement
@@ -56,20 +57,26 @@ class SqlQueue:
         transactions: Transactions,
         accepts: Accepts,
         settlements: Settlements,
-        files: ContentFiles,
+        large: LargeContents,
         node: int,
+        leases: Leases,
         changes: QueueChanges,
     ) -> None:
         self._transactions = transactions
         self._accepts = accepts
         self._settlements = settlements
-        self._files = files
+        self._large = large
         self._node = node
+        self._leases = leases
+        self._doubtful: set[int] = set()  # messages that may have been committed, leased
         self._changes = changes
 
     def accept(self, accepted: Accepted) -> Awaitable[None]:
         """See `IQueue.accept`."""
-        return self._transactions.join(self._accepts.write, accepted)
+        accepting = self._transactions.join(self._accepts.write, accepted)
+        if accepted.leased:
+            accepting.addErrback(self._doubt, accepted.message.id)
+        return accepting
 
     def settle(
         self, settlements: Sequence[Settlement], reports: Sequence[Accepted] = ()
@@ -97,14 +104,20 @@ class SqlQueue:
                 delivery.c.delay_reported,
             )
         )
+        generation = self._leases.generation
+        await self._free_doubtful()
         rows = await self._transactions.write(lambda tx: tx.execute(claiming).all())
         if not rows:
             return ()
         try:
-            return await self._transactions.read(lambda connection: _deliveries(connection, rows))
+            claimed = await self._transactions.read(
+                lambda connection: _deliveries(connection, rows)
+            )
         except BaseException:
             self._give_back([row.id for row in rows]).addErrback(lambda _: None)
             raise
+        # Leases that were lost meanwhile may be another's by now.
+        return claimed if generation == self._leases.generation else ()
 
     async def next_due(self, now: float, without: Collection[str]) -> float | None:
         """See `IQueue.next_due`."""
@@ -132,11 +145,10 @@ class SqlQueue:
         """See `IQueue.recover`."""
         lost: Any = delivery.c.lease_node.is_not(None)
         if not self._transactions.dialect.single_service:
-            lost = or_(delivery.c.lease_node == self._node, delivery.c.lease_until < now)
+            lost = delivery.c.lease_node == self._node
         returning = update(delivery).where(_WAITING, lost).values(lease_node=None, lease_until=None)
         returned = await self._transactions.write(lambda tx: tx.execute(returning).rowcount)
-        named = await self._transactions.read(_ids_with_file)
-        swept = await self._transactions.in_files(self._files.sweep, named)
+        swept = await self._large.sweep()
         return Recovery(returned, swept.removed, swept.missing)
 
     async def used(self, user_id: int, since: float) -> int:
@@ -148,8 +160,33 @@ class SqlQueue:
         )
         return int(await self._transactions.read(lambda connection: connection.scalar(query)) or 0)
 
+    def leases_hold(self) -> bool:
+        """See `IQueue.leases_hold`."""
+        return self._leases.hold
+
+    def _doubt(self, failure: Failure, message_id: int) -> Failure:
+        """Whoever sent it is told to come again: if it is there after all, let it be claimed."""
+        if isinstance(failure.value, DoubtfulError):
+            self._doubtful.add(message_id)
+        return failure
+
+    async def _free_doubtful(self) -> None:
+        doubtful, self._doubtful = self._doubtful, set()
+        if not doubtful:
+            return
+        freeing = update(delivery).where(
+            delivery.c.message_id.in_(doubtful), delivery.c.lease_node == self._node
+        )
+        values: dict[str, Any] = {"lease_node": None, "lease_until": None}
+        try:
+            await self._transactions.write(lambda tx: tx.execute(freeing.values(**values)).rowcount)
+        except BaseException:
+            self._doubtful |= doubtful
+            raise
+
     def _give_back(self, ids: Sequence[int]) -> Deferred[None]:
         def work(transaction: Transaction) -> None:
+            transaction.tell(DUE)
             for some in chunks(ids):
                 transaction.execute(
                     update(delivery)
@@ -179,8 +216,3 @@ def _deliveries(connection: Connection, rows: Sequence[Row[Any]]) -> list[Delive
         )
         for row in sorted(rows, key=lambda row: (row.due_at, row.id))
     ]
-
-
-def _ids_with_file(connection: Connection) -> frozenset[int]:
-    query = select(message.c.id).where(text("in_file"), message.c.remaining > 0)
-    return frozenset(connection.scalars(query))

@@ -25,6 +25,7 @@ from sqlalchemy import (
     update,
 )
 
+from smtpplus.store.changes import QUEUE
 from smtpplus.store.commits import Transaction
 from smtpplus.store.facts import Counted, Facts, FactSql
 from smtpplus.store.messages import chunks
@@ -51,14 +52,17 @@ _EVENTS = {
 
 
 class QueueChanges:
-    """Changes waiting deliveries; `remove_file` takes the file of a message that is over."""
+    """Changes waiting deliveries; `remove_large` takes a large content whose message is over."""
 
     def __init__(
-        self, transactions: Transactions, facts: FactSql, remove_file: Callable[[int], None]
+        self,
+        transactions: Transactions,
+        facts: FactSql,
+        remove_large: Callable[[Transaction, int], None],
     ) -> None:
         self._transactions = transactions
         self._facts = facts
-        self._remove_file = remove_file
+        self._remove_large = remove_large
 
     async def change(self, change: QueueChange, which: Selection, now: float, by: str) -> int:
         """See `IQueue.change`."""
@@ -100,6 +104,7 @@ class QueueChanges:
         self, transaction: Transaction, change: QueueChange, ids: Sequence[int], now: float, by: str
     ) -> int:
         """Change those of `ids` that are still to be changed."""
+        transaction.tell(QUEUE)
         where = and_(delivery.c.id.in_(ids), delivery.c.state.in_(_FROM[change]))
         if change is QueueChange.FLUSH:
             where = and_(where, delivery.c.due_at > now)
@@ -137,7 +142,7 @@ class QueueChanges:
         gone = []
         for row in transaction.execute(over).all():
             if row.in_file:
-                transaction.after_commit(lambda message_id=row.id: self._remove_file(message_id))  # type: ignore[misc]
+                self._remove_large(transaction, row.id)
             else:
                 gone.append(row.id)
         if gone:

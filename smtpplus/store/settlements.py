@@ -57,7 +57,10 @@ _STANDING = select(
     delivery.c.attempts,
     delivery.c.delay_reported,
     delivery.c.due_at,
+    delivery.c.lease_node,
 ).where(delivery.c.id.in_(_IDS))
+# Locked in the order of their ids, so that two nodes never wait for each other in a circle.
+_STANDING = _STANDING.order_by(delivery.c.id).with_for_update()
 _LEFT = select(message.c.id, message.c.remaining, message.c.in_file).where(message.c.id.in_(_IDS))
 _NO_CONTENT = delete(content).where(content.c.message_id == bindparam("n_id"))
 _REMAINING = (
@@ -76,18 +79,19 @@ class Settled:
 
 
 class Settlements:
-    """Writes outcomes; `remove_file` is called for a message's file when it is to go."""
+    """Writes outcomes; `remove_large` is called where a large content is to go."""
 
     def __init__(
         self,
         dialect: StoreDialect,
         facts: FactSql,
         accepts: Accepts,
-        remove_file: Callable[[int], None],
+        remove_large: Callable[[Transaction, int], None],
     ) -> None:
+        self._node = facts.node
         self._facts = facts
         self._accepts = accepts
-        self._remove_file = remove_file
+        self._remove_large = remove_large
         self._attempts = insert_sql(attempt, dialect)
         self._deliveries = driver_sql(_DELIVERY, _DELIVERY_NAMES, dialect)
         self._standing = IdsSql(_STANDING, dialect)
@@ -99,10 +103,8 @@ class Settlements:
         """Write all settlements of all `items`, and the reports that belong to them."""
         ids = {one.delivery.id for item in items for one in item.settlements}
         standing = {
-            delivery_id: _Standing(DeliveryState(state), attempts, bool(delay_reported), due_at)
-            for delivery_id, state, attempts, delay_reported, due_at in transaction.of_ids(
-                self._standing, ids
-            )
+            row[0]: _Standing(DeliveryState(row[1]), row[2], bool(row[3]), row[4], row[5])
+            for row in transaction.of_ids(self._standing, ids)
         }
         gathered = _Gathered(Facts(self._facts), standing)
         reports: list[Accepted] = []
@@ -123,7 +125,7 @@ class Settlements:
     def _gather(self, settlement: Settlement, gathered: _Gathered) -> bool:
         """Add what one settlement writes; False: it changes no delivery."""
         before = gathered.standing.get(settlement.delivery.id)
-        if before is None or not _applies(settlement, before):
+        if before is None or not _applies(settlement, before, self._node):
             if before is not None and _is_too_late(settlement, before):
                 self._keep_attempt(settlement, before, gathered)
             return False
@@ -160,11 +162,12 @@ class Settlements:
     def _end_messages(self, transaction: Transaction, ended: Counter[int]) -> None:
         if not ended:
             return
-        transaction.many(self._remaining, [(n, message_id) for message_id, n in ended.items()])
+        in_order = sorted(ended.items())
+        transaction.many(self._remaining, [(n, message_id) for message_id, n in in_order])
         rows = []
         for message_id, remaining, in_file in transaction.of_ids(self._left, ended):
             if remaining <= 0 and in_file:
-                transaction.after_commit(_remove(self._remove_file, message_id))
+                self._remove_large(transaction, message_id)
             elif remaining <= 0:
                 rows.append(message_id)
         transaction.many(self._no_content, [(message_id,) for message_id in rows])
@@ -178,6 +181,7 @@ class _Standing:
     attempts: int
     delay_reported: bool
     due_at: float
+    lease: int | None  # the node that has it
 
 
 class _Gathered:
@@ -191,9 +195,16 @@ class _Gathered:
         self.ended: Counter[int] = Counter()
 
 
-def _applies(settlement: Settlement, before: _Standing) -> bool:
-    """A final state always counts, once; a deferral only if it is not older than the row."""
+def _applies(settlement: Settlement, before: _Standing, node: int) -> bool:
+    """A final state always counts, once; a deferral only if it is not older than the row.
+
+    An attempt by a node whose lease went to another meanwhile does not: that one is about to
+    say what became of the delivery.
+    """
     if before.state in _FINAL:
+        return False
+    is_anothers = before.lease is not None and before.lease != node
+    if is_anothers and settlement.attempt is not None:
         return False
     if settlement.state in _FINAL:
         return True
@@ -218,6 +229,7 @@ def _after(settlement: Settlement, before: _Standing) -> _Standing:
         before.attempts + tried,
         before.delay_reported or settlement.delay_reported,
         due_at,
+        None,
     )
 
 
@@ -253,7 +265,3 @@ def _event(settlement: Settlement) -> dict[str, Any]:
         "delivery_id": settlement.delivery.id,
         "detail": detail,
     }
-
-
-def _remove(remove_file: Callable[[int], None], message_id: int) -> Callable[[], None]:
-    return lambda: remove_file(message_id)

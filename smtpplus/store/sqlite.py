@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
-from smtpplus.store.dialects import IndexingCompiler
+from smtpplus.store.dialects import IndexingCompiler, SqliteDialect, StoreDialect
 from smtpplus.values.errors import StoreBrokenError, UsageError
 
 __all__ = ["SqliteFile", "sync_folder"]
@@ -34,10 +34,18 @@ class SqliteFile:
 
     def __init__(self, url: str) -> None:
         if not url.startswith(_PREFIX) or len(url) == len(_PREFIX):
-            raise UsageError(f"The store's url must be sqlite:/// and a path, not {url!r}.")
+            raise UsageError(
+                "The store's url must be sqlite:/// and a path, or postgresql:// and what libpq "
+                f"knows, not {url!r}."
+            )
+        self.dialect: StoreDialect = SqliteDialect()
         self.path = Path(url[len(_PREFIX) :]).absolute()
         self._engine = create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
         self._engine.dialect.statement_compiler = IndexingCompiler
+
+    def __str__(self) -> str:
+        """Where it is, as people are told."""
+        return str(self.path)
 
     @property
     def exists(self) -> bool:

@@ -1,16 +1,18 @@
 """The store as the rest of the program opens it.
 
 `open_store` for a service with a reactor; `open_store_blocking` and `run` for the command
-line, which works on the same store while the service runs.
+line, which works on the same store while the service runs. The url says where it is: a file of
+SQLite, for one service, or a database of PostgreSQL, for as many as have a name each.
 """
 
 from __future__ import annotations
 
 import contextlib
 import shutil
+import sys
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection
 from twisted.internet.interfaces import IReactorFromThreads
@@ -18,13 +20,16 @@ from twisted.internet.interfaces import IReactorFromThreads
 from smtpplus.ports import IClock
 from smtpplus.store.accepts import Accepts
 from smtpplus.store.accounts import SqlAccounts
-from smtpplus.store.changes import Changes
+from smtpplus.store.changes import ACCOUNTS, TOPICS, Changes, FileChanges, NotedChanges
 from smtpplus.store.commits import Committer, Transaction
 from smtpplus.store.content_files import ContentFiles
-from smtpplus.store.contents import StoredContents
-from smtpplus.store.dialects import SqliteDialect, StoreDialect, disk_error
+from smtpplus.store.contents import LargeContents, StoredContents
+from smtpplus.store.dialects import StoreDialect, disk_error
 from smtpplus.store.facts import FactSql
 from smtpplus.store.history import SqlHistory
+from smtpplus.store.large_files import LargeFiles
+from smtpplus.store.large_rows import LargeRows
+from smtpplus.store.leases import Leases, NodeLeases, OwnLeases
 from smtpplus.store.migrate import check_version, migrate, version_of
 from smtpplus.store.nodes import Node, passing_number, register, started
 from smtpplus.store.people import SqlPeople
@@ -36,14 +41,30 @@ from smtpplus.store.seal import Seal
 from smtpplus.store.settlements import Settlements
 from smtpplus.store.sqlite import SqliteFile
 from smtpplus.store.transactions import InlineTransactions, ThreadedTransactions
-from smtpplus.values.errors import NotFoundError
+from smtpplus.values.errors import NotFoundError, UsageError
 
-__all__ = ["Store", "open_store", "open_store_blocking", "run", "upgrade"]
+__all__ = ["LEASE_SECONDS", "Store", "open_store", "open_store_blocking", "run", "upgrade"]
 
 T = TypeVar("T")
 
+LEASE_SECONDS = 60.0
+
 _LOCK_NAME = "smtpplus.lock"
 _QUEUE_NAME = "queue"
+_POSTGRESQL = ("postgresql://", "postgres://")
+
+
+class _Database(Protocol):
+    """Where a store is: a file, or a server's database. `str` of it is what people are told."""
+
+    dialect: StoreDialect
+
+    @property
+    def exists(self) -> bool: ...
+    def make(self) -> None: ...
+    def open_writer(self, check: bool = False) -> Connection: ...
+    def open_reader(self) -> Connection: ...
+    def facts(self, connection: Connection) -> dict[str, str | int]: ...
 
 
 class Store:
@@ -51,59 +72,74 @@ class Store:
 
     def __init__(
         self,
-        file: SqliteFile,
+        database: _Database,
         data_dir: Path,
         transactions: ThreadedTransactions | InlineTransactions,
         clock: IClock,
         node: Node,
         secret: bytes,
+        leases: Leases,
+        changed: Changes,
     ) -> None:
-        files = ContentFiles(data_dir / _QUEUE_NAME)
         facts = FactSql(transactions.dialect, node.fact_ids, node.number)
         accepts = Accepts(transactions.dialect, facts, node.number)
-        settlements = Settlements(transactions.dialect, facts, accepts, files.remove)
-        self._file = file
+        large: LargeContents = LargeRows(transactions, node.number, clock.now)
+        if transactions.dialect.single_service:
+            large = LargeFiles(transactions, ContentFiles(data_dir / _QUEUE_NAME))
+        settlements = Settlements(transactions.dialect, facts, accepts, large.remove)
+        changes = QueueChanges(transactions, facts, large.remove)
+        self._database = database
         self._data_dir = data_dir
         self._transactions = transactions
         self._clock = clock
         self._lock = ProcessLock(data_dir / _LOCK_NAME)
         self.node_id = node.number
         self.ids = node.ids
-        self.changed = Changes(transactions, clock)
+        self.leases = leases
+        self.changed = changed
         self.accounts = SqlAccounts(transactions, Seal(secret, "dkim"))
         self.people = SqlPeople(transactions)
-        changes = QueueChanges(transactions, facts, files.remove)
-        self.queue = SqlQueue(transactions, accepts, settlements, files, node.number, changes)
-        self.contents = StoredContents(transactions, files)
+        self.queue = SqlQueue(
+            transactions, accepts, settlements, large, node.number, leases, changes
+        )
+        self.contents = StoredContents(transactions, large)
         self.history = SqlHistory(transactions)
         self.sandbox = SqlSandbox(transactions)
 
     async def start(self) -> None:
-        """Become the one service on this data directory, and begin.
+        """Become the one service on this data directory, or of this node's name, and begin.
 
         Raises:
-            ConflictError: another service runs on it (D13).
+            ConflictError: another service is (D13).
         """
-        self._lock.take()
+        if self._transactions.dialect.single_service:
+            self._lock.take()
         self._transactions.start()
-        now = self._clock.now()
-        await self._transactions.write(lambda tx: started(tx, self.node_id, now))
-        self.changed.subscribe(self.accounts.forget)
+        self.changed.subscribe(self.accounts.forget, ACCOUNTS)
         await self.changed.start()
+        if isinstance(self.leases, NodeLeases):
+            await self.leases.start()
+        else:
+            now = self._clock.now()
+            await self._transactions.write(lambda tx: started(tx, self.node_id, now))
 
     async def close(self) -> None:
-        """Finish what was asked, close everything, give the lock back."""
+        """Finish what was asked, close everything, give lock and leases back."""
         self.changed.stop()
+        if isinstance(self.leases, NodeLeases):
+            await self.leases.stop()
         await self._transactions.stop()
         self._lock.release()
 
     def free_octets(self) -> int:
-        """Room left on the disk of the queue directory."""
+        """Room left on the disk of the queue directory; a server looks after its own."""
+        if not self._transactions.dialect.single_service:
+            return sys.maxsize
         return shutil.disk_usage(self._data_dir).free
 
     async def facts(self) -> dict[str, str | int]:
         """What a doctor asks: how the store writes, how large it is."""
-        found: dict[str, str | int] = await self._transactions.outside(self._file.facts)
+        found: dict[str, str | int] = await self._transactions.outside(self._database.facts)
         return found
 
 
@@ -116,18 +152,30 @@ def open_store(
     node_name: str,
     secret: bytes,
     create: bool = True,
+    lease_seconds: float = LEASE_SECONDS,
 ) -> Store:
     """Open the store of a service; blocks for a moment. `Store.start` begins.
 
+    `node_name` is the service's own on this store; its leases hold `lease_seconds` after the
+    last word from it.
+
     Raises:
         UsageError: the url, a store of another version, a missing one without `create`.
-        StoreUnavailableError, StoreBrokenError, StoreFullError: the disk.
+        StoreUnavailableError, StoreBrokenError, StoreFullError: the disk, or the server.
     """
-    file, node = _prepare(url, data_dir, clock, node_name, create=create)
-    dialect = SqliteDialect()
-    committer = Committer(file.open_writer, dialect, clock.monotonic)
-    transactions = ThreadedTransactions(reactor, committer, file.open_reader, dialect)
-    return Store(file, data_dir, transactions, clock, node, secret)
+    database = _database(url)
+    node = _prepare(database, data_dir, clock, node_name, create=create)
+
+    def committer() -> Committer:
+        return Committer(database.open_writer, database.dialect, clock.monotonic)
+
+    transactions = ThreadedTransactions(reactor, committer, database.open_reader, database.dialect)
+    leases: Leases = OwnLeases()
+    changed: Changes = FileChanges(transactions, clock)
+    if not database.dialect.single_service:
+        leases = NodeLeases(transactions, clock, node.number, lease_seconds)
+        changed = _noted(database, transactions, clock, node.number, node_name)
+    return Store(database, data_dir, transactions, clock, node, secret, leases, changed)
 
 
 def open_store_blocking(
@@ -137,11 +185,15 @@ def open_store_blocking(
 
     For `run`. Works beside a running service; do not call `Store.start`. Raises as `open_store`.
     """
-    file, node = _prepare(url, data_dir, clock, None, create=create)
-    dialect = SqliteDialect()
-    committer = Committer(file.open_writer, dialect, clock.monotonic)
-    transactions = InlineTransactions(committer, file.open_reader, dialect)
-    return Store(file, data_dir, transactions, clock, node, secret)
+    database = _database(url)
+    node = _prepare(database, data_dir, clock, None, create=create)
+
+    def committer() -> Committer:  # a command changes little: everybody looks after each
+        return Committer(database.open_writer, database.dialect, clock.monotonic, topics=TOPICS)
+
+    transactions = InlineTransactions(committer, database.open_reader, database.dialect)
+    changed = FileChanges(transactions, clock)
+    return Store(database, data_dir, transactions, clock, node, secret, OwnLeases(), changed)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -158,60 +210,96 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 def upgrade(url: str) -> tuple[str | None, str]:
     """Bring an older store to this version's tables: version before and after.
 
+    Makes the tables of a database that has none.
+
     Raises:
-        NotFoundError: there is no store.
+        NotFoundError: there is no store, and no database for one.
         UsageError: it is of a newer version.
     """
-    file = SqliteFile(url)
-    if not file.exists:
-        raise _missing(file)
-    dialect = SqliteDialect()
-    with _our_errors(dialect):
-        connection = file.open_writer()
+    database = _database(url)
+    if not database.exists:
+        raise _missing(database)
+    with _our_errors(database.dialect):
+        connection = database.open_writer()
         try:
-            return migrate(connection, dialect)
+            return migrate(connection, database.dialect)
         finally:
             connection.close()
+
+
+def _database(url: str) -> _Database:
+    if not url.startswith(_POSTGRESQL):
+        return SqliteFile(url)
+    try:
+        from smtpplus.store.postgresql import PostgresqlServer  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise UsageError(
+            "A store in PostgreSQL needs psycopg: install smtpplus[postgresql]."
+        ) from error
+    return PostgresqlServer(url)
+
+
+def _noted(
+    database: _Database,
+    transactions: ThreadedTransactions,
+    clock: IClock,
+    number: int,
+    name: str,
+) -> Changes:
+    from smtpplus.store.notices import Notices  # noqa: PLC0415 - an extra
+    from smtpplus.store.postgresql import PostgresqlServer  # noqa: PLC0415 - an extra
+
+    assert isinstance(database, PostgresqlServer)
+    return NotedChanges(transactions, clock, Notices(database.open_session, number, name))
 
 
 def _prepare(
-    url: str, data_dir: Path, clock: IClock, node_name: str | None, *, create: bool
-) -> tuple[SqliteFile, Node]:
+    database: _Database, data_dir: Path, clock: IClock, node_name: str | None, *, create: bool
+) -> Node:
     """Make a new store's tables, or check an old one's version; who we are in it."""
-    file, dialect = SqliteFile(url), SqliteDialect()
-    if not file.exists and not create:
-        raise _missing(file)
-    with _our_errors(dialect):
+    if not database.exists and not create:
+        raise _missing(database)
+    with _our_errors(database.dialect):
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        ContentFiles(data_dir / _QUEUE_NAME).prepare()
-        if not file.exists:
-            file.make()
-        connection = file.open_writer()
+        if database.dialect.single_service:
+            ContentFiles(data_dir / _QUEUE_NAME).prepare()
+        if not database.exists:
+            database.make()
+        connection = database.open_writer()
         try:
-            return file, _prepare_tables(connection, dialect, clock, node_name)
+            _prepare_tables(connection, database, create=create)
+            return _node(connection, database.dialect, clock, node_name)
         finally:
             connection.close()
 
 
-def _prepare_tables(
-    connection: Connection, dialect: StoreDialect, clock: IClock, node_name: str | None
-) -> Node:
+def _prepare_tables(connection: Connection, database: _Database, *, create: bool) -> None:
     version = version_of(connection)
     connection.rollback()
-    if version is None:
-        migrate(connection, dialect)
-    else:
+    if version is not None:
         check_version(version)
+    elif create:
+        migrate(connection, database.dialect)
+    else:
+        raise _missing(database)
+
+
+def _node(
+    connection: Connection, dialect: StoreDialect, clock: IClock, node_name: str | None
+) -> Node:
     if node_name is None:
         return Node.after(passing_number(), connection)
     dialect.begin(connection)
+    dialect.set_up(connection)
     number = register(Transaction(connection), node_name, clock.now())
     connection.commit()
     return Node.after(number, connection)
 
 
-def _missing(file: SqliteFile) -> NotFoundError:
-    return NotFoundError(f"There is no store at {file.path}: run `smtpplus init` first.")
+def _missing(database: _Database) -> NotFoundError:
+    if isinstance(database, SqliteFile):
+        return NotFoundError(f"There is no store at {database}: run `smtpplus init` first.")
+    return NotFoundError(f"There is no store in {database}: run `smtpplus migrate` to make one.")
 
 
 @contextlib.contextmanager

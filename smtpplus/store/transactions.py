@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar, TypeVarTuple
 
 from sqlalchemy import Connection
@@ -24,9 +24,9 @@ from twisted.internet.interfaces import IReactorFromThreads
 
 from smtpplus.store.commits import Committer, Request, Transaction
 from smtpplus.store.dialects import StoreDialect, disk_error
-from smtpplus.values.errors import StoreUnavailableError
+from smtpplus.values.errors import SmtpplusError, StoreUnavailableError
 
-__all__ = ["InlineTransactions", "ThreadedTransactions", "Transactions"]
+__all__ = ["InlineTransactions", "ThreadedTransactions", "Transactions", "Watched"]
 
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741 - an item
@@ -60,6 +60,25 @@ class Transactions(Protocol):
     def in_files(self, work: Callable[[*A], T], *arguments: *A) -> Deferred[T]:
         """Run blocking file work; OSError becomes an error of ours."""
 
+    def alone(self, work: Callable[[Transaction], T]) -> T:
+        """Blocking, from file work: a transaction of its own, beside the writer's."""
+
+
+class Watched(Protocol):
+    """Something to be followed in a thread of its own. All block but `interrupt`."""
+
+    def open(self) -> None:
+        """Begin. Raises what keeps it from beginning."""
+
+    def wait(self) -> Collection[str]:
+        """What was noticed, a while later at the latest. Never raises: it mends itself."""
+
+    def interrupt(self) -> None:
+        """From another thread: let `wait` return at once."""
+
+    def close(self) -> None:
+        """End."""
+
 
 class _Reads:
     """One reader: its connection, reopened when the writer had to reopen."""
@@ -76,6 +95,17 @@ class _Reads:
         if generation != self._generation:
             self.close()
             self._generation = generation
+        if self._connection is not None and not dialect.is_open(self._connection):
+            self.close()
+        was_open = self._connection is not None
+        try:
+            return self._run(work, dialect)
+        except StoreUnavailableError:
+            if not was_open or self._connection is not None:
+                raise
+        return self._run(work, dialect)  # it had died unnoticed: a new one tells more
+
+    def _run(self, work: Callable[[Connection], T], dialect: StoreDialect) -> T:
         try:
             if self._connection is None:
                 self._connection = self._open()
@@ -94,7 +124,35 @@ class _Reads:
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
+            with contextlib.suppress(Exception):  # a lost one may refuse even this
+                connection.close()
+
+
+class _Alone:
+    """One connection per thread that writes beside the writer, opened when first asked for."""
+
+    def __init__(self, committer: Callable[[], Committer]) -> None:
+        self._make = committer
+        self._own = threading.local()
+
+    def run(self, work: Callable[[Transaction], T]) -> T:
+        """`work`'s result, once it is committed."""
+        committer: Committer | None = getattr(self._own, "committer", None)
+        if committer is None:
+            committer = self._own.committer = self._make()
+        request = Request(work)
+        for call in committer.run([request]):
+            _quietly(call)
+        if request.error is not None:
+            raise request.error
+        result: T = request.result
+        return result
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        committer: Committer | None = getattr(self._own, "committer", None)
+        if committer is not None:
+            committer.close()
 
 
 def _file_work(work: Callable[[*A], T], *arguments: *A) -> T:
@@ -108,11 +166,12 @@ class InlineTransactions:
     """Everything in the calling thread; every answer has fired when it is given."""
 
     def __init__(
-        self, committer: Committer, open_reader: _OpenReader, dialect: StoreDialect
+        self, committer: Callable[[], Committer], open_reader: _OpenReader, dialect: StoreDialect
     ) -> None:
         self.dialect = dialect
-        self._committer = committer
-        self._reads = _Reads(open_reader, committer)
+        self._committer = committer()
+        self._alone = _Alone(committer)
+        self._reads = _Reads(open_reader, self._committer)
 
     def start(self) -> None:
         """Nothing to start."""
@@ -120,6 +179,7 @@ class InlineTransactions:
     def stop(self) -> Deferred[None]:
         """Close the connections."""
         self._reads.close()
+        self._alone.close()
         self._committer.close()
         return succeed(None)
 
@@ -143,6 +203,10 @@ class InlineTransactions:
         """At once."""
         return _now(_file_work, work, *arguments)
 
+    def alone(self, work: Callable[[Transaction], T]) -> T:
+        """At once, on a second connection."""
+        return self._alone.run(work)
+
     def _run(self, request: Request) -> Deferred[Any]:
         for call in self._committer.run([request]):
             _quietly(call)
@@ -155,18 +219,25 @@ class ThreadedTransactions:
     def __init__(
         self,
         reactor: IReactorFromThreads,
-        committer: Committer,
+        committer: Callable[[], Committer],
         open_reader: _OpenReader,
         dialect: StoreDialect,
     ) -> None:
         self.dialect = dialect
         self._reactor = reactor
-        self._committer = committer
+        self._committer = committer()
+        self._alone = _Alone(committer)
         self._open_reader = open_reader
         self._writes: queue.SimpleQueue[Request | _Task | None] = queue.SimpleQueue()
         self._reads: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._files: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
-        self._threads: dict[str, list[threading.Thread]] = {"write": [], "read": [], "file": []}
+        self._threads: dict[str, list[threading.Thread]] = {
+            "write": [],
+            "read": [],
+            "file": [],
+            "watch": [],
+        }
+        self._watched: Watched | None = None
         self._closing = False
 
     def start(self) -> None:
@@ -180,11 +251,20 @@ class ThreadedTransactions:
     async def stop(self) -> None:
         """Finish what was asked, then end the threads and close the connections."""
         self._closing = True
-        for name, tasks in (("write", self._writes), ("read", self._reads), ("file", self._files)):
+        watched, self._watched = self._watched, None
+        if watched is not None:
+            watched.interrupt()
+        for name, tasks in (
+            ("watch", None),
+            ("write", self._writes),
+            ("read", self._reads),
+            ("file", self._files),
+        ):
             threads = self._threads[name]
             ended: list[Deferred[None]] = [Deferred() for _ in threads]
-            for _ in threads:
-                tasks.put(None)
+            if tasks is not None:
+                for _ in threads:
+                    tasks.put(None)
             for thread, done in zip(threads, ended, strict=True):
                 self._when_ended(thread, done)
             for done in ended:
@@ -219,6 +299,21 @@ class ThreadedTransactions:
         self._files.put((lambda: _file_work(work, *arguments), answer))
         return answer
 
+    def alone(self, work: Callable[[Transaction], T]) -> T:
+        """In the file thread that asks."""
+        return self._alone.run(work)
+
+    def watch(self, watched: Watched, noticed: Callable[[Collection[str]], None]) -> Deferred[None]:
+        """Follow `watched` in a thread of its own until `stop`; fires once it is open."""
+        opened: Deferred[None] = Deferred()
+        self._watched = watched
+        self._add("watch", lambda: self._watch(watched, noticed, opened))
+        return opened
+
+    def refuse(self, error: SmtpplusError) -> None:
+        """Write nothing any more: each request fails with `error`."""
+        self._committer.refusal = error
+
     def _ask(self, tasks: queue.SimpleQueue[Any], request: Request) -> Deferred[Any]:
         if self._closing:
             return fail(_closed())
@@ -247,9 +342,9 @@ class ThreadedTransactions:
                 self._settle_task(task, answer)
             if batch:
                 after = self._committer.run(batch)
-                self._reactor.callFromThread(_fire, batch)
                 for call in after:
                     self._files.put((call, None))
+                self._reactor.callFromThread(_fire, batch)
             if stopping:
                 break
         self._committer.close()
@@ -286,6 +381,23 @@ class ThreadedTransactions:
     def _files_until_stopped(self) -> None:
         while (task := self._files.get()) is not None:
             self._settle_task(*task)
+        self._alone.close()
+
+    def _watch(
+        self, watched: Watched, noticed: Callable[[Collection[str]], None], opened: Deferred[None]
+    ) -> None:
+        try:
+            watched.open()
+        except Exception as error:  # noqa: BLE001 - it arrives where it was asked for
+            self._reactor.callFromThread(opened.errback, self.dialect.ours(error))
+            watched.close()
+            return
+        self._reactor.callFromThread(opened.callback, None)
+        while not self._closing:
+            topics = watched.wait()
+            if topics and not self._closing:
+                self._reactor.callFromThread(noticed, topics)
+        watched.close()
 
     def _settle_task(self, task: Callable[[], Any], answer: Deferred[Any] | None) -> None:
         if answer is None:

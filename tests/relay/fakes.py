@@ -234,6 +234,7 @@ class Queue:
         self.waiting: list[Delivery] = []
         self.settled: list[Settlement] = []
         self.reports: list[Accepted] = []
+        self.holds = True  # do the leases?
         self.released: list[int] = []
         self.claims: list[int] = []
         self.taken_back: set[int] = set()
@@ -268,6 +269,9 @@ class Queue:
 
     async def would_change(self, change: QueueChange, which: Selection) -> int:
         raise NotImplementedError
+
+    def leases_hold(self) -> bool:
+        return self.holds
 
     async def withdrawn(self, delivery_ids: Collection[int]) -> Collection[int]:
         if self.failure is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
+from sqlalchemy import text
 
 from smtpplus.store import Store
 from smtpplus.values.errors import ConflictError, NotFoundError, UsageError
@@ -215,8 +215,7 @@ class DomainTests(AccountCase):
 
     async def test_a_key_moved_to_another_domain_does_not_open(self) -> None:
         await self.accounts.add_key("example.com", "sp1", PEM, "p", DkimKeyState.ACTIVE, NOW)
-        with sqlite3.connect(self.data_dir / "store.sqlite") as database:
-            database.execute("UPDATE dkim_key SET domain = 'evil.example'")
-        database.close()
+        moving = text("UPDATE dkim_key SET domain = 'evil.example'")
+        await self.store._transactions.write(lambda tx: tx.execute(moving).rowcount)
         with self.assertRaisesRegex(UsageError, "evil.example"):
             await self.accounts.signing_key("evil.example")

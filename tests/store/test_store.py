@@ -9,7 +9,8 @@ from pathlib import Path
 
 from twisted.internet.defer import Deferred, ensureDeferred
 
-from smtpplus.store import open_store_blocking, run, upgrade
+from smtpplus.store import Store, open_store_blocking, run, upgrade
+from smtpplus.store.changes import FileChanges
 from smtpplus.store.schema import HEAD
 from smtpplus.values.errors import (
     ConflictError,
@@ -188,6 +189,11 @@ async def _with_short_patience(store: object) -> None:
     )
 
 
+async def _poll(service: Store) -> None:
+    assert isinstance(service.changed, FileChanges)
+    await service.changed.poll()
+
+
 class ChangedTests(StoreCase):
     async def test_what_the_command_line_changes_holds_in_the_service(self) -> None:
         service = await self.started()
@@ -197,7 +203,7 @@ class ChangedTests(StoreCase):
         self.assertIsNone(await service.accounts.user_by_name("web"))
         await line.accounts.add_user(mails.id, "web", VERIFIER, [], [], NOW)
         self.timers.advance(1)
-        await service.changed.poll()
+        await _poll(service)
         found = await service.accounts.user_by_name("WEB")
         assert found is not None
         self.assertEqual(found.list_name, "default")
@@ -207,15 +213,15 @@ class ChangedTests(StoreCase):
         calls: list[None] = []
         end = service.changed.subscribe(lambda: calls.append(None))
         await service.accounts.add_account("acme", NOW)
-        await service.changed.poll()
+        await _poll(service)
         self.assertEqual(calls, [])
         line = self.open_blocking()
         await line.accounts.add_account("other", NOW)
-        await service.changed.poll()
+        await _poll(service)
         self.assertEqual(len(calls), 1)
         end()
         await line.accounts.add_account("third", NOW)
-        await service.changed.poll()
+        await _poll(service)
         self.assertEqual(len(calls), 1)
 
 

@@ -1,0 +1,211 @@
+"""Large contents in files of the queue directory: `LargeContents` beside SQLite.
+
+Guarantees: at most `_AHEAD` octets are in memory per reader and per writer; files are worked on
+in threads for files; a cancelled answer does not stop the work.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, select, text
+from twisted.internet.defer import Deferred, succeed
+from zope.interface import implementer
+
+from smtpplus.ports import IBody, IContentWriter
+from smtpplus.store.commits import Transaction
+from smtpplus.store.content_files import ContentFiles
+from smtpplus.store.contents import Swept
+from smtpplus.store.schema import message
+from smtpplus.store.transactions import Transactions
+from smtpplus.values.errors import StoreUnavailableError
+
+__all__ = ["LargeFiles", "shielded"]
+
+T = TypeVar("T")
+
+_CHUNK = 65_536  # what IBody promises
+_AHEAD = 262_144  # octets per trip to a file thread
+
+
+class LargeFiles:
+    """A file per content, in `files`."""
+
+    def __init__(self, transactions: Transactions, files: ContentFiles) -> None:
+        self._transactions = transactions
+        self._files = files
+
+    async def begin(self, message_id: int) -> IContentWriter:
+        """A part file."""
+        descriptor = await self._transactions.in_files(self._files.create, message_id)
+        return _FileWriter(self._transactions, self._files, message_id, descriptor)
+
+    async def read(self, message_id: int, octets: int) -> bytes | None:
+        """See `LargeContents.read`."""
+
+        def work() -> bytes | None:
+            descriptor = self._open(message_id)
+            if descriptor is None:
+                return None
+            try:
+                return _read_exactly(descriptor, 0, octets)
+            finally:
+                os.close(descriptor)
+
+        return await self._transactions.in_files(work)
+
+    async def body(self, message_id: int, start: int, end: int) -> IBody | None:
+        """See `LargeContents.body`."""
+        descriptor = await self._transactions.in_files(self._open, message_id)
+        if descriptor is None:
+            return None
+        return _FileBody(self._transactions, descriptor, start, end)
+
+    def remove(self, transaction: Transaction, message_id: int) -> None:
+        """Once nothing names it any more."""
+        transaction.after_commit(lambda: self._files.remove(message_id))
+
+    async def sweep(self) -> Swept:
+        """See `LargeContents.sweep`."""
+        named = await self._transactions.read(_ids_with_file)
+        return await self._transactions.in_files(self._files.sweep, named)
+
+    def _open(self, message_id: int) -> int | None:
+        try:
+            return self._files.open(message_id)
+        except FileNotFoundError:
+            return None
+
+
+def _ids_with_file(connection: Connection) -> frozenset[int]:
+    query = select(message.c.id).where(text("in_file"), message.c.remaining > 0)
+    return frozenset(connection.scalars(query))
+
+
+def _read_exactly(descriptor: int, start: int, octets: int) -> bytes:
+    pieces = []
+    while octets:
+        piece = os.pread(descriptor, min(octets, 1 << 20), start)
+        if not piece:
+            raise StoreUnavailableError("A content file is shorter than its message.")
+        pieces.append(piece)
+        start += len(piece)
+        octets -= len(piece)
+    return b"".join(pieces)
+
+
+@implementer(IBody)
+class _FileBody:
+    """A body read from a descriptor, a little ahead of who takes it."""
+
+    def __init__(self, transactions: Transactions, descriptor: int, start: int, end: int) -> None:
+        self.size = max(end - start, 0)
+        self._transactions = transactions
+        self._descriptor: int | None = descriptor
+        self._at = start
+        self._end = end
+        self._ahead = memoryview(b"")
+        self._reading = False
+        self._closed = False
+
+    async def next_chunk(self) -> bytes:
+        """See `IBody.next_chunk`."""
+        if not self._ahead and self._at < self._end and self._descriptor is not None:
+            await self._read_ahead(self._descriptor)
+        chunk = bytes(self._ahead[:_CHUNK])
+        self._ahead = self._ahead[_CHUNK:]
+        return chunk
+
+    def close(self) -> None:
+        """Close the file, once nobody reads from it."""
+        self._closed = True
+        self._ahead = memoryview(b"")
+        if not self._reading and self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            os.close(descriptor)
+
+    async def _read_ahead(self, descriptor: int) -> None:
+        octets = min(_AHEAD, self._end - self._at)
+        self._reading = True
+        reading = self._transactions.in_files(_read_exactly, descriptor, self._at, octets)
+        piece = await shielded(reading.addBoth(self._has_read))
+        self._at += octets
+        self._ahead = memoryview(piece)
+
+    def _has_read(self, result: Any) -> Any:
+        self._reading = False
+        if self._closed:
+            self.close()
+        return result
+
+
+@implementer(IContentWriter)
+class _FileWriter:
+    """A file being written, in pieces of `_AHEAD` octets."""
+
+    def __init__(
+        self, transactions: Transactions, files: ContentFiles, message_id: int, descriptor: int
+    ) -> None:
+        self._transactions = transactions
+        self._files = files
+        self._id = message_id
+        self._descriptor: int | None = descriptor
+        self._pending = bytearray()
+        self._running: Deferred[None] = succeed(None)  # what a file thread does with it
+
+    def write(self, data: bytes) -> Awaitable[None]:
+        """See `IContentWriter.write`."""
+        self._pending += data
+        if len(self._pending) < _AHEAD:
+            return succeed(None)
+        self._running = self._transactions.in_files(self._files.append, self._open(), self._take())
+        return shielded(self._running)
+
+    def finish(self) -> Awaitable[None]:
+        """See `IContentWriter.finish`."""
+        descriptor = self._open()
+        self._descriptor = None
+        self._running = self._transactions.in_files(
+            self._files.finish, self._id, descriptor, self._take()
+        )
+        return shielded(self._running)
+
+    def discard(self) -> Awaitable[None]:
+        """See `IContentWriter.discard`."""
+        descriptor, self._descriptor = self._descriptor, None
+        self._pending.clear()
+
+        def remove(_: object) -> Deferred[None]:
+            return self._transactions.in_files(self._remove, descriptor)
+
+        done: Deferred[None] = Deferred()
+        self._running.addBoth(remove).addBoth(lambda _: done.callback(None))
+        return done
+
+    def _remove(self, descriptor: int | None) -> None:
+        if descriptor is not None:
+            os.close(descriptor)
+        self._files.remove(self._id)
+
+    def _take(self) -> bytes:
+        octets = bytes(self._pending)
+        self._pending.clear()
+        return octets
+
+    def _open(self) -> int:
+        if self._descriptor is None:
+            raise StoreUnavailableError("The content file is finished or discarded.")
+        return self._descriptor
+
+
+def shielded(inner: Deferred[T]) -> Deferred[T]:
+    """A Deferred to await: cancelling it leaves `inner`, which a thread works on, alone."""
+    outer: Deferred[T] = Deferred()
+
+    def fired(result: Any) -> None:
+        outer.callback(result)  # a Failure goes the error's way
+
+    inner.addBoth(fired)
+    return outer
