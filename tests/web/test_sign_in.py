@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from smtpplus.web.sessions import (
     SESSION_SECONDS,
@@ -83,7 +84,7 @@ class CookieTests(PageTestCase):
 
     def test_W8_tokens_of_sessions_differ_from_what_the_store_keeps(self) -> None:
         browser = self.browser(self.house.operator)
-        path = self.house.store._database.path
+        path = Path(str(self.house.store._database))
         kept = b"".join(file.read_bytes() for file in path.parent.glob("store.sqlite*"))
         self.assertNotIn(browser.cookies["smtpplus"].encode(), kept)
 
