@@ -1,0 +1,79 @@
+"""Postfix's load generator and sink, with what they cost."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.programs import (
+    Program,
+    Programs,
+    answers,
+    free_port,
+    mail_user,
+    needs,
+    wait_for,
+)
+
+__all__ = ["SESSIONS", "Burst", "Sink", "burst"]
+
+SESSIONS = 20
+_COUNT = re.compile(rb"mesg=(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """What one run of smtp-source took."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+def burst(
+    port: int,
+    messages: int,
+    *,
+    octets: int,
+    sender: str,
+    recipient: str = "b@example.net",
+    sessions: int = SESSIONS,
+) -> Burst:
+    """Send `messages` over `sessions` kept connections, as fast as they are taken."""
+    command = [
+        *(needs("smtp-source"), "-d", "-s", str(min(sessions, messages)), "-m", str(messages)),
+        *("-l", str(octets), "-f", sender, "-t", recipient, f"127.0.0.1:{port}"),
+    ]
+    begin = time.monotonic()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        said = process.stderr.read()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"smtp-source: {said.decode(errors='replace')}")
+    return Burst(time.monotonic() - begin, used.ru_utime + used.ru_stime)
+
+
+class Sink:
+    """smtp-sink: takes everything, keeps nothing, counts."""
+
+    def __init__(self, programs: Programs, name: str = "sink") -> None:
+        program = needs("smtp-sink")
+        self.port = free_port()
+        user = ["-u", mail_user().pw_name] if os.getuid() == 0 else []
+        self._log: Path = programs.folder / f"{name}.log"
+        self.program: Program = programs.start(
+            name, [program, *user, "-c", f"127.0.0.1:{self.port}", "1000"]
+        )
+        wait_for("smtp-sink", lambda: answers(self.port))
+
+    def count(self) -> int:
+        """Messages so far."""
+        with self._log.open("rb") as file:
+            file.seek(max(0, self._log.stat().st_size - 200))
+            found = _COUNT.findall(file.read())
+        return int(found[-1]) if found else 0

@@ -1,0 +1,119 @@
+"""A smtpplus in a process of its own, set up as an administrator does."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+from benchmarks.programs import Program, Programs, free_port, wait_for
+from smtpplus.config import load
+from smtpplus.installation import open_installation
+from smtpplus.store.store import run
+
+__all__ = ["SIGNED", "UNSIGNED", "Smtpplus"]
+
+SIGNED = "a@example.com"
+UNSIGNED = "a@unsigned.example"
+_BIN = Path(sys.executable).parent
+
+
+class Smtpplus:
+    """An installation whose networks let everybody on this machine in without AUTH.
+
+    Mail from `SIGNED` gets an RSA-2048 signature, mail from `UNSIGNED` none. All mail goes to
+    the port `to`; without one there is no relay role, and it stays in the queue.
+    """
+
+    def __init__(self, programs: Programs, name: str = "smtpplus", to: int | None = None) -> None:
+        self._programs = programs
+        self._name = name
+        self.port = free_port()
+        self.port_tls = free_port()
+        self._web = free_port()
+        self.program: Program | None = None
+        self.start_seconds = 0.0
+        self.config = self._init(programs.folder / f"{name}-data")
+        self._settings = {
+            "submission.listen": f'["127.0.0.1:{self.port}"]',
+            "submission.listen_tls": f'["127.0.0.1:{self.port_tls}"]',
+            "submission.max_connections": "20000",
+            "submission.max_connections_per_address": "20000",
+            "web.listen": f'"127.0.0.1:{self._web}"',
+        }
+        self.deliver_to(to)
+
+    def deliver_to(self, port: int | None) -> None:
+        """Where mail goes from the next start on."""
+        roles = '["submission", "web"]' if port is None else '["submission", "relay", "web"]'
+        self._settings["server.roles"] = roles
+        if port is not None:
+            self._settings["relay.routes"] = f'{{"*" = "127.0.0.1:{port}"}}'
+
+    @property
+    def running(self) -> Program:
+        """Its process."""
+        assert self.program is not None
+        return self.program
+
+    def cpu_seconds(self) -> float:
+        """Used so far."""
+        return self.running.cpu_seconds()
+
+    def start(self) -> Smtpplus:
+        """Run it until it is ready; `start_seconds` says how long that took."""
+        sets = [
+            part for key, value in self._settings.items() for part in ("--set", _set(key, value))
+        ]
+        begin = time.monotonic()
+        self.program = self._programs.start(
+            self._name,
+            [*_TWISTD, "--config", self.config, *sets],
+        )
+        wait_for(self._name, self._is_ready, 300)
+        self.start_seconds = time.monotonic() - begin
+        return self
+
+    def stop(self) -> None:
+        """End it; it can be started again."""
+        self.running.stop()
+
+    def _is_ready(self) -> bool:
+        self.running.check()
+        with (
+            contextlib.suppress(OSError),
+            urllib.request.urlopen(f"http://127.0.0.1:{self._web}/readyz", timeout=2) as answer,
+        ):
+            return bool(answer.status == 200)
+        return False
+
+    def _init(self, folder: Path) -> str:
+        done = subprocess.run(
+            [str(_BIN / "smtpplus"), "--json", "init", str(folder)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | {"NO_COLOR": "1"},
+        )
+        if done.returncode:
+            raise RuntimeError(f"smtpplus init: {done.stdout}{done.stderr}")
+        facts: dict[str, str] = json.loads(done.stdout)
+        now = time.time()
+        with open_installation(load(Path(facts["config"]), [])) as installation:
+            accounts = installation.accounts
+            run(accounts.set_user(facts["username"], {"networks": ("127.0.0.0/8",)}))
+            account = run(accounts.accounts())[0]
+            run(accounts.add_domain(account.name, UNSIGNED.partition("@")[2], now, now))
+        return facts["config"]
+
+
+_TWISTD = [str(_BIN / "twistd"), "-n", "--pidfile=", "smtpplus"]
+
+
+def _set(key: str, value: str) -> str:
+    return f"{key}={value}"

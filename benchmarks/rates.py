@@ -1,0 +1,174 @@
+"""How many messages a second: durable accept with delivery held, and relay end to end."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from benchmarks.floors import Aiosmtpd, disk
+from benchmarks.load import SESSIONS, Sink, burst
+from benchmarks.ours import SIGNED, UNSIGNED, Smtpplus
+from benchmarks.peers import Haraka, Postfix
+from benchmarks.plan import Plan
+from benchmarks.programs import MissingError, Programs, wait_for
+from benchmarks.results import Report
+
+__all__ = ["accept", "relay"]
+
+_WARM_UP = 200
+_FEWEST = 200
+
+
+class _Server(Protocol):
+    port: int
+
+    def cpu_seconds(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """Who is measured; with a sink the run ends when everything arrived there."""
+
+    name: str
+    server: _Server
+    sender: str
+    base: str
+    sink: Sink | None = None
+
+
+def accept(plan: Plan, programs: Programs, report: Report) -> None:
+    """Durable accept, delivery held on both sides, kept connections, no TLS."""
+    subjects = [_Subject("smtpplus", Smtpplus(programs).start(), SIGNED, "Postfix, HOLD")]
+    made: dict[str, Callable[[], _Server]] = {
+        "Postfix, HOLD": lambda: Postfix(programs, "postfix", to=None),
+        "aiosmtpd, keeps nothing": lambda: Aiosmtpd(programs),
+    }
+    for name, make in made.items():
+        _add(report, "accept", name, subjects, make, sender=SIGNED, base="Postfix, HOLD")
+    for octets in plan.sizes:
+        _measure("accept", plan, report, subjects, octets)
+        _disk(plan, programs.folder, report, octets)
+
+
+def relay(plan: Plan, programs: Programs, report: Report) -> None:
+    """From the first MAIL to the last message at the sink, signed with RSA-2048 and not."""
+    sink = Sink(programs)
+    ours = Smtpplus(programs, to=sink.port).start()
+    signed = [_Subject("smtpplus, DKIM", ours, SIGNED, "Postfix + OpenDKIM", sink)]
+    plain = [_Subject("smtpplus", ours, UNSIGNED, "Postfix", sink)]
+    peers = [
+        ("Postfix + OpenDKIM", signed, _postfix(programs, "postfix-dkim", sink, dkim=True)),
+        ("Postfix", plain, _postfix(programs, "postfix", sink, dkim=False)),
+    ]
+    if plan.with_haraka:
+        peers += [
+            ("Haraka, DKIM", signed, _haraka(programs, "haraka-dkim", sink, dkim=True)),
+            ("Haraka", plain, _haraka(programs, "haraka", sink, dkim=False)),
+        ]
+    for name, made, make in peers:
+        _add(
+            report,
+            "relay",
+            name,
+            made,
+            make,
+            sender=made[0].sender,
+            base=made[0].base,
+            sink=sink,
+        )
+    for octets in plan.sizes:
+        _measure("relay", plan, report, [*signed, *plain], octets)
+
+
+def _postfix(programs: Programs, name: str, sink: Sink, *, dkim: bool) -> Callable[[], _Server]:
+    return lambda: Postfix(programs, name, to=sink.port, signed=dkim)
+
+
+def _haraka(programs: Programs, name: str, sink: Sink, *, dkim: bool) -> Callable[[], _Server]:
+    return lambda: Haraka(programs, name, to=sink.port, signed=dkim)
+
+
+def _add(
+    report: Report,
+    benchmark: str,
+    name: str,
+    subjects: list[_Subject],
+    make: Callable[[], _Server],
+    *,
+    sender: str,
+    base: str,
+    sink: Sink | None = None,
+) -> None:
+    try:
+        subjects.append(_Subject(name, make(), sender, base, sink))
+    except MissingError as missing:
+        report.skip(benchmark, f"{name}: {missing}")
+
+
+def _measure(
+    benchmark: str, plan: Plan, report: Report, subjects: list[_Subject], octets: int
+) -> None:
+    """Each in turn, and again: what disturbs the machine disturbs all alike."""
+    counts = {one.name: _messages(one, plan, octets) for one in subjects}
+    for _, subject in itertools.product(range(plan.rounds), subjects):
+        rate, server, load = _run(subject, counts[subject.name], octets)
+        row = report.row(
+            benchmark, f"{octets // 1024} KB", subject.name, "messages/s", base=subject.base
+        )
+        row.samples.append(rate)
+        row.server_us.append(server)
+        row.load_us.append(load)
+        row.note = f"{counts[subject.name]:,} messages, {SESSIONS} sessions"
+
+
+def _messages(subject: _Subject, plan: Plan, octets: int) -> int:
+    """As many as take about the planned time; the first run warms up."""
+    rate, _, _ = _run(subject, _WARM_UP, octets)
+    return max(_FEWEST, int(rate * plan.seconds) // 100 * 100)
+
+
+def _run(subject: _Subject, messages: int, octets: int) -> tuple[float, float, float]:
+    """Messages per second; processor µs per message of the server, and of load and sink."""
+    server, sink = subject.server, subject.sink
+    before = sink.count() if sink else 0
+    sink_cpu = sink.program.cpu_seconds() if sink else 0.0
+    server_cpu, seconds = server.cpu_seconds(), _Stopwatch()
+    sent = burst(server.port, messages, octets=octets, sender=subject.sender)
+    if sink is not None:
+        wait_for(f"{subject.name}: all at the sink", lambda: sink.count() >= before + messages, 300)
+        sink_cpu = sink.program.cpu_seconds() - sink_cpu
+    took = seconds.so_far()
+    return (
+        messages / took,
+        (server.cpu_seconds() - server_cpu) / messages * 1e6,
+        (sent.cpu_seconds + sink_cpu) / messages * 1e6,
+    )
+
+
+def _disk(plan: Plan, folder: Path, report: Report, octets: int) -> None:
+    """A file for each message, written and synced, as many at a time as there are sessions."""
+    scratch = folder / "disk"
+    scratch.mkdir(exist_ok=True)
+    for _, writers in itertools.product(range(plan.rounds), (1, SESSIONS)):
+        rate, cpu = disk(scratch, octets=octets, writers=writers, seconds=plan.seconds / 3)
+        row = report.row(
+            "accept",
+            f"{octets // 1024} KB",
+            f"a file and fsync each, {writers} at a time",
+            "messages/s",
+            base="Postfix, HOLD",
+        )
+        row.samples.append(rate)
+        row.server_us.append(cpu)
+
+
+class _Stopwatch:
+    def __init__(self) -> None:
+        self._begin = time.monotonic()
+
+    def so_far(self) -> float:
+        return time.monotonic() - self._begin
