@@ -7,6 +7,7 @@ their end within `STOP_SECONDS` each (D12). Everything is known here and nowhere
 
 from __future__ import annotations
 
+import functools
 import random
 import secrets
 import socket
@@ -19,34 +20,30 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from smtpplus.config import Config
-from smtpplus.config.sections import Relay as RelaySection
 from smtpplus.installation import read_secret
+from smtpplus.metrics import CountedQueue, Metrics
 from smtpplus.net.certificates import CertificateFiles
 from smtpplus.net.clock import ReactorClock
+from smtpplus.net.delay import ReactorDelay
 from smtpplus.net.dialer import Dialer
-from smtpplus.net.listener import ConnectionLimits
 from smtpplus.net.resolver import Resolver
 from smtpplus.net.spawn import Spawn
 from smtpplus.net.tls import OutboundTls, ServerTls
 from smtpplus.net.workers import Workers
-from smtpplus.ports import IDispatch
-from smtpplus.relay.attempt import CourierSettings, Credentials
-from smtpplus.relay.service import RelayNeeds, RelayService, RelaySettings
-from smtpplus.rules.retry import RetrySchedule
-from smtpplus.rules.routing import Deliver, Endpoint, Routing
-from smtpplus.rules.tls_policy import TlsLevel
+from smtpplus.ports import IDispatch, IQueue
+from smtpplus.relay.service import RelayNeeds, RelayService
 from smtpplus.sandbox.service import SandboxService, SandboxSettings
+from smtpplus.settings import STOP_SECONDS, relay_settings, submission_settings, web_settings
 from smtpplus.store.changes import DUE, QUEUE
 from smtpplus.store.leases import NodeLeases
 from smtpplus.store.store import Store, open_store
-from smtpplus.submission.service import SubmissionPorts, SubmissionService, SubmissionSettings
+from smtpplus.submission.service import SubmissionPorts, SubmissionService
 from smtpplus.values.message import Accepted
-from smtpplus.web.context import WebPorts, WebSettings
+from smtpplus.web.context import WebPorts
 from smtpplus.web.service import WebService
 
-__all__ = ["STOP_SECONDS", "Assembly", "assemble"]
+__all__ = ["Assembly", "assemble"]
 
-STOP_SECONDS = 12.0  # for messages on their way in, then for attempts under way; D12: 30 in all
 _DRAIN_SECONDS = 3.0
 _SIGNING_THREADS = 2
 _PASSWORD_THREADS = 2
@@ -73,7 +70,10 @@ class Assembly(Service):
         self._passwords = Workers(reactor, "passwords", _PASSWORD_THREADS)
         self._dns = Workers(reactor, "dns", _DNS_THREADS)
         self._stops: list[tuple[str, Any]] = []  # what was started, and how to stop it
-        self._ready = False
+        self._metrics = Metrics(self._clock)
+        self._delay = ReactorDelay(self._clock, self._metrics.delay)
+        self._queue: CountedQueue | None = None
+        self._missing = dict.fromkeys(("store", *config.server.roles), "starting")
 
     def startService(self) -> None:
         """Begin to start; `started` says how it went."""
@@ -83,7 +83,7 @@ class Assembly(Service):
     def stopService(self) -> Deferred[None]:
         """Come to an end in good order."""
         super().stopService()  # type: ignore[no-untyped-call]
-        self._ready = False
+        self._missing = dict.fromkeys(("store", *self._config.server.roles), "stopping")
         return Deferred.fromCoroutine(self._stop())
 
     async def _start(self) -> None:
@@ -92,7 +92,15 @@ class Assembly(Service):
         except BaseException:
             await self._stop()
             raise
-        self._ready = True
+
+    async def unready(self) -> dict[str, str]:
+        """Which parts cannot do their work now, and why; none: all is well."""
+        missing = dict(self._missing)
+        if self._queue is not None and "store" not in missing:
+            trouble = await self._queue.trouble()
+            if trouble:
+                missing["store"] = trouble
+        return missing
 
     async def _start_all(self) -> None:
         config, roles = self._config, self._config.server.roles
@@ -112,7 +120,10 @@ class Assembly(Service):
         self._stops.append(("store", store.close))
         self._stops.append(("drain", self._drain))  # what is under way writes to the store
         await store.start()
-        await self._recover(store)
+        queue = self._queue = CountedQueue(store.queue, self._metrics.counts)
+        await self._recover(queue)
+        self._has_come_up("store")
+        self._watch(store, queue)
         tls = self._server_tls()
         dispatch: IDispatch = _NoRelay()
         queue_changed: Callable[[], None] = dispatch.wake
@@ -120,23 +131,47 @@ class Assembly(Service):
             sandbox = self._sandbox(store, tls)
             self._begin("sandbox", sandbox)
         if "relay" in roles:
-            relay = self._relay(store, sandbox if config.relay.deliver == "sandbox" else None)
+            sandboxed = sandbox if config.relay.deliver == "sandbox" else None
+            relay = self._relay(store, queue, sandboxed)
             relay.start()
             store.changed.subscribe(relay.changed, QUEUE)
             store.changed.subscribe(relay.dispatch.wake, DUE)
             if isinstance(store.leases, NodeLeases):
                 store.leases.when_lost(relay.leases_lost)
                 store.leases.when_held(relay.resume)
+            self._has_come_up("relay")
+            self._metrics.sources.lanes = relay.statistics
+            self._metrics.sources.lanes_down = lambda: relay.lanes_down
             self._stops.append(("relay", lambda: relay.stop(STOP_SECONDS)))
             dispatch, queue_changed = relay.dispatch, relay.changed
         if "web" in roles:
-            self._begin("web", self._web(store, queue_changed))
+            self._begin("web", self._web(store, queue, queue_changed))
         if "submission" in roles:
-            self._begin("submission", self._submission(store, dispatch, tls, secret))
+            submission = self._submission(store, queue, dispatch, tls, secret)
+            self._begin("submission", submission)
+            self._metrics.sources.connections = submission.connections_by_listener
 
     def _begin(self, name: str, service: Any) -> None:
         service.startService()
         self._stops.append((name, service.stopService))
+        self._has_come_up(name)
+
+    def _has_come_up(self, name: str) -> None:
+        if self._missing.get(name) == "starting":
+            del self._missing[name]
+
+    def _watch(self, store: Store, queue: CountedQueue) -> None:
+        sources = self._metrics.sources
+        sources.history, sources.queue = store.history, queue
+        sources.unwritten = lambda: queue.unwritten
+        sources.background = lambda: self._spawn.running
+        sources.worst_delay = lambda: self._delay.worst
+        pools = {"signing": self._signing, "passwords": self._passwords, "dns": self._dns}
+        for name, pool in pools.items():
+            sources.workers[name] = functools.partial(getattr, pool, "unfinished")
+        store.observe_commits(self._metrics.commit)
+        self._delay.start()
+        self._stops.append(("reactor delay", self._delay.stop))
 
     async def _stop(self) -> None:
         while self._stops:
@@ -149,8 +184,8 @@ class Assembly(Service):
     async def _drain(self) -> None:
         await self._spawn.drain(_DRAIN_SECONDS)
 
-    async def _recover(self, store: Store) -> None:
-        found = await store.queue.recover(self._clock.now())
+    async def _recover(self, queue: IQueue) -> None:
+        found = await queue.recover(self._clock.now())
         self._log.info(
             "recovered the queue: {leases} leases returned, {files} files without a message removed",
             leases=found.leases_returned,
@@ -181,26 +216,13 @@ class Assembly(Service):
             tls=tls,
         )
 
-    def _relay(self, store: Store, sandbox: SandboxService | None) -> RelayService:
-        config, section = self._config, self._config.relay
-        settings = RelaySettings(
-            hostname=str(config.server.hostname),
-            relay_domains=_own_domains(config),
-            routing=_routing(section, sandbox),
-            courier=_courier(config),
-            retry=RetrySchedule(tuple(period.duration for period in section.retry)),
-            lifetime=section.lifetime.duration,
-            delay_notice=section.delay_notice.duration,
-            concurrency=section.concurrency,
-            reuse=section.reuse,
-            our_names=frozenset({str(config.server.hostname).lower(), str(config.ehlo).lower()}),
-            always_seven_bit=section.always_seven_bit,
-            recode_long_lines=section.recode_long_lines,
-        )
+    def _relay(self, store: Store, queue: IQueue, sandbox: SandboxService | None) -> RelayService:
+        config = self._config
+        settings = relay_settings(config, sandbox)
         needs = RelayNeeds(
             clock=self._clock,
             spawn=self._spawn,
-            queue=store.queue,
+            queue=queue,
             contents=store.contents,
             accounts=store.accounts,
             resolver=Resolver(
@@ -220,28 +242,18 @@ class Assembly(Service):
         return RelayService(settings, needs)
 
     def _submission(
-        self, store: Store, dispatch: IDispatch, tls: ServerTls | None, secret: bytes
+        self,
+        store: Store,
+        queue: IQueue,
+        dispatch: IDispatch,
+        tls: ServerTls | None,
+        secret: bytes,
     ) -> SubmissionService:
-        config, section = self._config, self._config.submission
-        settings = SubmissionSettings(
-            hostname=str(config.server.hostname),
-            fake_secret=secret,
-            listen=tuple(section.listen),
-            listen_tls=tuple(section.listen_tls),
-            max_message_bytes=section.max_message_bytes,
-            max_recipients=section.max_recipients,
-            bare_line_ends=section.bare_line_ends,
-            show_client=section.show_client,
-            proxies=tuple(section.proxy_from),
-            limits=ConnectionLimits(
-                per_address=section.max_connections_per_address, total=section.max_connections
-            ),
-            lifetime_seconds=config.relay.lifetime.seconds,
-            stop_seconds=STOP_SECONDS,
-        )
+        config = self._config
+        settings = submission_settings(config, secret)
         ports = SubmissionPorts(
             accounts=store.accounts,
-            queue=store.queue,
+            queue=queue,
             contents=store.contents,
             dispatch=dispatch,
             clock=self._clock,
@@ -252,32 +264,25 @@ class Assembly(Service):
         )
         return SubmissionService(self._reactor, settings, ports, tls)
 
-    def _web(self, store: Store, queue_changed: Callable[[], None]) -> WebService:
+    def _web(self, store: Store, queue: IQueue, queue_changed: Callable[[], None]) -> WebService:
         config = self._config
         is_sandbox = config.relay.deliver == "sandbox"
-        host, port = _submission_address(config)
         ports = WebPorts(
             accounts=store.accounts,
             people=store.people,
             history=store.history,
-            queue=store.queue,
+            queue=queue,
             sandbox=store.sandbox if is_sandbox else None,
             clock=self._clock,
             spawn=self._spawn,
             workers=self._passwords,
             random=secrets.token_bytes,
-            ready=lambda: self._ready,
+            unready=self.unready,
+            metrics=self._metrics.page,
+            worst_delay=lambda: self._delay.worst,
             queue_changed=queue_changed,
         )
-        settings = WebSettings(
-            public_url=config.public_url,
-            hostname=str(config.server.hostname),
-            trial=is_sandbox,
-            trusted_proxies=tuple(one.network for one in config.web.trusted_proxies),
-            submission_host=host,
-            submission_port=port,
-        )
-        return WebService(ports, settings, self._reactor, config.web.listen)
+        return WebService(ports, web_settings(config), self._reactor, config.web.listen)
 
 
 @implementer(IDispatch)
@@ -300,60 +305,6 @@ class _NoRelay:
 async def _as_awaitable(result: Deferred[Any] | Coroutine[Any, Any, Any] | None) -> None:
     if result is not None:
         await result
-
-
-def _routing(section: RelaySection, sandbox: SandboxService | None) -> Routing:
-    return Routing(
-        deliver=Deliver(section.deliver),
-        port=section.port,
-        routes={domain.lower(): _endpoint(where) for domain, where in section.routes.items()},
-        smarthost=_endpoint(section.smarthost) if section.smarthost else None,
-        sandbox=Endpoint(*sandbox.address) if sandbox else None,
-        sandbox_tls_fail=Endpoint(*sandbox.tls_fail_address) if sandbox else None,
-    )
-
-
-def _endpoint(where: Any) -> Endpoint:
-    return Endpoint(str(where.host).strip("[]"), where.port)
-
-
-def _courier(config: Config) -> CourierSettings:
-    section = config.relay
-    names = section.pools.get("default") or tuple(section.sources)
-    chosen = [section.sources[name] for name in names]
-    four = next((one for one in chosen if ":" not in one.ip), None)
-    six = next((one for one in chosen if ":" in one.ip), None)
-    first = four or six
-    return CourierSettings(
-        ehlo=str((first.ehlo if first else None) or config.ehlo),
-        tls=TlsLevel(section.tls),
-        credentials=_credentials(config),
-        source_v4=four.ip if four else None,
-        source_v6=six.ip if six else None,
-    )
-
-
-def _credentials(config: Config) -> Credentials | None:
-    if not config.relay.smarthost_username:
-        return None
-    return Credentials(config.relay.smarthost_username, config.smarthost_password())
-
-
-def _own_domains(config: Config) -> tuple[str, ...]:
-    """The domains whose key makes the second signature: the first that has one is used."""
-    if config.relay.dkim_domain:
-        return (str(config.relay.dkim_domain).lower(),)
-    labels = config.server.hostname.lower().split(".")
-    return tuple(".".join(labels[start:]) for start in range(len(labels) - 1))
-
-
-def _submission_address(config: Config) -> tuple[str, int]:
-    """What the pages tell people to set up: host and STARTTLS port."""
-    if not config.submission.listen:
-        return config.server.hostname, 587
-    endpoint = config.submission.listen[0]
-    host = endpoint.host if endpoint.is_loopback else config.server.hostname
-    return host, endpoint.port
 
 
 def _has_ipv6() -> bool:

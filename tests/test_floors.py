@@ -15,7 +15,7 @@ FLOORS = (
     {"ports"},
     {"store", "net"},
     {"submission", "relay", "web", "sandbox"},
-    {"config", "log", "installation", "banner", "assembly", "trial", "tap", "cli"},
+    {"config", "settings", "log", "installation", "banner", "assembly", "trial", "tap", "cli", "metrics"},
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 WITH_THREADS = {"smtpplus/store/transactions.py", "smtpplus/net/workers.py"}

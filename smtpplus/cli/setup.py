@@ -81,6 +81,7 @@ def _check_files(context: Context) -> None:
         CertificateFiles(submission.certificate, submission.private_key).read()
     read_secret(context.config)
     _ = context.config.smarthost_password()
+    _ = context.config.metrics_token()
 
 
 @command("migrate")

@@ -40,6 +40,7 @@ class Config(sections.Section, frozen=True):
     dns: sections.Dns = sections.Dns()
     store: sections.Store = sections.Store()
     log: sections.Log = sections.Log()
+    metrics: sections.Metrics = sections.Metrics()
     file: Path | None = None
 
     @property
@@ -68,21 +69,32 @@ class Config(sections.Section, frozen=True):
         Raises:
             ConfigError: it cannot be read, or is empty.
         """
-        path = self.relay.smarthost_password_file
-        if path is None:
-            return ""
-        try:
-            password = path.read_text(encoding="utf-8").partition("\n")[0].strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"relay.smarthost_password_file: {path}: {error}") from error
-        if not password:
-            raise ConfigError(f"relay.smarthost_password_file: {path} has an empty first line.")
-        return password
+        return _first_line("relay.smarthost_password_file", self.relay.smarthost_password_file)
+
+    def metrics_token(self) -> str:
+        """The first line of metrics.token_file, or "".
+
+        Raises:
+            ConfigError: it cannot be read, or is empty.
+        """
+        return _first_line("metrics.token_file", self.metrics.token_file)
 
     @property
     def ehlo(self) -> str:
         """The name said in EHLO."""
         return self.relay.ehlo or self.server.hostname
+
+
+def _first_line(key: str, path: Path | None) -> str:
+    if path is None:
+        return ""
+    try:
+        line = path.read_text(encoding="utf-8").partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{key}: {path}: {error}") from error
+    if not line:
+        raise ConfigError(f"{key}: {path} has an empty first line.")
+    return line
 
 
 def load(path: Path | None, settings: Iterable[str] = ()) -> Config:

@@ -18,6 +18,7 @@ __all__ = [
     "Dns",
     "Feedback",
     "Log",
+    "Metrics",
     "Relay",
     "Server",
     "Source",
@@ -284,6 +285,22 @@ class Store(Section, frozen=True):
             "deliveries are taken over by others. Not less than 3s."
         ),
     ] = Period("60s")
+
+
+class Metrics(Section, frozen=True):
+    """Who may read /metrics on the web port."""
+
+    allow: Annotated[
+        tuple[Network, ...],
+        Meta(description="Networks whose clients may read /metrics without a token."),
+    ] = (Network("127.0.0.0/8"), Network("::1/128"))
+    token_file: Annotated[
+        Path | None,
+        Meta(
+            description="A file whose first line is a token that opens /metrics from anywhere: "
+            "Authorization: Bearer TOKEN."
+        ),
+    ] = None
 
 
 class Log(Section, frozen=True):

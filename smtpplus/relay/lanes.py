@@ -117,6 +117,11 @@ class Lanes:
         """Per lane: how many wait, how many are under way."""
         return {key: (len(lane.waiting), lane.busy) for key, lane in self._lanes.items()}
 
+    @property
+    def down(self) -> int:
+        """Destinations where no host could be spoken to."""
+        return sum(1 for lane in self._lanes.values() if lane.down_until)
+
     def resume(self) -> None:
         """`may_go_on` became true: go on."""
         for lane in list(self._lanes.values()):

@@ -180,6 +180,11 @@ class RelayService:
         """Per lane: waiting, under way."""
         return self._lanes.statistics()
 
+    @property
+    def lanes_down(self) -> int:
+        """Destinations that are left alone for a while."""
+        return self._lanes.down
+
     def _courier(self, settings: RelaySettings) -> Courier:
         return Courier(
             clock=self._needs.clock,

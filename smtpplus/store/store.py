@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -130,6 +130,14 @@ class Store:
             await self.leases.stop()
         await self._transactions.stop()
         self._lock.release()
+
+    def observe_commits(self, observe: Callable[[int, float], None]) -> None:
+        """Call `observe` after each write transaction, in the writer's thread.
+
+        With how many requests shared it, and how many seconds it took with its sync.
+        """
+        if isinstance(self._transactions, ThreadedTransactions):
+            self._transactions.observe = observe
 
     def free_octets(self) -> int:
         """Room left on the disk of the queue directory; a server looks after its own."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar, TypeVarTuple
 
@@ -239,6 +240,7 @@ class ThreadedTransactions:
         }
         self._watched: Watched | None = None
         self._closing = False
+        self.observe: Callable[[int, float], None] | None = None  # requests, seconds of a commit
 
     def start(self) -> None:
         """Start the threads; what was asked before runs now."""
@@ -341,7 +343,10 @@ class ThreadedTransactions:
             for task, answer in peeks:
                 self._settle_task(task, answer)
             if batch:
+                begun = time.perf_counter()
                 after = self._committer.run(batch)
+                if self.observe is not None:
+                    self.observe(len(batch), time.perf_counter() - begun)
                 for call in after:
                     self._files.put((call, None))
                 self._reactor.callFromThread(_fire, batch)

@@ -130,6 +130,10 @@ class SubmissionService(Service):
         """Connections now."""
         return sum(listener.connections for listener in self._listeners())
 
+    def connections_by_listener(self) -> dict[str, int]:
+        """Connections now, by the address listened on."""
+        return {_shown(one): one.connections for one in self._listeners()}
+
     def startService(self) -> None:
         """Listen on every address.
 
@@ -156,6 +160,11 @@ class SubmissionService(Service):
 
     def _new_conversation(self) -> SubmissionConversation:
         return SubmissionConversation(self._parts)
+
+
+def _shown(listener: SmtpListener) -> str:
+    host, port = listener.address
+    return f"[{host}]:{port}" if ":" in host else f"{host or '*'}:{port}"
 
 
 def _stop(listeners: Iterable[SmtpListener], seconds: float) -> Deferred[Any]:

@@ -8,7 +8,7 @@ Raises `PageError`.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import urlsplit
@@ -31,8 +31,12 @@ __all__ = ["Network", "Visit", "WebPorts", "WebSettings"]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def _is_ready() -> bool:
-    return True
+async def _all_up() -> dict[str, str]:
+    return {}
+
+
+async def _nothing_measured() -> bytes:
+    return b""
 
 
 def _nobody_to_tell() -> None:
@@ -43,9 +47,9 @@ def _nobody_to_tell() -> None:
 class WebPorts:
     """The neighbours. `sandbox` is None where mail is delivered for real.
 
-    `random` gives so many random octets (``secrets.token_bytes``); `ready` says whether the
-    service can take mail now (``/readyz``); `queue_changed` tells the relay of this process that
-    somebody changed what waits.
+    `random` gives so many random octets (``secrets.token_bytes``); `unready` says which part
+    is not up, and why (``/readyz``); `queue_changed` tells the relay of this process that
+    somebody changed what waits. `worst_delay`: how late the reactor was in the last minute, seconds.
     """
 
     accounts: IAccounts
@@ -57,8 +61,10 @@ class WebPorts:
     spawn: ISpawn
     workers: IWorkers
     random: Callable[[int], bytes]
-    ready: Callable[[], bool] = _is_ready
+    unready: Callable[[], Awaitable[dict[str, str]]] = _all_up
+    metrics: Callable[[], Awaitable[bytes]] = _nothing_measured
     queue_changed: Callable[[], None] = _nobody_to_tell
+    worst_delay: Callable[[], float] = float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +82,9 @@ class WebSettings:
     submission_host: str = "127.0.0.1"
     submission_port: int = 2587
 
+    metrics_networks: tuple[Network, ...] = ()
+    metrics_token: str = field(default="", repr=False)
+
     @property
     def is_https(self) -> bool:
         """Do browsers come over HTTPS? Then cookies are Secure."""
@@ -88,11 +97,11 @@ class WebSettings:
 
     def trusts(self, ip: str) -> bool:
         """Is this the address of a proxy whose X-Forwarded-* are believed?"""
-        try:
-            address = ipaddress.ip_address(ip)
-        except ValueError:
-            return False
-        return any(address in network for network in self.trusted_proxies)
+        return _holds(self.trusted_proxies, ip)
+
+    def may_measure(self, ip: str) -> bool:
+        """May this address read /metrics without a token?"""
+        return _holds(self.metrics_networks, ip)
 
     def knows_host(self, host: str) -> bool:
         """May a browser call us so? Foreign names are refused, against DNS rebinding."""
@@ -104,6 +113,14 @@ class WebSettings:
         except ValueError:
             return False
         return True
+
+
+def _holds(networks: tuple[Network, ...], ip: str) -> bool:
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        return False
+    return any(address in network for network in networks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,8 @@ class Asked:
     is_form: bool = False
     fetch_site: str = ""
     etag: str = ""
+    authorization: str = ""
+    by_stranger: bool = False  # sent on by a proxy that is not trusted: whose it is is unknown
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ def all_routes(shell: Shell) -> list[Route[Visit]]:
     return [
         Route("GET", "/healthz", machines.health, Access.PROBE),
         Route("GET", "/readyz", machines.readiness, Access.PROBE),
+        Route("GET", "/metrics", machines.metrics, Access.PROBE),
         Route("GET", "/robots.txt", machines.robots, Access.PROBE),
         Route("GET", "/favicon.svg", machines.favicon, Access.PROBE),
         Route("GET", "/static/{name}", machines.static, Access.PROBE),

@@ -169,7 +169,13 @@ def _asked(request: Request, settings: WebSettings) -> Asked:
         is_form=is_form,
         fetch_site=_header(request, "sec-fetch-site"),
         etag=_header(request, "if-none-match"),
+        authorization=_header(request, "authorization"),
+        by_stranger=not proxied and _is_forwarded(request),
     )
+
+
+def _is_forwarded(request: Request) -> bool:
+    return any(map(request.requestHeaders.hasHeader, ("x-forwarded-for", "forwarded", "via")))
 
 
 def _header(request: Request, name: str) -> str:

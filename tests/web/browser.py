@@ -145,7 +145,8 @@ class PageTestCase(SynchronousTestCase):
         store = self.house.store
         clock = ReactorClock(self.clock, lambda: NOW + self.clock.seconds())
         self.numbers = 0
-        self.is_ready = True
+        self.missing: dict[str, str] = {}
+        self.delay = 0.0
         self.ports = WebPorts(
             accounts=store.accounts,
             people=store.people,
@@ -156,7 +157,9 @@ class PageTestCase(SynchronousTestCase):
             spawn=Spawn(clock),
             workers=InlineWorkers(),
             random=self.random,
-            ready=lambda: self.is_ready,
+            unready=self._unready,
+            metrics=self._metrics,
+            worst_delay=lambda: self.delay,
         )
         self.settings = WebSettings(
             public_url=self.public_url,
@@ -165,6 +168,12 @@ class PageTestCase(SynchronousTestCase):
             trusted_proxies=self.trusted_proxies,
         )
         self.site = make_site(self.ports, self.settings, self.clock)
+
+    async def _unready(self) -> dict[str, str]:
+        return self.missing
+
+    async def _metrics(self) -> bytes:
+        return b"smtpplus_queue 1\n"
 
     def random(self, octets: int) -> bytes:
         """Never the same twice, always the same in each run."""

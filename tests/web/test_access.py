@@ -14,6 +14,7 @@ WHO = ("nobody", "owner A", "analyst A", "owner B", "operator", "no account")
 TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "/healthz"): (200, 200, 200, 200, 200, 200),
     ("GET", "/readyz"): (200, 200, 200, 200, 200, 200),
+    ("GET", "/metrics"): (404, 404, 404, 404, 404, 404),
     ("GET", "/robots.txt"): (200, 200, 200, 200, 200, 200),
     ("GET", "/favicon.svg"): (200, 200, 200, 200, 200, 200),
     ("GET", "/static/{name}"): (200, 200, 200, 200, 200, 200),

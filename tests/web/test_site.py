@@ -109,8 +109,11 @@ class MethodTests(PageTestCase):
         browser = self.browser()
         self.assertEqual(browser.get("/healthz", host="10.1.2.3").body, b"ok\n")
         self.assertEqual(browser.get("/readyz", host="whatever").status, 200)
-        self.is_ready = False
-        self.assertEqual(browser.get("/readyz").status, 503)
+        self.assertEqual(browser.get("/readyz").text, '{"ready": true, "missing": {}}\n')
+        self.missing = {"relay": "stopping"}
+        answer = browser.get("/readyz")
+        self.assertEqual(answer.status, 503)
+        self.assertEqual(answer.text, '{"ready": false, "missing": {"relay": "stopping"}}\n')
 
 
 class LimitTests(PageTestCase):

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from smtpplus.ports import IHistory
 from smtpplus.values.message import DeliveryState, EventType
-from smtpplus.values.submission import SmtpUser
+from smtpplus.values.submission import Role, SmtpUser
 from smtpplus.web.charts import Chart, Frame, Series, draw
 from smtpplus.web.context import Visit
 from smtpplus.web.exchange import Response
@@ -21,6 +21,7 @@ from smtpplus.web.shell import Shell
 __all__ = ["RANGES", "OverviewPage", "Range", "UserLine"]
 
 _MOST_USERS = 12
+_LATE_SECONDS = 0.5
 _HOUR = 3600.0
 _DAY = 86400.0
 
@@ -94,6 +95,7 @@ class OverviewPage:
             "waiting": queue.get(DeliveryState.QUEUED, 0),
             "held": queue.get(DeliveryState.HELD, 0),
             "users": await _user_lines(history, scope, since, until, users),
+            "delay": _delay(visit, self._shell.ports.worst_delay()),
             "first_steps": await self._first_steps(visit, users),
         }
         return self._shell.show(visit, "overview", values)
@@ -116,6 +118,12 @@ class OverviewPage:
             "username": user.username,
             "sender": f"hello@{verified[0] if verified else 'example.com'}",
         }
+
+
+def _delay(visit: Visit, seconds: float) -> float:
+    """What an operator should know: the service was late by so much; 0 where it was not."""
+    is_operator = visit.who.role is Role.OPERATOR
+    return seconds if is_operator and seconds >= _LATE_SECONDS else 0.0
 
 
 def _series(counters: dict[str, list[int]], slots: int) -> tuple[Series, tuple[Series, ...]]:

@@ -1,0 +1,171 @@
+"""The queue, with its work counted on the way.
+
+Guarantees: what it answers is what the queue answers; a count is made after the commit that it is
+about, by this process and since its start (the store's own counters are exact for ever).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from smtpplus.ports import IQueue, Recovery
+from smtpplus.values.errors import (
+    SmtpplusError,
+    StoreBrokenError,
+    StoreFullError,
+    StoreUnavailableError,
+)
+from smtpplus.values.message import Accepted, Delivery, DeliveryState, Settlement
+from smtpplus.values.queue import QueueChange, Selection
+
+__all__ = ["CountedQueue", "QueueCounts"]
+
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_TROUBLE_SECONDS = 10.0  # how long a failed accept stands for the store's state
+_NAMES = {
+    DeliveryState.DELIVERED: "delivered",
+    DeliveryState.QUEUED: "deferred",
+    DeliveryState.BOUNCED: "bounced",
+    DeliveryState.EXPIRED: "expired",
+}
+
+
+class QueueCounts:
+    """The counters, in `registry`."""
+
+    def __init__(self, registry: CollectorRegistry, monotonic: Callable[[], float]) -> None:
+        def counter(name: str, text: str) -> Counter:
+            return Counter(f"smtpplus_{name}", text, registry=registry)
+
+        self.monotonic = monotonic
+        self.messages = counter("messages_accepted", "Messages accepted, reports of ours included.")
+        self.accepted = counter("accepted", "Deliveries (recipients) accepted.")
+        self.outcomes = {
+            state: counter(name, f"Attempts that ended a delivery as {name}, or put it off.")
+            for state, name in _NAMES.items()
+        }
+        self.cancelled = counter("cancelled", "Deliveries cancelled from the pages.")
+        self.refused = counter("accepts_failed", "Messages the store did not take.")
+        self.accept_seconds = Histogram(
+            "smtpplus_accept_seconds",
+            "From the end of a message to its commit.",
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+
+
+@implementer(IQueue)
+class CountedQueue:
+    """An `IQueue` over another one."""
+
+    def __init__(self, queue: IQueue, counts: QueueCounts) -> None:
+        self._queue = queue
+        self._counts = counts
+        self._trouble = ""
+        self._trouble_until = 0.0
+        self.unwritten = 0  # messages that wait for their commit
+
+    async def trouble(self) -> str:
+        """Why the store cannot do its work now; "" where it can, as far as one can tell."""
+        if self._counts.monotonic() < self._trouble_until:
+            return self._trouble
+        try:
+            await self._queue.next_due(0.0, ())
+        except SmtpplusError as error:
+            return str(error)
+        return ""
+
+    def accept(self, accepted: Accepted) -> Awaitable[None]:
+        """See `IQueue.accept`."""
+        counts = self._counts
+        started = counts.monotonic()
+        deliveries = len(accepted.deliveries)
+        self.unwritten += 1
+
+        def committed(result: Any) -> Any:
+            self.unwritten -= 1
+            counts.accept_seconds.observe(counts.monotonic() - started)
+            self._trouble_until = 0.0
+            counts.messages.inc()
+            counts.accepted.inc(deliveries)
+            return result
+
+        def failed(failure: Any) -> Any:
+            self.unwritten -= 1
+            counts.refused.inc()
+            if failure.check(StoreBrokenError, StoreFullError, StoreUnavailableError):
+                self._trouble = failure.getErrorMessage()
+                self._trouble_until = counts.monotonic() + _TROUBLE_SECONDS
+            return failure
+
+        done = _deferred(self._queue.accept(accepted))
+        return done.addCallbacks(committed, failed)
+
+    def settle(
+        self, settlements: Sequence[Settlement], reports: Sequence[Accepted] = ()
+    ) -> Awaitable[None]:
+        """See `IQueue.settle`."""
+
+        def committed(result: Any) -> Any:
+            for settlement in settlements:
+                counter = self._counts.outcomes.get(settlement.state)
+                if counter is not None:
+                    counter.inc()
+            for report in reports:
+                self._counts.messages.inc()
+                self._counts.accepted.inc(len(report.deliveries))
+            return result
+
+        return _deferred(self._queue.settle(settlements, reports)).addCallback(committed)
+
+    async def change(self, change: QueueChange, which: Selection, now: float, by: str) -> int:
+        """See `IQueue.change`."""
+        changed = await self._queue.change(change, which, now, by)
+        if change is QueueChange.CANCEL:
+            self._counts.cancelled.inc(changed)
+        return changed
+
+    async def would_change(self, change: QueueChange, which: Selection) -> int:
+        """See `IQueue.would_change`."""
+        return await self._queue.would_change(change, which)
+
+    async def withdrawn(self, delivery_ids: Collection[int]) -> Collection[int]:
+        """See `IQueue.withdrawn`."""
+        return await self._queue.withdrawn(delivery_ids)
+
+    def claim(
+        self, now: float, most: int, without: Collection[str]
+    ) -> Awaitable[Sequence[Delivery]]:
+        """See `IQueue.claim`."""
+        return self._queue.claim(now, most, without)
+
+    def next_due(self, now: float, without: Collection[str]) -> Awaitable[float | None]:
+        """See `IQueue.next_due`."""
+        return self._queue.next_due(now, without)
+
+    def release(self, delivery_ids: Iterable[int]) -> Awaitable[None]:
+        """See `IQueue.release`."""
+        return self._queue.release(delivery_ids)
+
+    def leases_hold(self) -> bool:
+        """See `IQueue.leases_hold`."""
+        return self._queue.leases_hold()
+
+    def recover(self, now: float) -> Awaitable[Recovery]:
+        """See `IQueue.recover`."""
+        return self._queue.recover(now)
+
+    def used(self, user_id: int, since: float) -> Awaitable[int]:
+        """See `IQueue.used`."""
+        return self._queue.used(user_id, since)
+
+
+def _deferred(answer: Awaitable[Any]) -> Deferred[Any]:
+    if isinstance(answer, Deferred):
+        return answer
+    return Deferred.fromCoroutine(answer)  # type: ignore[arg-type]

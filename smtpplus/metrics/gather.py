@@ -1,0 +1,172 @@
+"""Gathers what the parts of a process know of themselves, when it is asked for.
+
+Guarantees: being asked costs two short reads of the store and no more; a store that is away is
+told by ``smtpplus_store_up 0``. Labels are bounded: of the lanes only the fullest have their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from smtpplus import __version__
+from smtpplus.metrics.counted_queue import QueueCounts
+from smtpplus.ports import IClock, IHistory, IQueue
+from smtpplus.values.errors import SmtpplusError
+
+__all__ = ["Metrics", "Sources"]
+
+_MOST_LANES = 50
+_COMMIT_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+_GROUP_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_DELAY_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+
+
+@dataclass(slots=True)
+class Sources:
+    """What there is to ask; the assembly fills it in as the parts come up."""
+
+    history: IHistory | None = None
+    queue: IQueue | None = None
+    unwritten: Callable[[], int] = int
+    lanes: Callable[[], Mapping[str, tuple[int, int]]] = dict
+    lanes_down: Callable[[], int] = int
+    connections: Callable[[], Mapping[str, int]] = dict
+    stressed: Callable[[], Mapping[str, bool]] = dict
+    workers: dict[str, Callable[[], int]] = field(default_factory=dict)
+    background: Callable[[], Mapping[str, int]] = dict
+    worst_delay: Callable[[], float] = float
+
+
+class Metrics:
+    """The process's metrics. `sources` are asked, the rest is observed."""
+
+    def __init__(self, clock: IClock) -> None:
+        self._clock = clock
+        self._registry = CollectorRegistry()
+        self.sources = Sources()
+        self.counts = QueueCounts(self._registry, clock.monotonic)
+        self._commits = self._histogram(
+            "commit_seconds", "A write transaction with its sync to the disk.", _COMMIT_BUCKETS
+        )
+        self._groups = self._histogram(
+            "commit_requests", "Requests that shared a transaction.", _GROUP_BUCKETS
+        )
+        self._delays = self._histogram(
+            "reactor_delay_seconds", "How late a timer of the reactor was.", _DELAY_BUCKETS
+        )
+        self._stored: list[Metric] = []
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self._registry)
+        self._registry.register(_Asked(self._families))
+
+    def commit(self, requests: int, seconds: float) -> None:
+        """A transaction ended; may be called in any thread."""
+        self._groups.observe(requests)
+        self._commits.observe(seconds)
+
+    def delay(self, seconds: float) -> None:
+        """A timer was so late."""
+        self._delays.observe(seconds)
+
+    async def page(self) -> bytes:
+        """Everything, in Prometheus' text format."""
+        self._stored = await self._ask_store()
+        return generate_latest(self._registry)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"smtpplus_{name}", text, buckets=buckets, registry=self._registry)
+
+    async def _ask_store(self) -> list[Metric]:
+        history, queue = self.sources.history, self.sources.queue
+        up = _gauge("store_up", "Does the store answer?")
+        if history is None or queue is None:
+            return [up.add(0)]
+        try:
+            sizes = await history.queue_size(None)
+            now = self._clock.now()
+            due = await queue.next_due(now, ())
+        except SmtpplusError:
+            return [up.add(0)]
+        waiting = _gauge("queue", "Deliveries that wait.", "state")
+        for state, number in sizes.items():
+            waiting.add(number, state.value)
+        oldest = _gauge("queue_oldest_due_seconds", "How long the oldest unclaimed one is due.")
+        return [up.add(1), waiting, oldest.add(0.0 if due is None else max(now - due, 0.0))]
+
+    def _families(self) -> Iterable[Metric]:
+        sources = self.sources
+        yield InfoMetricFamily("smtpplus", "This software.", {"version": __version__})
+        yield from self._stored
+        yield from _lanes(sources)
+        yield _gauge("accepts_unwritten", "Messages that wait for their commit.").add(
+            sources.unwritten()
+        )
+        yield _gauge("reactor_delay_worst_seconds", "The latest timer of the last minute.").add(
+            sources.worst_delay()
+        )
+        connections = _gauge("connections", "Inbound SMTP connections.", "listener")
+        for listener, number in sources.connections().items():
+            connections.add(number, listener)
+        yield connections
+        stressed = _gauge("stress", "Is the listener short of connections?", "listener")
+        for listener, is_stressed in sources.stressed().items():
+            stressed.add(is_stressed, listener)
+        yield stressed
+        workers = _gauge("workers_unfinished", "Work that waits or runs in threads.", "pool")
+        for pool, unfinished in sources.workers.items():
+            workers.add(unfinished(), pool)
+        yield workers
+        background = _gauge("background", "Background work by name.", "name")
+        for name, number in sources.background().items():
+            background.add(number, name)
+        yield background
+
+
+class _Asked(Collector):
+    def __init__(self, families: Callable[[], Iterable[Metric]]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families()
+
+
+class _Gauge(GaugeMetricFamily):
+    """A family with one label, or none."""
+
+    def add(self, value: float, label: str | None = None) -> _Gauge:
+        self.add_metric([] if label is None else [label], float(value))
+        return self
+
+
+def _gauge(name: str, text: str, label: str | None = None) -> _Gauge:
+    return _Gauge(f"smtpplus_{name}", text, labels=[label] if label else [])
+
+
+def _lanes(sources: Sources) -> Iterable[Metric]:
+    lanes = sources.lanes()
+    yield _gauge("lanes", "Destinations with something to do.").add(len(lanes))
+    yield _gauge("lanes_down", "Destinations without a host to speak to.").add(sources.lanes_down())
+    fullest = sorted(lanes.items(), key=lambda item: sum(item[1]), reverse=True)
+    waiting = _gauge("lane_waiting", "Deliveries in memory that wait.", "lane")
+    under_way = _gauge("lane_under_way", "Attempts under way.", "lane")
+    for key, (number, busy) in fullest[:_MOST_LANES]:
+        waiting.add(number, key)
+        under_way.add(busy, key)
+    if rest := fullest[_MOST_LANES:]:
+        waiting.add(sum(number for _, (number, _) in rest), "")
+        under_way.add(sum(busy for _, (_, busy) in rest), "")
+    yield waiting
+    yield under_way

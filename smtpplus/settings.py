@@ -1,0 +1,134 @@
+"""From the configuration to what each role is told: the one place where their words meet.
+
+Guarantees: pure, but for the password files that the configuration names. Raises ConfigError
+where one of those cannot be read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from smtpplus.config import Config
+from smtpplus.config.sections import Relay as RelaySection
+from smtpplus.net.listener import ConnectionLimits
+from smtpplus.relay.attempt import CourierSettings, Credentials
+from smtpplus.relay.service import RelaySettings
+from smtpplus.rules.retry import RetrySchedule
+from smtpplus.rules.routing import Deliver, Endpoint, Routing
+from smtpplus.rules.tls_policy import TlsLevel
+from smtpplus.sandbox.service import SandboxService
+from smtpplus.submission.service import SubmissionSettings
+from smtpplus.web.context import WebSettings
+
+__all__ = ["STOP_SECONDS", "relay_settings", "submission_settings", "web_settings"]
+
+STOP_SECONDS = 12.0  # for messages on their way in, then for attempts under way; D12: 30 in all
+
+
+def relay_settings(config: Config, sandbox: SandboxService | None) -> RelaySettings:
+    """What the relay is told."""
+    section = config.relay
+    return RelaySettings(
+        hostname=str(config.server.hostname),
+        relay_domains=_own_domains(config),
+        routing=_routing(section, sandbox),
+        courier=_courier(config),
+        retry=RetrySchedule(tuple(period.duration for period in section.retry)),
+        lifetime=section.lifetime.duration,
+        delay_notice=section.delay_notice.duration,
+        concurrency=section.concurrency,
+        reuse=section.reuse,
+        our_names=frozenset({str(config.server.hostname).lower(), str(config.ehlo).lower()}),
+        always_seven_bit=section.always_seven_bit,
+        recode_long_lines=section.recode_long_lines,
+    )
+
+
+def submission_settings(config: Config, secret: bytes) -> SubmissionSettings:
+    """What submission is told."""
+    section = config.submission
+    return SubmissionSettings(
+        hostname=str(config.server.hostname),
+        fake_secret=secret,
+        listen=tuple(section.listen),
+        listen_tls=tuple(section.listen_tls),
+        max_message_bytes=section.max_message_bytes,
+        max_recipients=section.max_recipients,
+        bare_line_ends=section.bare_line_ends,
+        show_client=section.show_client,
+        proxies=tuple(section.proxy_from),
+        limits=ConnectionLimits(
+            per_address=section.max_connections_per_address, total=section.max_connections
+        ),
+        lifetime_seconds=config.relay.lifetime.seconds,
+        stop_seconds=STOP_SECONDS,
+    )
+
+
+def web_settings(config: Config) -> WebSettings:
+    """What the pages are told."""
+    host, port = _submission_address(config)
+    return WebSettings(
+        public_url=config.public_url,
+        hostname=str(config.server.hostname),
+        trial=config.relay.deliver == "sandbox",
+        trusted_proxies=tuple(one.network for one in config.web.trusted_proxies),
+        submission_host=host,
+        submission_port=port,
+        metrics_networks=tuple(one.network for one in config.metrics.allow),
+        metrics_token=config.metrics_token(),
+    )
+
+
+def _routing(section: RelaySection, sandbox: SandboxService | None) -> Routing:
+    return Routing(
+        deliver=Deliver(section.deliver),
+        port=section.port,
+        routes={domain.lower(): _endpoint(where) for domain, where in section.routes.items()},
+        smarthost=_endpoint(section.smarthost) if section.smarthost else None,
+        sandbox=Endpoint(*sandbox.address) if sandbox else None,
+        sandbox_tls_fail=Endpoint(*sandbox.tls_fail_address) if sandbox else None,
+    )
+
+
+def _endpoint(where: Any) -> Endpoint:
+    return Endpoint(str(where.host).strip("[]"), where.port)
+
+
+def _courier(config: Config) -> CourierSettings:
+    section = config.relay
+    names = section.pools.get("default") or tuple(section.sources)
+    chosen = [section.sources[name] for name in names]
+    four = next((one for one in chosen if ":" not in one.ip), None)
+    six = next((one for one in chosen if ":" in one.ip), None)
+    first = four or six
+    return CourierSettings(
+        ehlo=str((first.ehlo if first else None) or config.ehlo),
+        tls=TlsLevel(section.tls),
+        credentials=_credentials(config),
+        source_v4=four.ip if four else None,
+        source_v6=six.ip if six else None,
+    )
+
+
+def _credentials(config: Config) -> Credentials | None:
+    if not config.relay.smarthost_username:
+        return None
+    return Credentials(config.relay.smarthost_username, config.smarthost_password())
+
+
+def _own_domains(config: Config) -> tuple[str, ...]:
+    """The domains whose key makes the second signature: the first that has one is used."""
+    if config.relay.dkim_domain:
+        return (str(config.relay.dkim_domain).lower(),)
+    labels = config.server.hostname.lower().split(".")
+    return tuple(".".join(labels[start:]) for start in range(len(labels) - 1))
+
+
+def _submission_address(config: Config) -> tuple[str, int]:
+    """What the pages tell people to set up: host and STARTTLS port."""
+    if not config.submission.listen:
+        return config.server.hostname, 587
+    endpoint = config.submission.listen[0]
+    host = endpoint.host if endpoint.is_loopback else config.server.hostname
+    return host, endpoint.port

@@ -1,0 +1,106 @@
+"""What is counted, and what Prometheus' own reader makes of the page."""
+
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+from twisted.internet.task import Clock
+from twisted.trial.unittest import TestCase
+from zope.interface.verify import verifyObject
+
+from smtpplus.metrics import CountedQueue, Metrics
+from smtpplus.net.clock import ReactorClock
+from smtpplus.net.delay import ReactorDelay
+from smtpplus.ports import IQueue
+from smtpplus.store.memory import MemoryContents, MemoryQueue
+from smtpplus.values.errors import StoreBrokenError, StoreUnavailableError
+from smtpplus.values.ids import IdSource
+from smtpplus.values.message import DeliveryState
+from smtpplus.values.queue import QueueChange, Selection
+from tests.store.samples import NOW, TO_BOB, TO_ZOE, accepted, delivery_of, settlement
+
+
+class MetricsTests(TestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.metrics = Metrics(ReactorClock(self.clock, lambda: NOW))
+        self.inner = MemoryQueue(MemoryContents())
+        self.queue = CountedQueue(self.inner, self.metrics.counts)
+
+    async def values(self) -> dict[str, float]:
+        page = (await self.metrics.page()).decode()
+        return {
+            f"{sample.name}{sorted(sample.labels.values()) or ''}": sample.value
+            for family in text_string_to_metric_families(page)
+            for sample in family.samples
+        }
+
+    async def test_work_is_counted_after_its_commit(self) -> None:
+        verifyObject(IQueue, self.queue)
+        ids = IdSource(0)
+        item = accepted(ids, TO_BOB, TO_ZOE, TO_BOB, leased=True)
+        await self.queue.accept(item)
+        self.assertEqual(self.queue.unwritten, 0)
+        later = settlement(delivery_of(item, 1), DeliveryState.QUEUED, due_at=NOW + 9)
+        await self.queue.settle([settlement(delivery_of(item)), later])
+        await self.queue.settle([settlement(delivery_of(item, 2), DeliveryState.BOUNCED)])
+        await self.queue.change(QueueChange.CANCEL, Selection(everything=True), NOW, "")
+        self.inner.failure = StoreUnavailableError("away")
+        with self.assertRaises(StoreUnavailableError):
+            await self.queue.accept(accepted(ids))
+        found = await self.values()
+        for name, value in {
+            "messages_accepted": 1,
+            "accepted": 3,
+            "delivered": 1,
+            "deferred": 1,
+            "bounced": 1,
+            "expired": 0,
+            "cancelled": 1,
+            "accepts_failed": 1,
+        }.items():
+            self.assertEqual(found[f"smtpplus_{name}_total"], value, name)
+
+    async def test_trouble_of_the_store_is_told_for_a_while(self) -> None:
+        self.assertEqual(await self.queue.trouble(), "")
+        self.inner.failure = StoreBrokenError("The disk failed.")
+        with self.assertRaises(StoreBrokenError):
+            await self.queue.accept(accepted(IdSource(0)))
+        self.assertEqual(await self.queue.trouble(), "The disk failed.")
+        self.clock.advance(11)
+        self.assertEqual(await self.queue.trouble(), "")
+
+    async def test_lanes_beyond_the_fullest_share_a_label(self) -> None:
+        self.metrics.sources.lanes = lambda: {f"d{n}.example": (n, 1) for n in range(80)}
+        found = await self.values()
+        self.assertEqual(found["smtpplus_lanes"], 80)
+        self.assertEqual(found["smtpplus_lane_waiting['d79.example']"], 79)
+        self.assertEqual(found["smtpplus_lane_waiting['']"], sum(range(30)))
+        self.assertEqual(sum("lane_under_way" in name for name in found), 51)
+
+    async def test_process_and_store_are_there_also_without_a_store(self) -> None:
+        found = await self.values()
+        self.assertEqual(found["smtpplus_store_up"], 0)
+        self.assertGreater(found["process_resident_memory_bytes"], 1e6)
+
+    async def test_commits_and_delays_are_histograms(self) -> None:
+        self.metrics.commit(20, 0.004)
+        self.metrics.delay(0.2)
+        found = await self.values()
+        self.assertEqual(found["smtpplus_commit_requests_sum"], 20)
+        self.assertEqual(found["smtpplus_commit_seconds_count"], 1)
+        self.assertEqual(found["smtpplus_reactor_delay_seconds_bucket['0.25']"], 1)
+
+
+class DelayTests(TestCase):
+    def test_a_late_timer_is_remembered_for_a_minute(self) -> None:
+        clock = Clock()
+        seen: list[float] = []
+        delay = ReactorDelay(ReactorClock(clock), seen.append)
+        delay.start()
+        clock.advance(0.5)
+        clock.advance(1.5)
+        self.assertEqual((delay.worst, seen), (1.0, [0.0, 1.0]))
+        clock.pump([0.5] * 121)
+        self.assertEqual(delay.worst, 0.0)
+        delay.stop()
+        self.assertEqual(clock.getDelayedCalls(), [])
