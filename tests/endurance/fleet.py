@@ -1,0 +1,200 @@
+"""Several processes of smtpplus over one PostgreSQL, with clients before and a sink behind them.
+
+Set up as an administrator does it: ``init``, the store's url, ``migrate``, then the commands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import smtplib
+import subprocess
+import threading
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from smtpplus.config import load
+from smtpplus.installation import open_installation, run
+from tests.live.installation import BIN
+from tests.live.peers import Peer, Sink, answers, free_port, wait_for
+from tests.postgresql import Cluster
+
+__all__ = ["Clients", "Fleet"]
+
+_NUMBER = re.compile(rb"^Subject: number (\d+)\r?$", re.MULTILINE)
+_AGAIN_SECONDS = 0.2
+
+
+class Fleet:
+    """Processes by name, over a database of their own."""
+
+    def __init__(
+        self, test: SynchronousTestCase, server: Cluster, directory: Path, lease: str
+    ) -> None:
+        self._test = test
+        self._server = server
+        self._directory = directory
+        self._database = server.database()
+        self.submission = free_port()
+        self.sink = Sink(test, directory)
+        self._peers: dict[str, Peer] = {}
+        self._starts: Counter[str] = Counter()
+        self._configuration = Path(
+            self._command("init", str(directory / "service"), "--production",
+                          "--hostname", "mail.example.com")["config"]
+        )  # fmt: skip
+        self._settings = {
+            "store.url": server.url(self._database),
+            "store.lease": lease,
+            "submission.listen": f'["127.0.0.1:{self.submission}"]',
+            "submission.listen_tls": "[]",
+            "submission.max_connections_per_address": "200",
+            "relay.deliver": "smarthost",
+            "relay.smarthost": f"127.0.0.1:{self.sink.port}",
+            "relay.retry": '["1s"]',
+            "relay.tls": "none",
+        }
+        test.addCleanup(server.drop, self._database)
+        self._administer()
+
+    def _administer(self) -> None:
+        self.cli("migrate")
+        self.cli("account", "add", "acme")
+        self.cli("list", "add", "acme", "default")
+        self.cli("domain", "add", "acme", "example.com")
+        user = self.cli("user", "add", "default", "--domain", "example.com")["username"]
+        self.cli("user", "set", user, "networks", "127.0.0.0/8")
+        config = load(self._configuration, [f"{k}={v}" for k, v in self._settings.items()])
+        with open_installation(config) as installation:  # what DNS would prove
+            run(installation.accounts.set_domain_verified("example.com", time.time()))
+
+    def cli(self, *arguments: str) -> Any:
+        """Run a command of smtpplus; its JSON."""
+        return self._command("--config", str(self._configuration), *self._sets({}), *arguments)
+
+    def start(self, name: str, *roles: str) -> None:
+        """Start a process with `roles` as node `name`, and return when it works."""
+        self._starts[name] += 1
+        log = self._directory / f"{name}-{self._starts[name]}.log"
+        own = {"server.node": name, "server.roles": json.dumps(roles)}
+        command = [str(BIN / "twistd"), "-n", "--pidfile=", "smtpplus",
+                   "--config", str(self._configuration), *self._sets(own)]  # fmt: skip
+        peer = self._peers[name] = Peer(self._test, command, log)
+
+        def works() -> bool:
+            if peer.process.poll() is not None:
+                raise AssertionError(log.read_text(errors="replace"))
+            ready = "recovered the queue" in log.read_text(errors="replace")
+            return ready and ("submission" not in roles or answers(self.submission))
+
+        wait_for(name, works, 60)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL."""
+        self._peers[name].process.kill()
+        self._peers[name].process.wait(10)
+
+    def logs(self) -> str:
+        """What all processes have written."""
+        found = sorted(self._directory.glob("*-*.log"))
+        return "".join(path.read_text(errors="replace") for path in found)
+
+    def arrivals(self) -> dict[int, list[float]]:
+        """When each message arrived whole at the sink, by its number."""
+        found: defaultdict[int, list[float]] = defaultdict(list)
+        for path in (self._directory / "sink").iterdir():
+            octets = path.read_bytes()
+            number = _NUMBER.search(octets)
+            if number is not None and octets.endswith(b"\n\n"):
+                found[int(number[1])].append(path.stat().st_mtime)
+        return {number: sorted(times) for number, times in found.items()}
+
+    def waiting(self) -> int:
+        """Deliveries that are not over."""
+        sql = "SELECT count(*) FROM delivery WHERE state IN ('queued', 'held')"
+        return int(self._server.execute(sql, self._database)[0][0])
+
+    def counts(self) -> tuple[dict[str, int], dict[str, int]]:
+        """The counters, and the events they count."""
+        counters = "SELECT metric, sum(n)::int FROM counter WHERE metric != 'messages' GROUP BY 1"
+        events = "SELECT type, sum(n)::int FROM event GROUP BY 1"
+        execute = self._server.execute
+        return dict(execute(counters, self._database)), dict(execute(events, self._database))
+
+    def _sets(self, own: dict[str, str]) -> list[str]:
+        return [
+            part
+            for key, value in (self._settings | own).items()
+            for part in ("--set", f"{key}={value}")
+        ]
+
+    def _command(self, *arguments: str) -> Any:
+        done = subprocess.run(
+            [str(BIN / "smtpplus"), "--json", *arguments],
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        if done.returncode:
+            raise AssertionError(f"{arguments}: {done.stdout}{done.stderr}")
+        return json.loads(done.stdout or "null")
+
+
+class Clients:
+    """Clients that send numbered messages, and again whatever was not taken with 250."""
+
+    def __init__(self, port: int, messages: int, clients: int, body: bytes = b"Hello\r\n") -> None:
+        self._port = port
+        self._body = body
+        self._numbers = iter(range(messages))
+        self._lock = threading.Lock()
+        self.accepted: set[int] = set()
+        self.refused: list[tuple[float, int, str]] = []  # when, which, what was said
+        self.accepted_at: list[float] = []
+        self._threads = [threading.Thread(target=self._send_all) for _ in range(clients)]
+
+    def start(self) -> None:
+        """Begin to send."""
+        for thread in self._threads:
+            thread.start()
+
+    def join(self) -> None:
+        """Wait until all were taken."""
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def are_busy(self) -> bool:
+        """Is there something left to be taken?"""
+        return any(thread.is_alive() for thread in self._threads)
+
+    def _send_all(self) -> None:
+        client: smtplib.SMTP | None = None
+        while True:
+            with self._lock:
+                number = next(self._numbers, None)
+            if number is None:
+                break
+            while True:
+                try:
+                    if client is None:
+                        client = smtplib.SMTP("127.0.0.1", self._port, "client.test", timeout=60)
+                    client.sendmail("a@example.com", ["b@example.net"], self._message(number))
+                except (smtplib.SMTPException, OSError) as error:
+                    self.refused.append((time.time(), number, repr(error)))
+                    if not isinstance(error, smtplib.SMTPResponseException):
+                        client = None
+                    time.sleep(_AGAIN_SECONDS)
+                else:
+                    break
+            self.accepted.add(number)
+            self.accepted_at.append(time.time())
+        if client is not None:
+            with contextlib.suppress(smtplib.SMTPException, OSError):
+                client.quit()
+
+    def _message(self, number: int) -> bytes:
+        return b"From: a@example.com\r\nSubject: number %d\r\n\r\n%s" % (number, self._body)
