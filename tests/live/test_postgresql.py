@@ -33,7 +33,7 @@ class DatabaseAwayTests(SynchronousTestCase):
         fleet = Fleet(self, server, directory, "60s")
         fleet.start("relay", "relay")
         fleet.start("both", "submission", "relay")
-        clients = Clients(fleet.submission, 1_500, 6)
+        clients = Clients(fleet.submission, 800, 6)
         clients.start()
         wait_for("mail flows", lambda: len(clients.accepted) > 100)
         server.stop()
