@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from smtpplus.config import Config
@@ -19,8 +20,11 @@ _TRY = f"you@{TRIAL_DOMAIN.replace('.com', '.net')}"
 _BITS = "bounce-5.1.1@ bounce-4.2.2@ defer-2@ full@ slow@ drop@ tls-fail@"
 
 
-def banner(config: Config, facts: Facts) -> str:
-    """The text; the password is in it where `facts` has one: once, at the set-up."""
+def banner(config: Config, facts: Facts, settings: Sequence[str] = ()) -> str:
+    """The text; the password is in it where `facts` has one: once, at the set-up.
+
+    `settings` are the overrides of this run: the commands need them as well.
+    """
     parts = [
         "",
         "smtpplus is running: a trial, nothing leaves this machine.",
@@ -30,12 +34,12 @@ def banner(config: Config, facts: Facts) -> str:
     if facts.sign_in:
         parts.append(f"  Sign in  {facts.sign_in}   (once, within 24 h)")
     parts.append(f"  SMTP     {facts.submission} STARTTLS, {facts.submission_tls} TLS")
-    parts += _credential(config, facts)
+    parts += _credential(config, facts, settings)
     parts += [
         "",
         "Send a first message and see what became of it:",
         "",
-        f"  {_command('send-test', config)}",
+        f"  {_command('send-test', config, settings)}",
         "",
     ]
     if facts.password is not None:
@@ -58,24 +62,25 @@ def left_behind(facts: Facts) -> str | None:
     )
 
 
-def _credential(config: Config, facts: Facts) -> list[str]:
+def _credential(config: Config, facts: Facts, settings: Sequence[str]) -> list[str]:
     if facts.password is not None:
         return [
             f"  User     {facts.username}",
             f"  Secret   {facts.password}   (shown this once)",
         ]
     return [
-        f"  Users    {_command('user list', config)}",
-        f"           {_command('user secret USER', config)}   makes a new secret",
+        f"  Users    {_command('user list', config, settings)}",
+        f"           {_command('user secret USER', config, settings)}   makes a new secret",
     ]
 
 
-def _command(words: str, config: Config) -> str:
+def _command(words: str, config: Config, settings: Sequence[str]) -> str:
     """A `smtpplus` command as it can be typed here."""
     program = _short(Path(sys.argv[0]).absolute().parent / "smtpplus")
     found_by_itself = config.file is not None and config.file.parent.parent == Path.cwd()
     option = "" if found_by_itself else f"--config {shlex.quote(str(config.file))} "
-    return f"{program} {option}{words}"
+    sets = "".join(f"--set {shlex.quote(one)} " for one in settings)
+    return f"{program} {option}{sets}{words}"
 
 
 def _curl(config: Config, facts: Facts) -> str:

@@ -69,7 +69,7 @@ def makeService(options: Options) -> MultiService:
     make_monotonic(reactor)
     try:
         config, facts = _configuration(options)
-        text = banner(config, facts) if facts is not None else None
+        text = banner(config, facts, options["set"]) if facts is not None else None
         service = assemble(config, reactor)
     except (SmtpplusError, OSError) as error:
         raise SystemExit(f"smtpplus: {error}") from error

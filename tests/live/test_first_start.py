@@ -33,12 +33,13 @@ class FirstStartTests(SynchronousTestCase):
         self.folder.mkdir(parents=True)
         self.starts = 0
 
-    def start(self, *before: str) -> tuple[Peer, str]:
+    def start(self, *before: str, settings: tuple[str, ...] = ()) -> tuple[Peer, str]:
         """Run it, and what it said when it was ready."""
         self.starts += 1
         log = self.folder.parent / f"start-{self.starts}.log"
         program = [*self.alone, *_LOOPBACK, *before, str(BIN / "twistd"), "-n", "--pidfile="]
-        peer = Peer(self, [*program, "smtpplus"], log, self.folder)
+        sets = [part for one in settings for part in ("--set", one)]
+        peer = Peer(self, [*program, "smtpplus", *sets], log, self.folder)
 
         def said() -> bool:
             if peer.process.poll() is not None:
@@ -93,6 +94,13 @@ class FirstStartTests(SynchronousTestCase):
         (send_test,) = self.commands(said)
         self.assertRegex(self.type_in(peer, send_test), r"(?m)^you@example\.net  delivered: 250 ")
         self.assertIn('"messages": 3', self.type_in(peer, f"{program} stats --json"))
+
+    def test_the_commands_hold_with_set(self) -> None:
+        settings = ('submission.listen=["127.0.0.1:3587"]', "web.listen=127.0.0.1:3025")
+        peer, said = self.start(settings=settings)
+        self.assertEqual(self.web(peer, said), "200")
+        for line in self.commands(said):
+            self.type_in(peer, line)
 
     def test_an_ordinary_user_runs_it(self) -> None:
         if os.getuid() != 0:
