@@ -1,6 +1,6 @@
 """Several processes of smtpplus over one PostgreSQL, with clients before and a sink behind them.
 
-Set up as an administrator does it: ``init``, the store's url, ``migrate``, then the commands.
+Set up as an administrator does it: ``init``, the store's url, ``migrate``, accounts.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import secrets
 import smtplib
 import subprocess
 import threading
@@ -20,6 +21,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.config import load
 from smtpplus.installation import open_installation, run
+from smtpplus.ports import IAccounts
+from smtpplus.trial import new_credential
+from smtpplus.values.submission import Stream
 from tests.live.installation import BIN
 from tests.live.peers import Peer, Sink, answers, free_port, wait_for
 from tests.postgresql import Cluster
@@ -64,14 +68,9 @@ class Fleet:
 
     def _administer(self) -> None:
         self.cli("migrate")
-        self.cli("account", "add", "acme")
-        self.cli("list", "add", "acme", "default")
-        self.cli("domain", "add", "acme", "example.com")
-        user = self.cli("user", "add", "default", "--domain", "example.com")["username"]
-        self.cli("user", "set", user, "networks", "127.0.0.0/8")
         config = load(self._configuration, [f"{k}={v}" for k, v in self._settings.items()])
-        with open_installation(config) as installation:  # what DNS would prove
-            run(installation.accounts.set_domain_verified("example.com", time.time()))
+        with open_installation(config) as installation:
+            run(_fill(installation.accounts, time.time()))
 
     def cli(self, *arguments: str) -> Any:
         """Run a command of smtpplus; its JSON."""
@@ -141,6 +140,16 @@ class Fleet:
         if done.returncode:
             raise AssertionError(f"{arguments}: {done.stdout}{done.stderr}")
         return json.loads(done.stdout or "null")
+
+
+async def _fill(accounts: IAccounts, now: float) -> None:
+    """What ``account add`` and so on do, one process after the other."""
+    await accounts.add_account("acme", now)
+    mails = await accounts.add_list("acme", "default", Stream.TRANSACTIONAL, now)
+    await accounts.add_domain("acme", "example.com", now, now)
+    _, verifier = new_credential(secrets.token_bytes)
+    user = await accounts.add_user(mails.id, None, verifier, [], [], now)
+    await accounts.set_user(user.username, {"networks": ["127.0.0.0/8"]})
 
 
 class Clients:

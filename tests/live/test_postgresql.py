@@ -21,7 +21,7 @@ class RelaysKilledTests(postgresql.RelaysKilled):
     away_seconds = (0.0, 4.0)
     lease = "3s"
     clients = 4
-    least_kills = 4
+    least_kills = 3
 
 
 class DatabaseAwayTests(SynchronousTestCase):
