@@ -8,6 +8,7 @@ import json
 import os
 import select
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,15 @@ _FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--disable-dev-shm-usage", "--remote-debugging-pipe", "--hide-scrollbars",
 )  # fmt: skip
+# Chromium wants the pipes as descriptors 3 and 4, whatever they are here.
+_LAUNCH = """
+import fcntl, os, sys
+pipes = [fcntl.fcntl(int(one), fcntl.F_DUPFD, 10) for one in sys.argv[1:3]]
+for wanted, pipe in zip((3, 4), pipes):
+    os.dup2(pipe, wanted)
+    os.close(pipe)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 _SECONDS = 30.0
 _DOMAINS = ("Page", "Runtime", "Log", "Network")
 
@@ -39,13 +49,16 @@ class Chromium:
         program = needs("chromium")
         in_read, self._in = os.pipe()
         self._out, out_write = os.pipe()
+        command = [sys.executable, "-c", _LAUNCH, str(in_read), str(out_write), program, *_FLAGS]
+        command += [f"--user-data-dir={directory / 'chromium'}", "about:blank"]
         with (directory / "chromium.log").open("wb") as log:
-            # The protocol's pipes are descriptors 3 and 4.
             self._process = subprocess.Popen(
-                ["sh", "-c", f'exec "$@" 3<&{in_read} 4>&{out_write}', "sh", program, *_FLAGS,
-                 f"--user-data-dir={directory / 'chromium'}", "about:blank"],
-                pass_fds=(in_read, out_write), stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+                command,
+                pass_fds=(in_read, out_write),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         os.close(in_read)
         os.close(out_write)
         test.addCleanup(self._stop)
