@@ -189,6 +189,7 @@ class PostgresqlServer:
             "postgresql+psycopg://",
             creator=self._connect,
             poolclass=NullPool,
+            pool_reset_on_return=None,  # what is closed needs no rollback before
             use_native_hstore=False,
         )
 

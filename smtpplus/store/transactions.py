@@ -22,6 +22,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar, TypeVarTuple
 from sqlalchemy import Connection
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorFromThreads
+from twisted.python.failure import Failure
 
 from smtpplus.store.commits import Committer, Request, Transaction
 from smtpplus.store.dialects import StoreDialect, disk_error
@@ -309,8 +310,13 @@ class ThreadedTransactions:
         """Follow `watched` in a thread of its own until `stop`; fires once it is open."""
         opened: Deferred[None] = Deferred()
         self._watched = watched
+
+        def forget(failure: Failure) -> Failure:  # it has closed itself
+            self._watched = None
+            return failure
+
         self._add("watch", lambda: self._watch(watched, noticed, opened))
-        return opened
+        return opened.addErrback(forget)
 
     def refuse(self, error: SmtpplusError) -> None:
         """Write nothing any more: each request fails with `error`."""

@@ -6,13 +6,13 @@ from smtpplus.store import upgrade
 from tests.postgresql import Cluster, cluster
 from tests.store.samples import StoreCase
 
-__all__ = ["PostgresqlCase"]
+__all__ = ["PostgresqlCase", "template"]
 
 _TEMPLATE = "smtpplus_template"
 _templates: set[int] = set()
 
 
-def _template(server: Cluster) -> str:
+def template(server: Cluster) -> str:
     """A database with our tables, made once: copying it is quicker than making them."""
     if id(server) not in _templates:
         server.execute(f"CREATE DATABASE {_TEMPLATE}")
@@ -26,7 +26,7 @@ class PostgresqlCase(StoreCase):
 
     def setUp(self) -> None:
         self.server = cluster()
-        self.database = self.server.database(_template(self.server))
+        self.database = self.server.database(template(self.server))
         self.addCleanup(self.server.drop, self.database)
         super().setUp()
 
