@@ -15,6 +15,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
@@ -47,6 +48,11 @@ OVERSIGNED = (
 )
 # Signed where they are there; a list or a forwarder may add its own.
 SIGNED = ("Sender", "List-Id", "List-Help", "Auto-Submitted", "BIMI-Selector")
+
+# What a signature names, in this order: the name, how it is looked up, whether once more.
+_NAMED = tuple(
+    (name, name.lower(), extra) for names, extra in ((OVERSIGNED, 1), (SIGNED, 0)) for name in names
+)
 
 _VALUE_BLANKS = re.compile(rb"[ \t\r\n]+")
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_\-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_\-]*[a-z0-9_])?)*")
@@ -229,7 +235,7 @@ def prepare(
     if identity is not None:
         tags += f"\r\n\ti={identity};"
     digest = base64.b64encode(body_digest).decode("ascii")
-    value = f"{tags}\r\n\th={_folded(names)};\r\n\tbh={digest};\r\n\tb=".encode("ascii")
+    value = f"{tags}\r\n\th={_folded(tuple(names))};\r\n\tbh={digest};\r\n\tb=".encode("ascii")
     canonical = b"".join(_canonical(field.lower.encode("ascii"), field.value) for field in signed)
     own = _canonical(b"dkim-signature", value)[:-2]  # RFC 6376 §3.7: without its CRLF
     return Unsigned(b"DKIM-Signature:" + value, canonical + own)
@@ -239,14 +245,19 @@ def _chosen(named: dict[str, list[HeaderField]]) -> tuple[list[str], list[Header
     """The names for h= and the fields signed, the last instance of each first (§5.4.2)."""
     names: list[str] = []
     signed: list[HeaderField] = []
-    for name in (*OVERSIGNED, *SIGNED):
-        present = named.get(name.lower(), [])
-        names += [name] * (len(present) + (name in OVERSIGNED))
+    for name, lower, extra in _NAMED:
+        present = named.get(lower)
+        if present is None:
+            if extra:
+                names.append(name)
+            continue
+        names += [name] * (len(present) + extra)
         signed += reversed(present)
     return names, signed
 
 
-def _folded(names: Sequence[str]) -> str:
+@lru_cache(maxsize=32)  # few heads differ in their names; a hostile one has 10,000
+def _folded(names: tuple[str, ...]) -> str:
     lines, line = [], ""
     for name in names:
         if line and len(line) + len(name) >= _LINE:
