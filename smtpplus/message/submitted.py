@@ -180,12 +180,12 @@ def _mbox_line(fields: tuple[HeaderField, ...]) -> list[tuple[int, int]]:
 def _repetitions(named: dict[str, list[HeaderField]]) -> list[tuple[int, int]]:
     spans = []
     for name in SINGLE:
-        first, more = named.get(name, [])[:1], named.get(name, [])[1:]
-        for field in more:
-            if name == "from" or field.value.split() != first[0].value.split():
-                text = (
-                    f"The message has {len(more) + 1} {field.name} header fields; one is allowed."
-                )
+        present = named.get(name)
+        if present is None or len(present) == 1:
+            continue
+        for field in present[1:]:
+            if name == "from" or field.value.split() != present[0].value.split():
+                text = f"The message has {len(present)} {field.name} header fields; one is allowed."
                 raise _refused(550, "5.6.0", text)
             spans.append((field.start, field.end))
     return spans

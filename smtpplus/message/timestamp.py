@@ -27,8 +27,11 @@ _MAX_LENGTH = 200
 
 def parse_date(text: str) -> float | None:
     """The moment that `text` names, in Unix seconds, or None where it is no valid date."""
-    if len(text) > _MAX_LENGTH:
-        return None
+    return None if len(text) > _MAX_LENGTH else _parsed(text)
+
+
+@functools.lru_cache(maxsize=64)  # many messages of one second are accepted in one second
+def _parsed(text: str) -> float | None:
     if "(" in text:
         text = _COMMENT.sub(" ", text)
     match = _DATE.fullmatch(" ".join(text.split()))
