@@ -9,6 +9,7 @@ known. Raises nothing but cancellation. Writes nothing: `smtpplus.relay.settle` 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from smtpplus.ports import (
     IClock,
@@ -96,10 +97,11 @@ class _Trip:
     """The one attempt under way, with the notes taken of it."""
 
     __slots__ = (
-        "_attempt",
+        "_began",
         "_courier",
         "_delivery",
         "_lane",
+        "_notes",
         "_session",
         "_spoken",
         "_stage",
@@ -116,7 +118,8 @@ class _Trip:
         self._session: ISmtpSession | None = None
         self._transcript: list[str] = []
         self._started = courier.clock.monotonic()
-        self._attempt = Attempt(started_at=courier.clock.now(), ehlo=courier.settings.ehlo)
+        self._began = courier.clock.now()
+        self._notes: dict[str, Any] = {}  # of `Attempt`, which is made once, at the end
 
     async def run(self) -> Attempted:
         """The whole attempt."""
@@ -174,9 +177,7 @@ class _Trip:
     async def _shake_hands(self, target: Target, level: TlsLevel) -> ISmtpSession:
         settings = self._courier.settings
         self._stage = Stage.CONNECT
-        self._attempt = replace(
-            self._attempt, host=target.host, ip=target.ip, port=target.port, tls=None, reused=False
-        )
+        self._notes.update(host=target.host, ip=target.ip, port=target.port, tls=None, reused=False)
         try:
             source = settings.source_v6 if ":" in target.ip else settings.source_v4
             session = await self._courier.dialer.dial(target.host, target.ip, target.port, source)
@@ -215,7 +216,7 @@ class _Trip:
             )
         if tls:
             self._expect(await session.start_tls(target.host), 220)
-            self._attempt = replace(self._attempt, tls=session.tls)
+            self._notes["tls"] = session.tls
             self._stage = Stage.HELLO
             self._expect(await session.hello(self._courier.settings.ehlo), 250)
 
@@ -232,7 +233,7 @@ class _Trip:
             await self._courier.connections.keep(self._lane, session, reset=False)
             self._session = None
             return self._end(failure.outcome)
-        self._attempt = replace(self._attempt, signed_by=copy.signed_by, sent_bytes=copy.body.size)
+        self._notes.update(signed_by=copy.signed_by, sent_bytes=copy.body.size)
         self._stage = Stage.MAIL
         try:
             replies = await session.send(self._envelope(copy), copy.body)
@@ -285,8 +286,7 @@ class _Trip:
     def _notice(self, session: ISmtpSession, *, reused: bool) -> None:
         self._session = session
         self._spoken = self._spoken or reused
-        self._attempt = replace(
-            self._attempt,
+        self._notes.update(
             host=session.host,
             ip=session.ip,
             port=session.port,
@@ -302,10 +302,12 @@ class _Trip:
         clock = self._courier.clock
         return Attempted(
             outcome=outcome,
-            attempt=replace(
-                self._attempt,
+            attempt=Attempt(
+                started_at=self._began,
+                ehlo=self._courier.settings.ehlo,
                 took_ms=round((clock.monotonic() - self._started) * 1000),
                 transcript="".join(self._transcript)[:_MOST_TRANSCRIPT],
+                **self._notes,
             ),
             dsn_passed_on=dsn,
             no_host=not self._spoken and self._stage is not Stage.ROUTE,
