@@ -7,6 +7,8 @@ it runs; otherwise, and where a peer is missing, the row says what is needed.
 from __future__ import annotations
 
 import json
+import signal
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -41,6 +43,7 @@ BENCHMARKS: dict[str, _Benchmark] = {
     "--json", "json_file", type=click.Path(path_type=Path), help="Write all figures here."
 )
 @click.option("--rounds", type=click.IntRange(1), help="Runs of each rate.")
+@click.option("--tries", type=click.IntRange(1), help="Repeat a run that others disturbed.")
 @click.option("--seconds", type=float, help="About how long one run of a rate takes.")
 @click.option(
     "--folder",
@@ -52,11 +55,13 @@ def main(
     quick: bool,
     json_file: Path | None,
     rounds: int | None,
+    tries: int | None,
     seconds: float | None,
     folder: Path | None,
 ) -> None:
     """Measure smtpplus and its peers side by side; all of it, or the benchmarks NAMES."""
-    plan = _plan(quick, rounds, seconds)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended
+    plan = _plan(quick, rounds, tries, seconds)
     console, report = Console(), Report()
     with tempfile.TemporaryDirectory(prefix="bench.", dir=folder) as place:
         known = facts(Path(place))
@@ -76,9 +81,14 @@ def main(
         json_file.write_text(json.dumps({"machine": known, "rows": report.as_json()}, indent=1))
 
 
-def _plan(quick: bool, rounds: int | None, seconds: float | None) -> Plan:
+def _plan(quick: bool, rounds: int | None, tries: int | None, seconds: float | None) -> Plan:
     plan = QUICK if quick else FULL
-    return replace(plan, rounds=rounds or plan.rounds, seconds=seconds or plan.seconds)
+    return replace(
+        plan,
+        rounds=rounds or plan.rounds,
+        tries=tries or plan.tries,
+        seconds=seconds or plan.seconds,
+    )
 
 
 def _one(name: str, plan: Plan, place: Path, report: Report) -> None:

@@ -13,12 +13,21 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["facts", "load_average"]
+__all__ = ["busy_seconds", "facts", "load_average"]
+
+_TICK = os.sysconf("SC_CLK_TCK")
 
 
 def load_average() -> float:
     """Runnable processes in the last minute."""
     return round(os.getloadavg()[0], 2)
+
+
+def busy_seconds() -> float:
+    """Processor time that anybody on this machine has used, and what the host took away."""
+    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    user, nice, system, _, _, hard, soft, steal = map(int, fields)
+    return (user + nice + system + hard + soft + steal) / _TICK
 
 
 def facts(folder: Path) -> dict[str, str]:

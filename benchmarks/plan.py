@@ -15,6 +15,7 @@ class Plan:
     """
 
     rounds: int
+    tries: int  # of a run, until nobody else disturbs it
     seconds: float
     sizes: tuple[int, ...]
     probes: int  # messages of a latency
@@ -28,6 +29,7 @@ class Plan:
 
 QUICK = Plan(
     rounds=3,
+    tries=1,
     seconds=1.2,
     sizes=(10240,),
     probes=40,
@@ -40,6 +42,7 @@ QUICK = Plan(
 )
 FULL = Plan(
     rounds=5,
+    tries=4,
     seconds=6.0,
     sizes=(10240, 102400),
     probes=400,

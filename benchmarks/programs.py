@@ -71,7 +71,7 @@ def wait_for(what: str, condition: Callable[[], bool], seconds: float = _WAIT_SE
     while not condition():
         if time.monotonic() > deadline:
             raise RuntimeError(f"{what}: not within {seconds:.0f} s")
-        time.sleep(0.005)
+        time.sleep(0.01)
 
 
 def answers(port: int) -> bool:

@@ -16,7 +16,8 @@ class Row:
     """One figure of one subject.
 
     `samples` are in `unit`; `server_us` and `load_us` processor microseconds per message, of the
-    server with all its processes and of the load with its sink. `base` is the subject of the same
+    server with all its processes and of the load with its sink; `others` the share of the machine
+    that neither of them used, but somebody else, in percent: a disturbed run. `base` is the subject of the same
     case that the ratio is taken to.
     """
 
@@ -27,6 +28,7 @@ class Row:
     samples: list[float] = field(default_factory=list)
     server_us: list[float] = field(default_factory=list)
     load_us: list[float] = field(default_factory=list)
+    others: list[float] = field(default_factory=list)
     base: str = ""
     note: str = ""
 
@@ -46,6 +48,7 @@ class Row:
             "samples": [round(one, 3) for one in self.samples],
             "server_us_per_message": _middle(self.server_us),
             "load_us_per_message": _middle(self.load_us),
+            "others_percent": [round(one, 1) for one in self.others],
             "base": self.base,
             "note": self.note,
         }
@@ -93,6 +96,7 @@ class Report:
             ("ratio", "right"),
             ("server µs", "right"),
             ("load µs", "right"),
+            ("others %", "right"),
             ("note", "left"),
         ):
             table.add_column(name, justify=justify)  # type: ignore[arg-type]
@@ -115,7 +119,7 @@ class Report:
 
     def _cells(self, row: Row) -> list[str]:
         if not row.samples:
-            return [row.benchmark, row.case, row.subject, "", "", "", "", "", "", row.note]
+            return [row.benchmark, row.case, row.subject, "", "", "", "", "", "", "", row.note]
         ratio = self.ratio(row) if row.base else None
         spread = f"{_shown(min(row.samples))} to {_shown(max(row.samples))}"
         return [
@@ -128,6 +132,7 @@ class Report:
             f"{ratio:.2f}" if ratio is not None else "",
             _shown(_middle(row.server_us)),
             _shown(_middle(row.load_us)),
+            _shown(_middle(row.others)),
             row.note,
         ]
 
