@@ -8,6 +8,7 @@ of its own to the server or a pool by session: leases and notices belong to a se
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -32,6 +33,9 @@ from smtpplus.values.errors import (
 __all__ = ["CHANNEL", "PostgresqlDialect", "PostgresqlServer"]
 
 CHANNEL = "smtpplus"
+# A lost connection is ours to tell of, in a sentence, and not the driver's on standard error.
+logging.getLogger("psycopg").setLevel(logging.CRITICAL)
+
 _SET_UP_LOCK = 0x736D7470  # "smtp"; any number that others do not use
 _CONNECT_SECONDS = 3
 _LOCK_SECONDS = 5

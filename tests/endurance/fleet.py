@@ -32,6 +32,8 @@ __all__ = ["Clients", "Fleet"]
 
 _NUMBER = re.compile(rb"^Subject: number (\d+)\r?$", re.MULTILINE)
 _AGAIN_SECONDS = 0.2
+_LARGE = b"as large as to be kept apart\r\n" * 10_000
+_LARGE_EVERY = 50
 
 
 class Fleet:
@@ -206,4 +208,5 @@ class Clients:
                 client.quit()
 
     def _message(self, number: int) -> bytes:
-        return b"From: a@example.com\r\nSubject: number %d\r\n\r\n%s" % (number, self._body)
+        body = _LARGE if number % _LARGE_EVERY == 0 else self._body
+        return b"From: a@example.com\r\nSubject: number %d\r\n\r\n%s" % (number, body)
