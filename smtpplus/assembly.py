@@ -22,6 +22,7 @@ from zope.interface import implementer
 from smtpplus.config import Config
 from smtpplus.installation import read_secret
 from smtpplus.metrics import CountedQueue, Metrics
+from smtpplus.net.bound import BoundPorts
 from smtpplus.net.certificates import CertificateFiles
 from smtpplus.net.clock import ReactorClock
 from smtpplus.net.delay import ReactorDelay
@@ -32,12 +33,14 @@ from smtpplus.net.tls import OutboundTls, ServerTls
 from smtpplus.net.workers import Workers
 from smtpplus.ports import IDispatch, IQueue
 from smtpplus.relay.service import RelayNeeds, RelayService
+from smtpplus.reload import Reloaded, reloaded
 from smtpplus.sandbox.service import SandboxService, SandboxSettings
 from smtpplus.settings import STOP_SECONDS, relay_settings, submission_settings, web_settings
 from smtpplus.store.changes import DUE, QUEUE
 from smtpplus.store.leases import NodeLeases
 from smtpplus.store.store import Store, open_store
 from smtpplus.submission.service import SubmissionPorts, SubmissionService
+from smtpplus.values.errors import ConfigError
 from smtpplus.values.message import Accepted
 from smtpplus.web.context import WebPorts
 from smtpplus.web.service import WebService
@@ -63,6 +66,13 @@ class Assembly(Service):
     def __init__(self, config: Config, reactor: Any) -> None:
         self._config = config
         self._reactor = reactor
+        self._bound = BoundPorts()
+        self._secret = b""
+        self._tls: ServerTls | None = None
+        self._sandbox: SandboxService | None = None
+        self._relay: RelayService | None = None
+        self._web: WebService | None = None
+        self._submission: SubmissionService | None = None
         self.started: Deferred[None] = Deferred()
         self._clock = ReactorClock(reactor)
         self._spawn = Spawn(self._clock)
@@ -74,6 +84,46 @@ class Assembly(Service):
         self._delay = ReactorDelay(self._clock, self._metrics.delay)
         self._queue: CountedQueue | None = None
         self._missing = dict.fromkeys(("store", *config.server.roles), "starting")
+
+    def bind(self) -> None:
+        """Bind what is to be listened on: before privileges are dropped.
+
+        Raises:
+            ConfigError: an address cannot be had.
+        """
+        config, roles = self._config, self._config.server.roles
+        wanted = [config.web.listen] if "web" in roles else []
+        if "submission" in roles:
+            wanted += [*config.submission.listen, *config.submission.listen_tls]
+        try:
+            for where in wanted:
+                self._bound.bind(where.host, where.port)
+        except ConfigError:
+            self._bound.close()
+            raise
+
+    def reconfigure(self, wanted: Config) -> Reloaded:
+        """Hold to `wanted` from now on, as far as a running process can.
+
+        Raises:
+            ConfigError: a file that it names cannot be used; nothing was changed.
+        """
+        found = reloaded(self._config, wanted)
+        config = found.config
+        relay = relay_settings(config, self._sandbox)
+        submission = submission_settings(config, self._secret)
+        web = web_settings(config)
+        certificate, key = config.submission.certificate, config.submission.private_key
+        if self._tls is not None and certificate is not None and key is not None:
+            self._tls.replace(CertificateFiles(certificate, key))
+        self._config = config
+        if self._relay is not None:
+            self._relay.reconfigure(relay, self._resolver())
+        if self._submission is not None:
+            self._submission.reconfigure(submission)
+        if self._web is not None:
+            self._web.reconfigure(web)
+        return found
 
     def startService(self) -> None:
         """Begin to start; `started` says how it went."""
@@ -107,7 +157,7 @@ class Assembly(Service):
         for workers in (self._signing, self._passwords, self._dns):
             workers.start()
             self._stops.append(("workers", workers.stop))
-        secret = read_secret(config)
+        secret = self._secret = read_secret(config)
         store = open_store(
             config.store_url,
             config.server.data_dir,
@@ -124,15 +174,14 @@ class Assembly(Service):
         await self._recover(queue)
         self._has_come_up("store")
         self._watch(store, queue)
-        tls = self._server_tls()
+        self._tls = self._server_tls()
         dispatch: IDispatch = _NoRelay()
         queue_changed: Callable[[], None] = dispatch.wake
         if config.relay.deliver == "sandbox":
-            sandbox = self._sandbox(store, tls)
-            self._begin("sandbox", sandbox)
+            self._sandbox = self._make_sandbox(store)
+            self._begin("sandbox", self._sandbox)
         if "relay" in roles:
-            sandboxed = sandbox if config.relay.deliver == "sandbox" else None
-            relay = self._relay(store, queue, sandboxed)
+            relay = self._relay = self._make_relay(store, queue)
             relay.start()
             store.changed.subscribe(relay.changed, QUEUE)
             store.changed.subscribe(relay.dispatch.wake, DUE)
@@ -145,11 +194,12 @@ class Assembly(Service):
             self._stops.append(("relay", lambda: relay.stop(STOP_SECONDS)))
             dispatch, queue_changed = relay.dispatch, relay.changed
         if "web" in roles:
-            self._begin("web", self._web(store, queue, queue_changed))
+            self._web = self._make_web(store, queue, queue_changed)
+            self._begin("web", self._web)
         if "submission" in roles:
-            submission = self._submission(store, queue, dispatch, tls, secret)
-            self._begin("submission", submission)
-            self._metrics.sources.connections = submission.connections_by_listener
+            self._submission = self._make_submission(store, queue, dispatch)
+            self._begin("submission", self._submission)
+            self._metrics.sources.connections = self._submission.connections_by_listener
 
     def _begin(self, name: str, service: Any) -> None:
         service.startService()
@@ -174,6 +224,7 @@ class Assembly(Service):
         self._stops.append(("reactor delay", self._delay.stop))
 
     async def _stop(self) -> None:
+        self._bound.close()
         while self._stops:
             name, stop = self._stops.pop()
             try:
@@ -205,7 +256,7 @@ class Assembly(Service):
         self._stops.append(("certificates", tls.stop))
         return tls
 
-    def _sandbox(self, store: Store, tls: ServerTls | None) -> SandboxService:
+    def _make_sandbox(self, store: Store) -> SandboxService:
         return SandboxService(
             self._reactor,
             SandboxSettings(),
@@ -213,26 +264,28 @@ class Assembly(Service):
             clock=self._clock,
             spawn=self._spawn,
             ids=store.ids,
-            tls=tls,
+            tls=self._tls,
         )
 
-    def _relay(self, store: Store, queue: IQueue, sandbox: SandboxService | None) -> RelayService:
-        config = self._config
-        settings = relay_settings(config, sandbox)
+    def _resolver(self) -> Resolver:
+        return Resolver(
+            self._clock,
+            self._dns,
+            self._spawn,
+            nameservers=self._config.dns.nameservers,
+            ipv6=_has_ipv6(),
+            total_seconds=self._config.dns.timeout.seconds,
+        )
+
+    def _make_relay(self, store: Store, queue: IQueue) -> RelayService:
+        settings = relay_settings(self._config, self._sandbox)
         needs = RelayNeeds(
             clock=self._clock,
             spawn=self._spawn,
             queue=queue,
             contents=store.contents,
             accounts=store.accounts,
-            resolver=Resolver(
-                self._clock,
-                self._dns,
-                self._spawn,
-                nameservers=config.dns.nameservers,
-                ipv6=_has_ipv6(),
-                total_seconds=config.dns.timeout.seconds,
-            ),
+            resolver=self._resolver(),
             dialer=Dialer(self._reactor, self._clock, OutboundTls()),
             signing=self._signing,
             ids=store.ids,
@@ -241,16 +294,10 @@ class Assembly(Service):
         )
         return RelayService(settings, needs)
 
-    def _submission(
-        self,
-        store: Store,
-        queue: IQueue,
-        dispatch: IDispatch,
-        tls: ServerTls | None,
-        secret: bytes,
+    def _make_submission(
+        self, store: Store, queue: IQueue, dispatch: IDispatch
     ) -> SubmissionService:
-        config = self._config
-        settings = submission_settings(config, secret)
+        settings = submission_settings(self._config, self._secret)
         ports = SubmissionPorts(
             accounts=store.accounts,
             queue=queue,
@@ -262,9 +309,11 @@ class Assembly(Service):
             ids=store.ids,
             free_octets=store.free_octets,
         )
-        return SubmissionService(self._reactor, settings, ports, tls)
+        return SubmissionService(self._reactor, settings, ports, self._tls, bound=self._bound)
 
-    def _web(self, store: Store, queue: IQueue, queue_changed: Callable[[], None]) -> WebService:
+    def _make_web(
+        self, store: Store, queue: IQueue, queue_changed: Callable[[], None]
+    ) -> WebService:
         config = self._config
         is_sandbox = config.relay.deliver == "sandbox"
         ports = WebPorts(
@@ -282,7 +331,9 @@ class Assembly(Service):
             worst_delay=lambda: self._delay.worst,
             queue_changed=queue_changed,
         )
-        return WebService(ports, web_settings(config), self._reactor, config.web.listen)
+        return WebService(
+            ports, web_settings(config), self._reactor, config.web.listen, self._bound
+        )
 
 
 @implementer(IDispatch)

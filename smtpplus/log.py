@@ -14,6 +14,7 @@ from typing import Any
 
 from twisted.logger import (
     FilteringLogObserver,
+    ILogFilterPredicate,
     ILogObserver,
     LogEvent,
     LogLevel,
@@ -23,7 +24,7 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-__all__ = ["JsonLines", "json_log"]
+__all__ = ["JsonLines", "LeastLevel", "json_log"]
 
 _MAX_TEXT = 8_192  # characters of a text; a traceback is cut in its middle
 _LEGACY = {"message", "isError", "time", "format", "system", "why", "printed"}
@@ -47,11 +48,26 @@ class JsonLines:
         self._flush()
 
 
+@implementer(ILogFilterPredicate)
+class LeastLevel:
+    """Passes what is at least of a level, which can be changed."""
+
+    def __init__(self, level: str) -> None:
+        self.set(level)
+
+    def set(self, level: str) -> None:
+        """From now on: debug, info, warn or error."""
+        self._least = LogLevelFilterPredicate(LogLevel.lookupByName(level))
+
+    def __call__(self, event: LogEvent) -> Any:
+        """Twisted's question."""
+        return self._least(event)
+
+
 def json_log(
-    write: Callable[[str], object], flush: Callable[[], object], level: str
+    write: Callable[[str], object], flush: Callable[[], object], least: LeastLevel
 ) -> ILogObserver:
-    """An observer that writes what is at least `level` (debug, info, warn, error)."""
-    least = LogLevelFilterPredicate(LogLevel.lookupByName(level))
+    """An observer that writes what `least` lets pass."""
     return FilteringLogObserver(JsonLines(write, flush), [least])
 
 

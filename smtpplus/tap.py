@@ -8,9 +8,10 @@ that imports the global reactor.
 from __future__ import annotations
 
 import atexit
-import errno
 import os
+import pwd
 import secrets
+import signal
 import sys
 import time
 from collections.abc import Callable, MutableMapping
@@ -18,7 +19,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from twisted.application.service import MultiService
-from twisted.internet.error import CannotListenError
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
@@ -29,8 +29,9 @@ from smtpplus.assembly import Assembly, assemble
 from smtpplus.banner import banner, left_behind
 from smtpplus.config import TRIAL_FOLDER, Config, find_configuration, load
 from smtpplus.installation import open_installation, run
-from smtpplus.log import json_log
+from smtpplus.log import LeastLevel, json_log
 from smtpplus.net.clock import make_monotonic
+from smtpplus.ownership import hand_over
 from smtpplus.trial import Facts, set_up, sign_in_link
 from smtpplus.values.errors import SmtpplusError
 from smtpplus.values.submission import Role
@@ -71,13 +72,18 @@ def makeService(options: Options) -> MultiService:
         config, facts = _configuration(options)
         text = banner(config, facts, options["set"]) if facts is not None else None
         service = assemble(config, reactor)
+        path = config.file
     except (SmtpplusError, OSError) as error:
         raise SystemExit(f"smtpplus: {error}") from error
     twistd: MutableMapping[str, Any] = getattr(options, "parent", None) or {}
     if text is not None and not twistd.get("nodaemon", True):
         _say(text)  # the terminal is gone after the fork
     left = left_behind(facts) if facts is not None else None
-    return _Service(service, config, twistd, text, left, reactor)
+
+    def load_again() -> Config:
+        return load(path, options["set"])
+
+    return _Service(service, config, load_again, twistd, text, left, reactor)
 
 
 def _configuration(options: Options) -> tuple[Config, Facts | None]:
@@ -114,6 +120,7 @@ class _Service(MultiService):
         self,
         service: Assembly,
         config: Config,
+        load_again: Callable[[], Config],
         twistd: MutableMapping[str, Any],
         text: str | None,
         left: str | None,
@@ -122,6 +129,8 @@ class _Service(MultiService):
         super().__init__()  # type: ignore[no-untyped-call]
         self._assembled = service
         self._config = config
+        self._load_again = load_again
+        self._least = LeastLevel(config.log.level)
         self._twistd = twistd
         self._text = text
         self._left = left
@@ -133,8 +142,22 @@ class _Service(MultiService):
         """Hand the log to the application, where twistd's options leave it to us."""
         if isinstance(parent, Componentized) and not self._twistd.get("syslog"):
             write, flush = self._log_file()
-            parent.setComponent(ILogObserver, json_log(write, flush, self._config.log.level))  # type: ignore[no-untyped-call]
+            parent.setComponent(ILogObserver, json_log(write, flush, self._least))  # type: ignore[no-untyped-call]
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]
+
+    def privilegedStartService(self) -> None:
+        """As root, and about to become somebody else: bind ports, hand the files over."""
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        uid, gid = self._twistd.get("uid"), self._twistd.get("gid")
+        if os.geteuid() != 0 or (uid is None and gid is None):
+            return
+        try:
+            self._assembled.bind()
+            if uid is not None:
+                gid = pwd.getpwuid(uid).pw_gid if gid is None else gid
+                hand_over(self._config, uid, gid, *self._log_files())
+        except (SmtpplusError, OSError) as error:
+            raise SystemExit(f"smtpplus: {error}") from error
 
     def startService(self) -> None:
         """Start; tell when all is up, or why it is not."""
@@ -142,6 +165,34 @@ class _Service(MultiService):
         self._status_pipe = self._twistd.pop("statusPipe", None)
         self._assembled.started.addCallbacks(lambda _: self._announce(), self._give_up)
         super().startService()  # type: ignore[no-untyped-call]
+        # The reactor sets its own signals when it begins to run: ours come after those.
+        self._reactor.callWhenRunning(self._watch_for_hangup)
+
+    def _watch_for_hangup(self) -> None:
+        def hung_up(_number: int, _frame: object) -> None:
+            self._reactor.callFromThread(self._reload)
+
+        signal.signal(signal.SIGHUP, hung_up)
+
+    def _reload(self) -> None:
+        """SIGHUP: read the configuration and the certificates again."""
+        try:
+            config = self._load_again()
+            found = self._assembled.reconfigure(config)
+        except (SmtpplusError, OSError) as error:
+            self._log.error(
+                "the new configuration is not used, the one before stays: {error}",
+                error=str(error),
+            )
+            return
+        self._config = found.config
+        self._least.set(found.config.log.level)
+        self._log.info(
+            "the configuration was read again; changed: {changed}",
+            changed=", ".join(found.changed) or "nothing",
+        )
+        for key in found.waiting:
+            self._log.warn("{key} has changed, which holds after a restart", key=key)
 
     @property
     def _is_foreground(self) -> bool:
@@ -155,8 +206,8 @@ class _Service(MultiService):
 
     def _give_up(self, failure: Failure) -> None:
         """Say why on one line, stop the reactor, end with status 1."""
-        text = _reason(failure)
-        if failure.check(SmtpplusError, CannotListenError):  # type: ignore[no-untyped-call]
+        text = failure.getErrorMessage()
+        if failure.check(SmtpplusError):  # type: ignore[no-untyped-call]
             self._log.error("smtpplus does not start: {reason}", reason=text)
         else:
             self._log.failure("smtpplus does not start", failure)
@@ -174,9 +225,18 @@ class _Service(MultiService):
             os.write(pipe, word)
             os.close(pipe)
 
+    def _log_files(self) -> list[Path]:
+        name = self._log_name
+        return [] if name == "-" else [Path(name).absolute()]
+
+    @property
+    def _log_name(self) -> str:
+        """Where twistd would log: its --logfile, standard output (-), or twistd.log."""
+        default = "-" if self._is_foreground else "twistd.log"
+        return str(self._twistd.get("logfile") or default)
+
     def _log_file(self) -> tuple[Callable[[str], object], Callable[[], object]]:
-        """Where twistd would log: its --logfile, standard output, or twistd.log."""
-        name = self._twistd.get("logfile") or ("-" if self._is_foreground else "twistd.log")
+        name = self._log_name
         if name == "-":
             return sys.stdout.write, sys.stdout.flush
         file = LogFile.fromFullPath(name, rotateLength=_LOG_FILE_OCTETS, maxRotatedFiles=_LOG_FILES)  # type: ignore[no-untyped-call]
@@ -187,18 +247,6 @@ def _say(text: str) -> None:
     """Print to the terminal: sys.stdout is the log by now."""
     if sys.__stdout__ is not None:
         print(text, file=sys.__stdout__, flush=True)
-
-
-def _reason(failure: Failure) -> str:
-    error = failure.value
-    if not isinstance(error, CannotListenError):
-        return failure.getErrorMessage()
-    reason = getattr(error.socketError, "errno", None)
-    hint = {
-        errno.EADDRINUSE: "Stop what listens there, or choose another port with --set.",
-        errno.EACCES: "Ports below 1024 need root or the capability CAP_NET_BIND_SERVICE.",
-    }.get(reason or 0, "")
-    return f"{failure.getErrorMessage()} {hint}".strip()
 
 
 def _exit_badly() -> None:

@@ -15,7 +15,20 @@ FLOORS = (
     {"ports"},
     {"store", "net"},
     {"submission", "relay", "web", "sandbox"},
-    {"config", "settings", "log", "installation", "banner", "assembly", "trial", "tap", "cli", "metrics"},
+    {
+        "config",
+        "settings",
+        "reload",
+        "ownership",
+        "log",
+        "installation",
+        "banner",
+        "assembly",
+        "trial",
+        "tap",
+        "cli",
+        "metrics",
+    },
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 WITH_THREADS = {"smtpplus/store/transactions.py", "smtpplus/net/workers.py"}

@@ -7,13 +7,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from smtpplus.log import json_log
+from smtpplus.log import LeastLevel, json_log
 
 
 class JsonLogTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.lines: list[str] = []
-        observer = json_log(self.lines.append, lambda: None, "info")
+        observer = json_log(self.lines.append, lambda: None, LeastLevel("info"))
         self.log = Logger("smtpplus.test", observer=observer)
 
     def written(self) -> dict[str, Any]:

@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort, IOpenSSLServerConnectionCreator
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
+from smtpplus.net.bound import BoundPorts
 from smtpplus.net.server_session import ServerSession
 from smtpplus.net.session_home import Phase
 from smtpplus.net.spawn import Spawn
@@ -33,7 +33,6 @@ __all__ = ["ConnectionLimits", "SmtpListener", "parse_host_port"]
 
 T = TypeVar("T")
 
-_BACKLOG = 511
 _LOOK_SECONDS = 1.0
 _REFUSABLE = 10  # connections beyond a limit that still hear 421; further ones are just closed
 
@@ -57,6 +56,7 @@ class SmtpListener(Factory):
         tls: for STARTTLS, or for TLS from the start where `implicit_tls`; None: no TLS.
         new_role: makes the role of each connection.
         proxies: CIDRs of peers that must send a PROXY header; nobody else may.
+        bound: what was bound before privileges were dropped.
     """
 
     noisy = False
@@ -74,6 +74,7 @@ class SmtpListener(Factory):
         implicit_tls: bool = False,
         limits: ConnectionLimits | None = None,
         proxies: Sequence[str] = (),
+        bound: BoundPorts | None = None,
         log: Logger | None = None,
     ) -> None:
         self.clock = clock
@@ -81,15 +82,11 @@ class SmtpListener(Factory):
         self.log = log or Logger()
         self._reactor = reactor
         self._spawn = spawn
+        self._bound = bound or BoundPorts()
         self._host, self._port_wanted = parse_host_port(where)
-        self._settings = replace(
-            settings, starttls=settings.starttls and tls is not None and not implicit_tls
-        )
-        self._proxied_settings = replace(self._settings, proxied=True)
         self._new_role = new_role
         self._implicit_tls = implicit_tls
-        self._limits = limits or ConnectionLimits()
-        self._proxies = [ipaddress.ip_network(cidr) for cidr in proxies]
+        self.reconfigure(settings, limits or ConnectionLimits(), proxies)
         self._port: IListeningPort | None = None
         self._sessions: set[ServerSession] = set()
         self._addresses: Counter[str] = Counter()
@@ -110,21 +107,23 @@ class SmtpListener(Factory):
         """Sessions now."""
         return len(self._sessions)
 
+    def reconfigure(
+        self, settings: ServerSettings, limits: ConnectionLimits, proxies: Sequence[str]
+    ) -> None:
+        """What holds for connections from now on."""
+        offered = settings.starttls and self.tls is not None and not self._implicit_tls
+        self._settings = replace(settings, starttls=offered)
+        self._proxied_settings = replace(self._settings, proxied=True)
+        self._limits = limits
+        self._proxies = [ipaddress.ip_network(cidr) for cidr in proxies]
+
     def start(self) -> None:
         """Listen.
 
         Raises:
             ConfigError: the address is taken, not ours or not allowed.
         """
-        try:
-            self._port = self._reactor.listenTCP(
-                self._port_wanted, self, backlog=_BACKLOG, interface=self._host
-            )
-        except (CannotListenError, OSError) as error:
-            reason = getattr(error, "socketError", error)
-            raise ConfigError(
-                f"Cannot listen on {self._host or '*'}:{self._port_wanted}: {reason}."
-            ) from error
+        self._port = self._bound.listen(self._reactor, self._host, self._port_wanted, self)
 
     async def stop(self, seconds: float) -> int:
         """Accept no more, let messages under way end, at most `seconds`; how many were cut off."""

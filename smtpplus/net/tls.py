@@ -82,6 +82,16 @@ class ServerTls:
             self._cancel()
             self._cancel = None
 
+    def replace(self, files: CertificateFiles) -> None:
+        """Read `files` now and keep to them.
+
+        Raises:
+            ConfigError: they cannot be used; the ones before stay.
+        """
+        mark = files.mark()
+        self._use(files.read())
+        self._files, self._mark = files, mark
+
     def serverConnectionForTLS(self, protocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         """A session not begun, of the newest certificate."""
         now = self._clock.monotonic()

@@ -27,6 +27,11 @@ class Connections:
         self._idle_seconds = idle_seconds
         self._idle: dict[str, list[tuple[ISmtpSession, Callable[[], None]]]] = {}
 
+    def reconfigure(self, most_messages: int) -> None:
+        """End what idles: it was opened by other rules."""
+        self._most_messages = most_messages
+        self.close_all()
+
     def take(self, lane: str) -> ISmtpSession | None:
         """An idle session of this lane, or None."""
         stack = self._idle.get(lane)

@@ -104,6 +104,14 @@ class Copies:
         self._octets = 0
         self._held: OrderedDict[int, _Held] = OrderedDict()
 
+    def reconfigure(
+        self, relay_domains: tuple[str, ...], *, always_seven_bit: bool, recode_long_lines: bool
+    ) -> None:
+        """What holds from the next copy on."""
+        self._relay_domains = relay_domains
+        self._always_seven_bit = always_seven_bit
+        self._recode_long_lines = recode_long_lines
+
     def remember(self, accepted: Accepted) -> None:
         """Keep a content that was just accepted: it is about to be sent."""
         if accepted.content is not None:

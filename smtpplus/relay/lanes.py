@@ -82,6 +82,13 @@ class Lanes:
         """The lanes in which `most` or more wait."""
         return [key for key, lane in self._lanes.items() if len(lane.waiting) >= most]
 
+    def reconfigure(self, courier: Courier, concurrency: int) -> None:
+        """What holds from the next attempt on; what was down may be reached otherwise now."""
+        self._courier = courier
+        self._concurrency = concurrency
+        self.probe()
+        self.resume()
+
     def waiting_ids(self) -> list[int]:
         """The deliveries that wait in any lane."""
         return [one.id for lane in self._lanes.values() for one in lane.waiting]

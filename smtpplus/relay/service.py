@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from smtpplus.ports import (
     IAccounts,
@@ -115,13 +115,7 @@ class RelayService:
             clock=clock,
             spawn=spawn,
             queue=queue,
-            reporter=Reporter(
-                clock=clock,
-                contents=needs.contents,
-                ids=needs.ids,
-                hostname=settings.hostname,
-                lifetime_seconds=settings.lifetime.seconds,
-            ),
+            reporter=self._reporter(settings),
             dispatch=self._claims,
             retry=settings.retry,
             delay_notice=settings.delay_notice,
@@ -176,6 +170,19 @@ class RelayService:
         self._lanes.resume()
         self._claims.wake()
 
+    def reconfigure(self, settings: RelaySettings, resolver: IResolver) -> None:
+        """Hold to `settings` from the next attempt on; attempts under way end as they began."""
+        self._needs = replace(self._needs, resolver=resolver)
+        self._routing = settings.routing
+        self._copies.reconfigure(
+            settings.relay_domains,
+            always_seven_bit=settings.always_seven_bit,
+            recode_long_lines=settings.recode_long_lines,
+        )
+        self._connections.reconfigure(settings.reuse)
+        self._settling.reconfigure(self._reporter(settings), settings.retry, settings.delay_notice)
+        self._lanes.reconfigure(self._courier(settings), settings.concurrency)
+
     def statistics(self) -> dict[str, tuple[int, int]]:
         """Per lane: waiting, under way."""
         return self._lanes.statistics()
@@ -184,6 +191,15 @@ class RelayService:
     def lanes_down(self) -> int:
         """Destinations that are left alone for a while."""
         return self._lanes.down
+
+    def _reporter(self, settings: RelaySettings) -> Reporter:
+        return Reporter(
+            clock=self._needs.clock,
+            contents=self._needs.contents,
+            ids=self._needs.ids,
+            hostname=settings.hostname,
+            lifetime_seconds=settings.lifetime.seconds,
+        )
 
     def _courier(self, settings: RelaySettings) -> Courier:
         return Courier(

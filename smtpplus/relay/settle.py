@@ -79,6 +79,12 @@ class Settling:
         """May more attempts be started?"""
         return len(self._unwritten) < _MOST_UNWRITTEN
 
+    def reconfigure(self, reporter: Reporter, retry: RetrySchedule, delay_notice: Duration) -> None:
+        """What holds from the next outcome on."""
+        self._reporter = reporter
+        self._retry = retry
+        self._delay_notice = delay_notice
+
     def put(self, delivery: Delivery, attempted: Attempted) -> None:
         """Settle one delivery, soon."""
         self._unwritten.append(self._decide(delivery, attempted))

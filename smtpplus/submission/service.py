@@ -10,7 +10,7 @@ does, and recovers the queue before this starts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from twisted.application.service import Service
@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
 
+from smtpplus.net.bound import BoundPorts
 from smtpplus.net.listener import ConnectionLimits, SmtpListener
 from smtpplus.net.spawn import Spawn
 from smtpplus.ports import IAccounts, IClock, IContents, IDispatch, IQueue, IWorkers
@@ -87,8 +88,10 @@ class SubmissionService(Service):
         ports: SubmissionPorts,
         tls: IOpenSSLServerConnectionCreator | None,
         log: Logger | None = None,
+        bound: BoundPorts | None = None,
     ) -> None:
         self._settings = settings
+        self._ports = ports
         self._log = log or Logger()
         self._parts = _parts(settings, ports, self._log)
         self._starttls, self._implicit = (
@@ -104,6 +107,7 @@ class SubmissionService(Service):
                     implicit_tls=implicit_tls,
                     limits=settings.limits,
                     proxies=settings.proxies,
+                    bound=bound,
                     log=self._log,
                 )
                 for where in addresses
@@ -133,6 +137,15 @@ class SubmissionService(Service):
     def connections_by_listener(self) -> dict[str, int]:
         """Connections now, by the address listened on."""
         return {_shown(one): one.connections for one in self._listeners()}
+
+    def reconfigure(self, settings: SubmissionSettings) -> None:
+        """What can change while it listens, for connections from now on."""
+        fresh = _parts(settings, self._ports, self._log)
+        # Who failed to sign in, and who sent how much, is remembered.
+        self._parts = replace(fresh, sign_in=self._parts.sign_in, quotas=self._parts.quotas)
+        self._settings = settings
+        for listener in self._listeners():
+            listener.reconfigure(_server_settings(settings), settings.limits, settings.proxies)
 
     def startService(self) -> None:
         """Listen on every address.

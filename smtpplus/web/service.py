@@ -1,7 +1,7 @@
 """The web role: listens, and ends in good order.
 
 Guarantees: after `stopService` has fired nothing listens and no connection is open. Raises
-`twisted.internet.error.CannotListenError` at start where the address is not to be had. Does not
+ConfigError at start where the address is not to be had. Does not
 speak TLS: a proxy in front does.
 """
 
@@ -12,6 +12,7 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 
+from smtpplus.net.bound import BoundPorts
 from smtpplus.web.context import WebPorts, WebSettings
 from smtpplus.web.site import make_site
 
@@ -21,9 +22,17 @@ __all__ = ["WebService"]
 class WebService(Service):
     """Serves the pages on ``host:port`` (port 0: the kernel chooses; see `port`)."""
 
-    def __init__(self, ports: WebPorts, settings: WebSettings, reactor: Any, listen: str) -> None:
+    def __init__(
+        self,
+        ports: WebPorts,
+        settings: WebSettings,
+        reactor: Any,
+        listen: str,
+        bound: BoundPorts | None = None,
+    ) -> None:
         host, _, port = listen.rpartition(":")
         self._address = (host.strip("[]"), int(port))
+        self._bound = bound or BoundPorts()
         self._reactor = reactor
         self._site = make_site(ports, settings, reactor)
         self._listening: Any = None
@@ -37,7 +46,11 @@ class WebService(Service):
         """Listen."""
         super().startService()  # type: ignore[no-untyped-call]
         host, port = self._address
-        self._listening = self._reactor.listenTCP(port, self._site, interface=host)
+        self._listening = self._bound.listen(self._reactor, host, port, self._site)
+
+    def reconfigure(self, settings: WebSettings) -> None:
+        """Hold to `settings` from the next request on; the public address stays what it is."""
+        self._site.reconfigure(settings)
 
     def stopService(self) -> Deferred[None]:
         """Take no new connections and end the idle ones."""

@@ -36,7 +36,7 @@ def make_site(ports: WebPorts, settings: WebSettings, reactor: Any) -> PageSite:
     """All pages of smtpplus, ready to be listened with."""
     shell = Shell(ports, settings)
     gate = Gate(shell, Router(all_routes(shell)))
-    return PageSite(_Pages(shell, gate), reactor)
+    return PageSite(_Pages(shell, gate), reactor, shell)
 
 
 class PageSite(Site):
@@ -44,7 +44,7 @@ class PageSite(Site):
 
     protocol = PageChannel  # type: ignore[assignment]
 
-    def __init__(self, resource: Resource, reactor: Any) -> None:
+    def __init__(self, resource: Resource, reactor: Any, shell: Shell) -> None:
         super().__init__(  # type: ignore[no-untyped-call]
             resource,
             requestFactory=PageRequest,
@@ -53,6 +53,11 @@ class PageSite(Site):
             reactor=reactor,
         )
         self.channels: set[PageChannel] = set()
+        self._shell = shell
+
+    def reconfigure(self, settings: WebSettings) -> None:
+        """Hold to `settings` from now on."""
+        self._shell.settings = settings
 
     def startFactory(self) -> None:
         """No access log: `_Pages` logs routes, never addresses."""

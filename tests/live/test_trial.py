@@ -107,7 +107,7 @@ class TrialTests(SynchronousTestCase):
             taken.listen()
             done = self.call(_BIN / "twistd", "-n", "smtpplus", *self.settings)
         self.assertEqual(done.returncode, 1)
-        self.assertIn(f"Couldn't listen on 127.0.0.1:{self.ports[2]}", done.stderr)
+        self.assertIn(f"Cannot listen on 127.0.0.1:{self.ports[2]}", done.stderr)
         self.assertRegex(done.stdout, r"user s\d+_\d+, secret [a-z2-9-]{27}")
         self.assertFalse((self.folder / "twistd.pid").exists())
 
