@@ -21,6 +21,7 @@ __all__ = ["Node", "passing_number", "register", "started"]
 
 _SERVICES = 256
 _NUMBERS = 1_024
+_FORGOTTEN_SECONDS = 30 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def register(transaction: Transaction, name: str, now: float) -> int:
     newest = transaction.execute(select(func.max(node.c.number))).scalar()
     number = 0 if newest is None else int(newest) + 1
     if number >= _SERVICES:
-        raise UsageError(f"The store knows {_SERVICES} nodes already; no other can join.")
+        return _inherit(transaction, name, now)
     row = {
         "number": number,
         "name": name,
@@ -68,6 +69,19 @@ def register(transaction: Transaction, name: str, now: float) -> int:
     }
     transaction.execute(insert(node), row)
     return number
+
+
+def _inherit(transaction: Transaction, name: str, now: float) -> int:
+    """The number of a node that has not been seen for long: its ids are older than ours."""
+    gone = select(node.c.number).where(node.c.seen_at < now - _FORGOTTEN_SECONDS)
+    number = transaction.execute(gone.order_by(node.c.seen_at).limit(1)).scalar()
+    if number is None:
+        raise UsageError(
+            f"The store knows {_SERVICES} nodes that were there within the last 30 days; "
+            "no other can join. Give a process the same server.node each time."
+        )
+    transaction.execute(update(node).where(node.c.number == number).values(name=name, seen_at=now))
+    return int(number)
 
 
 def started(transaction: Transaction, number: int, now: float) -> None:

@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 
 from smtpplus.store.commits import Committer, Request, Transaction
 from smtpplus.store.dialects import StoreDialect, disk_error
+from smtpplus.store.reads import OpenReader, Reads
 from smtpplus.values.errors import SmtpplusError, StoreUnavailableError
 
 __all__ = ["InlineTransactions", "ThreadedTransactions", "Transactions", "Watched"]
@@ -39,7 +40,6 @@ _READERS = 3
 _FILE_THREADS = 4
 
 _Task: TypeAlias = "tuple[Callable[[], Any], Deferred[Any] | None]"
-_OpenReader: TypeAlias = Callable[[], Connection]
 
 
 class Transactions(Protocol):
@@ -82,54 +82,6 @@ class Watched(Protocol):
         """End."""
 
 
-class _Reads:
-    """One reader: its connection, reopened when the writer had to reopen."""
-
-    def __init__(self, open_reader: _OpenReader, committer: Committer) -> None:
-        self._open = open_reader
-        self._committer = committer
-        self._connection: Connection | None = None
-        self._generation = -1
-
-    def run(self, work: Callable[[Connection], T], dialect: StoreDialect) -> T:
-        """`work`'s result. Raises errors of ours, or what `work` raised."""
-        generation = self._committer.generation
-        if generation != self._generation:
-            self.close()
-            self._generation = generation
-        if self._connection is not None and not dialect.is_open(self._connection):
-            self.close()
-        was_open = self._connection is not None
-        try:
-            return self._run(work, dialect)
-        except StoreUnavailableError:
-            if not was_open or self._connection is not None:
-                raise
-        return self._run(work, dialect)  # it had died unnoticed: a new one tells more
-
-    def _run(self, work: Callable[[Connection], T], dialect: StoreDialect) -> T:
-        try:
-            if self._connection is None:
-                self._connection = self._open()
-            dialect.begin_read(self._connection)
-            try:
-                return work(self._connection)
-            finally:
-                self._connection.rollback()
-        except Exception as error:
-            ours = dialect.ours(error)
-            if ours is error:
-                raise
-            self.close()
-            raise ours from error
-
-    def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with contextlib.suppress(Exception):  # a lost one may refuse even this
-                connection.close()
-
-
 class _Alone:
     """One connection per thread that writes beside the writer, opened when first asked for."""
 
@@ -168,12 +120,12 @@ class InlineTransactions:
     """Everything in the calling thread; every answer has fired when it is given."""
 
     def __init__(
-        self, committer: Callable[[], Committer], open_reader: _OpenReader, dialect: StoreDialect
+        self, committer: Callable[[], Committer], open_reader: OpenReader, dialect: StoreDialect
     ) -> None:
         self.dialect = dialect
         self._committer = committer()
         self._alone = _Alone(committer)
-        self._reads = _Reads(open_reader, self._committer)
+        self._reads = Reads(open_reader, self._committer)
 
     def start(self) -> None:
         """Nothing to start."""
@@ -222,7 +174,7 @@ class ThreadedTransactions:
         self,
         reactor: IReactorFromThreads,
         committer: Callable[[], Committer],
-        open_reader: _OpenReader,
+        open_reader: OpenReader,
         dialect: StoreDialect,
     ) -> None:
         self.dialect = dialect
@@ -380,7 +332,7 @@ class ThreadedTransactions:
     # ------------------------------------------------ in the other threads
 
     def _read_until_stopped(self) -> None:
-        reads = _Reads(self._open_reader, self._committer)
+        reads = Reads(self._open_reader, self._committer)
         while (request := self._reads.get()) is not None:
             try:
                 request.result = reads.run(request.work, self.dialect)

@@ -7,11 +7,13 @@ import sqlite3
 import stat
 from pathlib import Path
 
+from sqlalchemy import insert, update
 from twisted.internet.defer import Deferred, ensureDeferred
 
 from smtpplus.store import Store, open_store_blocking, run, upgrade
 from smtpplus.store.changes import FileChanges
-from smtpplus.store.schema import HEAD
+from smtpplus.store.commits import Transaction
+from smtpplus.store.schema import HEAD, node
 from smtpplus.values.errors import (
     ConflictError,
     NotFoundError,
@@ -84,6 +86,22 @@ class OpeningTests(StoreCase):
         one, two, again = self.open("one"), self.open("two"), self.open("one")
         self.assertEqual((one.node_id, two.node_id, again.node_id), (0, 1, 0))
         self.assertGreaterEqual(self.open_blocking().node_id, 256)
+
+    def test_names_that_never_come_back_make_room(self) -> None:
+        line = self.open_blocking()
+
+        def fill(transaction: Transaction) -> None:
+            row = {"process": 1, "started_at": NOW, "seen_at": NOW}
+            for number in range(256):
+                values = {"number": number, "name": str(number), **row}
+                transaction.execute(insert(node), values)
+
+        run(_accept(line._transactions.write(fill)))
+        with self.assertRaisesRegex(UsageError, r"256 nodes.*server\.node"):
+            self.open("another")
+        seen = update(node).where(node.c.number == 9).values(seen_at=NOW - 31 * 86_400)
+        run(_accept(line._transactions.write(lambda tx: tx.execute(seen).rowcount)))
+        self.assertEqual(self.open("another").node_id, 9)
 
     async def test_a_closed_store_says_so(self) -> None:
         store = await self.started()
