@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -70,15 +72,22 @@ def main(
             *(f"{key}: {value}" for key, value in known.items()), sep="\n", highlight=False
         )
         for name in names or BENCHMARKS:
+            begin = time.monotonic()
             with console.status(name):
                 _one(name, plan, Path(place), report)
+            console.print(f"{name}: done in {time.monotonic() - begin:.0f} s", highlight=False)
+            _write(json_file, known, report)  # what is measured stays, whatever comes
     known |= {"load average": f"{before} before, {load_average()} after"}
     known |= {"form": "quick" if quick else "full"}
     console.print(f"load average: {known['load average']}\n", highlight=False)
     wide = Console(width=max(console.width, 180)) if not console.is_terminal else console
     wide.print(report.table())
-    if json_file is not None:
-        json_file.write_text(json.dumps({"machine": known, "rows": report.as_json()}, indent=1))
+    _write(json_file, known, report)
+
+
+def _write(file: Path | None, known: dict[str, str], report: Report) -> None:
+    if file is not None:
+        file.write_text(json.dumps({"machine": known, "rows": report.as_json()}, indent=1))
 
 
 def _plan(quick: bool, rounds: int | None, tries: int | None, seconds: float | None) -> Plan:
@@ -97,7 +106,11 @@ def _one(name: str, plan: Plan, place: Path, report: Report) -> None:
             BENCHMARKS[name](plan, programs, report)
     except MissingError as missing:
         report.skip(name, str(missing))
-    except RuntimeError as failure:  # the others are measured all the same
+    except (
+        RuntimeError,
+        OSError,
+        subprocess.SubprocessError,
+    ) as failure:  # the others are measured all the same
         report.skip(name, f"failed: {failure}")
 
 
