@@ -45,6 +45,8 @@ class Recorder:
         self.faults: list[str] = []
         self.before_reply = before_reply
         self._arrived: list[Arrived] = []
+        self.sessions = 0  # connections that are open
+        self.counting = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _Session)
         self._server.recorder = self
         self.port: int = self._server.server_address[1]
@@ -84,6 +86,16 @@ class _Session(socketserver.BaseRequestHandler):
     _sender = ""
 
     def handle(self) -> None:
+        recorder = self.server.recorder
+        with recorder.counting:
+            recorder.sessions += 1
+        try:
+            self._converse()
+        finally:
+            with recorder.counting:
+                recorder.sessions -= 1
+
+    def _converse(self) -> None:
         self._recipients: list[str] = []
         self.request.sendall(b"220 recorder.example\r\n")
         try:

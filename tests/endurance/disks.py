@@ -1,0 +1,239 @@
+"""D5, D6, D7, D15: the disk fails, is full, or has lost what was written.
+
+A service must never say 250 to what it cannot keep, must go on by itself when the disk does, and
+must come up on a store that lost a page, with all that can still be read.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest
+
+from tests.endurance.arrivals import Arrivals
+from tests.endurance.ground import Ground
+from tests.endurance.house import House, needs_strace
+from tests.endurance.ledger import STORE, read_ledger
+from tests.endurance.load import Load, Mail
+from tests.endurance.zygote import Zygote
+from tests.live.peers import wait_for
+
+__all__ = ["Failures", "fail_calls", "full_disk", "lost_page"]
+
+_PAGE = 4096
+
+
+@dataclass
+class Failures:
+    """What failing calls did; `wrong` must stay empty."""
+
+    runs: int = 0
+    hit: int = 0  # of those, the service felt it
+    accepted: int = 0
+    refused: int = 0
+    codes: set[str] = field(default_factory=set)
+    longest_pause: float = 0.0  # between a refusal and the next message taken
+    wrong: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.runs} failing calls ({self.hit} felt by clients), {self.accepted} messages got "
+            f"250, {self.refused} refused with {sorted(self.codes)}, longest pause "
+            f"{self.longest_pause:.1f} s; wrong: {self.wrong or 'nothing'}"
+        )
+
+
+def fail_calls(
+    ground: Ground, plan: list[tuple[str, str, str]], allowed: set[str], *, messages: int = 60
+) -> Failures:
+    """Let calls fail: `plan` has the calls, the error and when; `allowed` replies to clients.
+
+    Each time: clients send until all is taken; the service is killed; what got 250 is in the
+    store; after a start all is delivered.
+    """
+    needs_strace()
+    found, zygote = Failures(), Zygote(ground)
+    for number, (calls, error, when) in enumerate(plan):
+        name = f"f{number}"
+        inner = Ground(ground.test, ground.folder(name))
+        arrivals = Arrivals(ground.test)
+        house = House(inner, arrivals.port, zygote=zygote)
+        found.runs += 1
+        where = f"{calls} {error} {when}"
+        if not house.start_traced(f"trace={calls}", f"inject={calls}:error={error}:when={when}"):
+            if "does not start" not in house.log():
+                found.wrong.append(f"{where}: ended while starting without a word")
+            found.hit += 1
+            continue
+        mails = [
+            Mail(f"{name}-{n}", octets=140_000 if n % 12 == 5 else 1_500) for n in range(messages)
+        ]
+        load = Load(house.submission, mails, threads=6, patient=True).start()
+        load.wait(90)
+        if house.has_ended():
+            found.wrong.append(f"{where}: the service ended")
+        house.kill()
+        _weigh(found, load, allowed, where)
+        ledger = read_ledger(house.queue)
+        found.wrong += [f"{where}: {fault}" for fault in ledger.faults]
+        lost = [one for one in load.accepted.values() if one.addresses[0] not in ledger.states]
+        found.wrong += [f"{where}: {one.name} got 250 and is lost" for one in lost]
+        assert house.start_quickly()
+        wait_for("delivery", lambda: house.waiting() == 0, 60)  # noqa: B023
+        house.kill()
+        for mail in load.accepted.values():
+            found.wrong += [f"{where}: {fault}" for fault in arrivals.faults_of(mail)]
+        found.wrong += [f"{where}: {line}" for line in house.tracebacks()]
+    return found
+
+
+def _weigh(found: Failures, load: Load, allowed: set[str], where: str) -> None:
+    found.accepted += len(load.accepted)
+    found.refused += len(load.refused)
+    found.codes |= load.codes()
+    if load.codes() - allowed:
+        found.wrong.append(f"{where}: replies {load.codes()}")
+    if load.refused_at:
+        found.hit += 1
+        later = [at for at in load.taken_at if at > load.refused_at[-1]]
+        if later:
+            found.longest_pause = max(found.longest_pause, min(later) - load.refused_at[0])
+
+
+def _mounted(ground: Ground, mebibytes: int) -> Path:
+    """The installation's folder, on a file system of its own."""
+    disk = ground.folder("service")
+    command = ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs", str(disk)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        raise SkipTest("a small file system can be mounted only by root")
+    ground.test.addCleanup(subprocess.run, ["umount", "-l", str(disk)], check=False)
+    return disk
+
+
+def full_disk(ground: Ground, mebibytes: int = 4) -> list[str]:
+    """Fill the disk, deliver from it, make room; what happened, a line each.
+
+    Raises AssertionError where a promise of D6 or D7 is broken.
+    """
+    disk = _mounted(ground, mebibytes)
+    gate = threading.Event()
+    ground.test.addCleanup(gate.set)
+    arrivals = Arrivals(ground.test, slow=lambda _: gate.wait(60) and None)
+    house = House(ground, arrivals.port, submission__max_message_bytes="65536")
+    house.start()
+    ballast = disk / "ballast"
+    ballast.write_bytes(bytes(disk_octets(disk) // 2))  # somebody else's
+    mails = [Mail(f"full-{n}", octets=9_000) for n in range(2_000)]
+    load = Load(house.submission, mails, threads=4)
+    load.patient = True
+    load.start()
+    wait_for("a refusal", lambda: len(load.refused) >= 8, 60)
+    _fill(disk / "more")
+    wait_for("more refusals", lambda: len(load.refused) >= 30, 60)
+    load.stop()
+    load.wait()
+    told = [f"{len(load.accepted)} messages fitted into {mebibytes} MiB, then {load.codes()}"]
+    assert load.codes() == {"452 4.3.1"}, load.codes()
+    assert not house.has_ended(), house.log()[-3000:]
+    gate.set()
+    wanted = {address for mail in load.accepted.values() for address in mail.addresses}
+    wait_for("what was queued to be delivered", lambda: wanted <= set(arrivals.times), 60)
+    told.append(f"all {len(wanted)} were delivered while the disk was full")
+    assert not house.has_ended()
+    begun = time.monotonic()
+    ballast.unlink()  # what is left is still full of what somebody else wrote
+    after = Load(house.submission, [Mail("room-0")], threads=1, patient=True).start().wait(60)
+    seconds = time.monotonic() - begun
+    told.append(f"intake resumed {seconds:.1f} s after there was room")
+    assert seconds <= 10.0, told[-1]
+    wait_for("an empty queue", lambda: house.waiting() == 0, 60)
+    house.kill()
+    ledger = read_ledger(house.queue)
+    assert not ledger.faults, ledger.faults
+    for mail in [*load.accepted.values(), *after.accepted.values()]:
+        assert not arrivals.faults_of(mail), arrivals.faults_of(mail)
+    assert max(arrivals.times.values()) == 1, arrivals.times.most_common(3)
+    assert not house.tracebacks(), house.tracebacks()
+    return told
+
+
+def disk_octets(folder: Path) -> int:
+    """Free octets."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
+def _fill(ballast: Path) -> None:
+    with ballast.open("wb", buffering=0) as file:
+        for octets in (65_536, _PAGE, 1):
+            try:
+                while file.write(bytes(octets)) == octets:
+                    pass
+            except OSError:
+                continue
+
+
+def lost_page(ground: Ground, zygote: Zygote, seed: int, where: str) -> tuple[str, list[str]]:
+    """Zero 4 KiB at a random place of ``wal``, ``file`` or ``store``, and start.
+
+    Returns what happened, and what is wrong about it.
+    """
+    dice = random.Random(seed)
+    arrivals = Arrivals(ground.test)
+    gate = {"open": False}
+
+    def hold(_: object) -> None:
+        if not gate["open"]:
+            raise ConnectionAbortedError
+
+    arrivals.before_reply = hold
+    house = House(ground, arrivals.port, zygote=zygote)
+    house.start()
+    mails = [Mail(f"p{n}", octets=200_000 if n % 10 == 3 else 4_000) for n in range(60)]
+    load = Load(house.submission, mails, threads=4).start().wait()
+    house.kill()
+    files = {
+        "wal": [house.queue / f"{STORE}-wal"],
+        "file": sorted(house.queue.glob("?/?/*.eml")),
+        "store": [house.queue / STORE],
+    }
+    chosen = dice.choice(files[where])
+    at = dice.randrange(max(chosen.stat().st_size // _PAGE, 1)) * _PAGE
+    with chosen.open("r+b") as file:
+        file.seek(at)
+        file.write(bytes(_PAGE))
+    gate["open"] = True
+    wrong: list[str] = []
+    if not house.start_quickly():
+        last = house.log().strip().splitlines()[-1:]
+        return f"{where} at {at}: does not start: {last}", ["it does not start"]
+    deadline = time.monotonic() + 15
+    seen = -1
+    while time.monotonic() < deadline and len(arrivals) != seen:
+        seen = len(arrivals)
+        time.sleep(1.5)  # until nothing more arrives
+    whole = sum(not arrivals.faults_of(mail) for mail in load.accepted.values())
+    altered = [
+        fault
+        for mail in load.accepted.values()
+        for fault in arrivals.faults_of(mail)
+        if "another body" in fault
+    ]
+    waiting = house.waiting() if where != "store" else -1
+    if house.has_ended():
+        wrong.append("the service ended")
+    else:
+        house.kill()
+    wrong += altered
+    reported = [line for line in house.log().splitlines() if "corrupt" in line or "missing" in line]
+    return (
+        f"{where} at {at}: {whole} of {len(load.accepted)} arrived whole, {len(altered)} altered, "
+        f"{waiting} wait, {len(reported)} lines of log say so",
+        wrong,
+    )

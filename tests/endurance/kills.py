@@ -1,0 +1,252 @@
+"""D1, D2, D3, D9, D16: the service is killed at chosen system calls, or at any moment.
+
+A life: the service is started and given a batch of messages until a kill ends it. After each life
+the store is read as the kill left it. What is demanded:
+
+* every message that got 250 is in the store, or was delivered (D1);
+* a recipient gets a message once, and once more for each kill that came between the remote's 250
+  and our commit: those are counted exactly, from what the remote took and the store does not
+  know of (D2);
+* counters, events and states agree, after every kill (D16);
+* in the end everything has arrived, and every body is what was submitted (D3).
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tests.endurance.arrivals import Arrivals
+from tests.endurance.ground import Ground
+from tests.endurance.house import House, needs_strace
+from tests.endurance.ledger import Ledger, read_ledger
+from tests.endurance.load import Load, Mail
+from tests.endurance.zygote import Zygote
+from tests.live.peers import wait_for
+
+__all__ = ["CALLS", "Siege", "Toll", "kill_at_calls", "kill_at_random"]
+
+# What is killed at, each with its own count: syncs, writes of database and files, names given and
+# taken, replies and messages going out.
+CALLS = ("fsync,fdatasync", "pwrite64", "rename,renameat,renameat2,unlink", "sendto,write")
+_LIVES_IN_ONE = 20  # then a fresh installation, so that a store stays small
+_CONCURRENCY = 10  # relay.concurrency: deliveries at a time to one destination
+_DOMAINS = ("example.net", "other.example.net")
+
+
+@dataclass
+class Toll:
+    """What the kills cost; `wrong` must stay empty."""
+
+    kills: int = 0
+    at_start: int = 0  # of the kills, before the service was ready
+    submitted: int = 0
+    accepted: int = 0  # messages that got 250
+    deliveries: int = 0  # recipients of those
+    arrived: int = 0
+    again: int = 0  # arrivals beyond the first
+    widest: int = 0  # most deliveries that one kill found between the remote's 250 and our commit
+    seconds: float = 0.0
+    slowest_start: float = 0.0
+    wrong: list[str] = field(default_factory=list)
+    reached: dict[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kills} kills ({self.at_start} while starting), {self.accepted} messages to "
+            f"{self.deliveries} recipients got 250, {self.arrived} arrived, {self.again} twice "
+            f"(at most {self.widest} in flight at one kill), slowest start "
+            f"{self.slowest_start:.1f} s, {self.seconds:.0f} s; wrong: {self.wrong or 'nothing'}"
+        )
+
+
+class Siege:
+    """One installation, killed again and again."""
+
+    def __init__(self, ground: Ground, zygote: Zygote, toll: Toll, name: str) -> None:
+        inner = Ground(ground.test, ground.folder(name))
+        self._toll = toll
+        self._name = name
+        self.arrivals = Arrivals(ground.test, slow=lambda _: time.sleep(0.002))
+        routes = dict.fromkeys(_DOMAINS, self.arrivals.port)
+        self.house = House(inner, zygote=zygote, routes=routes)
+        self._accepted: dict[str, Mail] = {}
+        self._sent: dict[str, Mail] = {}
+        self._allowed: Counter[str] = Counter()
+        self._life = 0
+
+    def batch(self, number: int) -> list[Mail]:
+        """Messages for one life: many recipients in part, some in files, some to a thousand."""
+        self._life += 1
+        mails = []
+        for index in range(number):
+            name = f"{self._name}-{self._life}-{index}"
+            recipients = 7 if index % 10 == 3 else 1
+            octets = 150_000 if index % 20 == 7 else 2_000
+            mails.append(Mail(name, recipients, octets, _DOMAINS))
+        if self._life % 10 == 5:
+            mails.insert(number * 2 // 3, Mail(f"{self._name}-{self._life}-many", 200, 600, _DOMAINS))
+        return mails
+
+    def live(self, mails: list[Mail], *injections: str, seconds: float | None = None) -> bool:
+        """One life; False where it went through to its end without a kill."""
+        begun = time.monotonic()
+        started = self.house.start_traced(*injections) if injections else self.house.start_quickly()
+        if not started:
+            self._toll.at_start += 1
+        else:
+            if seconds is not None:
+                self._toll.slowest_start = max(self._toll.slowest_start, time.monotonic() - begun)
+            self._load(mails, seconds)
+        killed = not started or self.house.has_ended()
+        if not killed and seconds is None:
+            killed = self._drained_or_dead()
+        if killed or seconds is not None:
+            self._toll.kills += 1
+            self.house.kill() if started else None
+            self._take_stock()
+            return True
+        self.house.settle_down()
+        self._take_stock()
+        return False
+
+    def finish(self) -> None:
+        """Let everything be delivered, and look at all of it."""
+        assert self.house.start_quickly(), self.house.log()[-3000:]
+        try:
+            wait_for("an empty queue", lambda: self.house.waiting() == 0, 120)
+        except AssertionError as error:
+            self._toll.wrong.append(str(error))
+        self.house.settle_down()
+        ledger = self._take_stock()
+        toll, times = self._toll, self.arrivals.times
+        for mail in self._accepted.values():
+            toll.wrong += self.arrivals.faults_of(mail)
+        for address, number in times.items():
+            if number > 1 + self._allowed[address]:
+                toll.wrong.append(f"{address} arrived {number} times")
+            if ledger.states.get(address) != "delivered":
+                toll.wrong.append(f"{address} arrived, the store says {ledger.states.get(address)}")
+        toll.wrong += self.arrivals.faults + self.house.tracebacks()
+        toll.submitted += len(self._sent)
+        toll.accepted += len(self._accepted)
+        toll.deliveries += sum(mail.recipients for mail in self._accepted.values())
+        toll.arrived += len(times)
+        toll.again += sum(times.values()) - len(times)
+
+    def _load(self, mails: list[Mail], seconds: float | None) -> None:
+        threads = 8 if seconds is None else 40
+        self._sent |= {mail.name: mail for mail in mails}
+        load = Load(self.house.submission, mails, threads=threads).start()
+        if seconds is not None:
+            time.sleep(seconds)
+            self.house.kill()
+        else:
+            while load.is_running and not self.house.has_ended(0.05):
+                pass
+        load.wait(60)
+        self._accepted |= load.accepted
+        if load.refused:
+            self._toll.wrong.append(f"refused: {load.codes()}")
+
+    def _drained_or_dead(self) -> bool:
+        """Wait for the deliveries; True where a kill came before they were done."""
+        deadline = time.monotonic() + 60
+        while not self.house.has_ended(0.05):
+            if self.house.waiting() == 0:
+                return self.house.has_ended(0.2)
+            if time.monotonic() > deadline:
+                self._toll.wrong.append("not delivered within 60 s")
+                return False
+        return True
+
+    def _take_stock(self) -> Ledger:
+        """Read what is left, before anybody mends it."""
+        # The remote end reads what was sent before the kill.
+        wait_for("the remote's sessions to end", lambda: self.arrivals.sessions == 0)
+        ledger = read_ledger(self.house.queue)
+        toll = self._toll
+        where = f"{self._name} life {self._life}"
+        toll.wrong += [f"{where}: {fault}" for fault in ledger.faults]
+        for mail in self._accepted.values():
+            for address in mail.addresses:
+                if address not in ledger.states:
+                    toll.wrong.append(f"{where}: {address} got 250 and is lost")
+        open_ones = [
+            address
+            for address in list(self.arrivals.times)
+            if ledger.states.get(address) != "delivered"
+        ]
+        toll.widest = max(toll.widest, len(open_ones))
+        self._allowed.update(open_ones)
+        return ledger
+
+
+def kill_at_calls(
+    ground: Ground,
+    plan: list[tuple[str, int]] | None,
+    *,
+    messages: int = 200,
+    lives: int = 10_000,
+    first: int = 1,
+) -> Toll:
+    """Kill at the n-th of these calls; without a `plan` at `first` and all that follow.
+
+    A kind of call is done with when a run goes through without a kill.
+    """
+    needs_strace()
+    toll, zygote, begun = Toll(), Zygote(ground), time.monotonic()
+    left = iter(plan) if plan is not None else None
+    number = dict.fromkeys(CALLS, first - 1)
+    unfinished = list(CALLS)
+    siege: Siege | None = None
+    life = 0
+    while life < lives and (left is not None or unfinished):
+        if left is not None:
+            chosen = next(left, None)
+            if chosen is None:
+                break
+            calls, at = chosen
+        else:
+            calls = unfinished[life % len(unfinished)]
+            number[calls] += 1
+            at = number[calls]
+        if siege is None:
+            siege = Siege(ground, zygote, toll, f"c{life}")
+        injection = f"inject={calls}:signal=SIGKILL:when={at}"
+        killed = siege.live(siege.batch(messages), f"trace={calls}", injection)
+        toll.reached[calls] = max(toll.reached.get(calls, 0), at if killed else 0)
+        if not killed and left is None and life > 2 * len(CALLS):
+            unfinished.remove(calls)
+        life += 1
+        if life % _LIVES_IN_ONE == 0:
+            siege.finish()
+            siege = None
+            print(f"{time.monotonic() - begun:.0f} s {toll.reached}: {toll}", flush=True)
+        if toll.wrong:
+            break
+    if siege is not None:
+        siege.finish()
+    toll.seconds = time.monotonic() - begun
+    return toll
+
+
+def kill_at_random(ground: Ground, kills: int, seed: int, *, messages: int = 2_000) -> Toll:
+    """Kill at random moments under 40 clients."""
+    dice, toll, zygote, begun = random.Random(seed), Toll(), Zygote(ground), time.monotonic()
+    siege: Siege | None = None
+    for life in range(kills):
+        siege = siege or Siege(ground, zygote, toll, f"r{life}")
+        siege.live(siege.batch(messages), seconds=dice.uniform(0.0, 1.5))
+        if life % _LIVES_IN_ONE == _LIVES_IN_ONE - 1:
+            siege.finish()
+            siege = None
+            print(f"{time.monotonic() - begun:.0f} s: {toll}", flush=True)
+        if toll.wrong:
+            break
+    if siege is not None:
+        siege.finish()
+    toll.seconds = time.monotonic() - begun
+    return toll
