@@ -11,7 +11,7 @@ import functools
 import random
 import secrets
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 from twisted.application.service import Service
@@ -340,7 +340,7 @@ class Assembly(Service):
 class _NoRelay:
     """A process that does not deliver: what it accepts waits for one that does."""
 
-    def reserve(self, deliveries: int) -> bool:
+    def reserve(self, deliveries: int, domains: Collection[str] = ()) -> bool:
         return False
 
     def dispatch(self, accepted: Accepted) -> None:

@@ -478,8 +478,11 @@ class IQueue(Interface):
 class IDispatch(Interface):
     """The relay, as whoever queues a message sees it: no polling between accept and send."""
 
-    def reserve(deliveries: int) -> bool:
-        """Is there room in memory for so many? If so it is kept until `dispatch` or `cancel`."""
+    def reserve(deliveries: int, domains: Collection[str] = ()) -> bool:
+        """Is there room in memory for so many? If so it is kept until `dispatch` or `cancel`.
+
+        There is none where too much waits already for one of the recipients' `domains` (O5).
+        """
 
     def dispatch(accepted: Accepted) -> None:
         """The message is committed, its deliveries leased: attempt them. Uses the reservation."""

@@ -1,10 +1,11 @@
 """What of the queue is in memory: what was just accepted, and what has fallen due.
 
 Guarantees: an accepted message goes straight to its lanes when there is room (no polling); else
-it waits in the store. At most `most` deliveries are in memory, and of those at most a quarter
-for one domain, so that a dead destination does not keep the others out (O5, D11). The store is
-asked when something is due, when room was made, or when somebody says `wake`. What is held or
-cancelled while it waits in memory leaves it when somebody says `changed`.
+it waits in the store. At most `most` deliveries are in memory; none is added for a domain where a
+quarter of the room that is left waits already, so that there is always room for others, however
+many destinations are dead or slow (O5, D11). The store is asked when something is due, when room
+was made, or when somebody says `wake`. What is held or cancelled while it waits in memory leaves
+it when somebody says `changed`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class Claims:
     Args:
         add: puts deliveries into their lanes.
         remember: keeps an accepted content in memory for its copies.
-        crowded: domains for which nothing more is to be claimed now, given a number.
+        crowded: the domains for which so many or more wait in memory.
+        waits_for: how many wait in memory for a domain.
         waiting: the ids of what waits in the lanes.
         take_back: takes deliveries out of the lanes; those it found there.
         most: deliveries in memory.
@@ -49,6 +51,7 @@ class Claims:
         add: Callable[[Iterable[Delivery]], None],
         remember: Callable[[Accepted], None],
         crowded: Callable[[int], list[str]],
+        waits_for: Callable[[str], int],
         waiting: Callable[[], list[int]],
         take_back: Callable[[Collection[int]], list[Delivery]],
         most: int,
@@ -59,15 +62,18 @@ class Claims:
         self._add = add
         self._remember = remember
         self._crowded = crowded
+        self._waits_for = waits_for
         self._waiting = waiting
         self._take_back = take_back
         self._most = most
         self._in_memory = 0
+        self._looked_at = float("-inf")  # monotonic seconds
         self._next_look = 0.0  # Unix seconds; when the store is to be asked next
         self._looking = False
         self._checking = False
         self._check_again = False  # something was changed while we looked or checked
         self._starved = False  # something was due that there was no room for
+        self._is_crowded = False  # because of its domain: wishes to look come with each message
         self._cancel_timer: Callable[[], None] | None = None
         self._stopped = True
 
@@ -84,9 +90,13 @@ class Claims:
 
     # ------------------------------------------------ IDispatch
 
-    def reserve(self, deliveries: int) -> bool:
+    def reserve(self, deliveries: int, domains: Collection[str] = ()) -> bool:
         """Keep room for a message that is about to be committed."""
         if self._stopped or self._in_memory + deliveries > self._most:
+            return False
+        most = self._most_of_one
+        if any(self._waits_for(domain) >= most for domain in domains):
+            self._starved = self._is_crowded = True  # until there is less of it here
             return False
         self._in_memory += deliveries
         return True
@@ -111,7 +121,10 @@ class Claims:
 
     def wake(self) -> None:
         """Look into the store soon."""
-        self._look_at(0.0)
+        wait = (
+            self._looked_at + _SOON_SECONDS - self._clock.monotonic() if self._is_crowded else 0.0
+        )
+        self._look_at(self._clock.now() + wait if wait > 0.0 else 0.0)
 
     def changed(self) -> None:
         """Give up what was held or cancelled, then look for what was released or flushed."""
@@ -152,6 +165,11 @@ class Claims:
         except SmtpplusError as error:
             _log.warn("leases could not be given back: {error}", error=error)
         self.wake()
+
+    @property
+    def _most_of_one(self) -> int:
+        """How much may wait for one domain: a share of what is free, so it is never all taken."""
+        return max((self._most - self._in_memory) // 4, 1)
 
     async def _check(self) -> None:
         """Drop what must not be attempted any more; its leases go back."""
@@ -197,6 +215,7 @@ class Claims:
     async def _look(self) -> None:
         """Claim what is due, as far as there is room; then set the timer for the next."""
         self._next_look = self._clock.now() + _SLOW_LOOK_SECONDS
+        self._looked_at = self._clock.monotonic()
         try:
             await self._claim_all()
         except SmtpplusError as error:
@@ -210,8 +229,9 @@ class Claims:
     async def _claim_all(self) -> None:
         while not self._stopped:
             room = min(self._most - self._in_memory, _MOST_AT_ONCE)
-            crowded = self._crowded(max(self._most // 4, 1))
-            self._starved = room <= 0 or bool(crowded)
+            crowded = self._crowded(self._most_of_one)
+            self._is_crowded = bool(crowded)
+            self._starved = room <= 0 or self._is_crowded
             if room <= 0:
                 return
             now = self._clock.now()

@@ -8,7 +8,7 @@ something waits in it or is under way, or while it is down.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
@@ -62,6 +62,7 @@ class Lanes:
         self._may_go_on = may_go_on
         self._concurrency = concurrency
         self._lanes: dict[str, _Lane] = {}
+        self._of_domain: Counter[str] = Counter()  # what waits, in all lanes
         self._stopping = False
         self._idle_waiters: list[Deferred[None]] = []
 
@@ -71,6 +72,7 @@ class Lanes:
         if lane is None:
             lane = self._lanes[key] = _Lane(key)
         lane.waiting.extend(deliveries)
+        self._of_domain.update(one.recipient.address.ascii_domain for one in deliveries)
         self._start(lane)
 
     def waiting(self, key: str) -> int:
@@ -78,9 +80,13 @@ class Lanes:
         lane = self._lanes.get(key)
         return len(lane.waiting) if lane is not None else 0
 
+    def waiting_for(self, domain: str) -> int:
+        """How many wait for a domain; several may share a lane."""
+        return self._of_domain[domain]
+
     def crowded(self, most: int) -> list[str]:
-        """The lanes in which `most` or more wait."""
-        return [key for key, lane in self._lanes.items() if len(lane.waiting) >= most]
+        """The domains for which `most` or more wait."""
+        return [domain for domain, waiting in self._of_domain.items() if waiting >= most]
 
     def reconfigure(self, courier: Courier, concurrency: int) -> None:
         """What holds from the next attempt on; what was down may be reached otherwise now."""
@@ -101,6 +107,8 @@ class Lanes:
             if gone:
                 lane.waiting = deque(one for one in lane.waiting if one.id not in delivery_ids)
                 taken += gone
+                for one in gone:
+                    self._left(one)
                 self._forget(lane)
         return taken
 
@@ -140,6 +148,7 @@ class Lanes:
         left = [delivery for lane in self._lanes.values() for delivery in lane.waiting]
         for lane in self._lanes.values():
             lane.waiting.clear()
+        self._of_domain.clear()
         return left
 
     def _start(self, lane: _Lane) -> None:
@@ -157,6 +166,7 @@ class Lanes:
         try:
             while lane.waiting and not self._paused:
                 delivery = lane.waiting.popleft()
+                self._left(delivery)
                 if lane.last_failure is not None and self._clock.monotonic() < lane.down_until:
                     self._settle(delivery, replace(lane.last_failure, made=False))
                     continue
@@ -178,6 +188,13 @@ class Lanes:
             for waiter in waiters:
                 if not waiter.called:
                     waiter.callback(None)
+
+    def _left(self, delivery: Delivery) -> None:
+        """It waits no more."""
+        domain = delivery.recipient.address.ascii_domain
+        self._of_domain[domain] -= 1
+        if self._of_domain[domain] <= 0:
+            del self._of_domain[domain]
 
     def _judge(self, lane: _Lane, attempted: Attempted) -> bool:
         """Keep whether the destination is up, by this attempt; has it just come back?"""

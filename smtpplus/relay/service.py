@@ -107,6 +107,7 @@ class RelayService:
             add=self._add,
             remember=self._copies.remember,
             crowded=self._crowded,
+            waits_for=self._waits_for,
             waiting=self._waiting,
             take_back=self._take_back,
             most=settings.in_memory,
@@ -227,6 +228,9 @@ class RelayService:
 
     def _crowded(self, most: int) -> list[str]:
         return self._lanes.crowded(most)
+
+    def _waits_for(self, domain: str) -> int:
+        return self._lanes.waiting_for(domain)
 
     def _waiting(self) -> list[int]:
         return self._lanes.waiting_ids()

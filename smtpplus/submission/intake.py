@@ -131,7 +131,8 @@ class Intake:
 
     async def _commit(self, message: Message, content: IncomingContent) -> None:
         count = len(message.envelope.recipients)
-        leased = self._dispatch.reserve(count)
+        domains = {one.address.ascii_domain for one in message.envelope.recipients}
+        leased = self._dispatch.reserve(count, domains)
         try:
             kept = await content.keep()
             accepted = Accepted(

@@ -24,6 +24,7 @@ class ClaimTests(SynchronousTestCase):
         self.added: list[Delivery] = []
         self.remembered: list[Accepted] = []
         self.crowded: list[str] = []
+        self.waits: dict[str, int] = {}
         self.claims = Claims(
             clock=ours,
             spawn=Spawn(ours),
@@ -31,6 +32,7 @@ class ClaimTests(SynchronousTestCase):
             add=self.added.extend,
             remember=self.remembered.append,
             crowded=lambda most: self.crowded,
+            waits_for=lambda domain: self.waits.get(domain, 0),
             waiting=lambda: [one.id for one in self.added],
             take_back=self._take_back,
             most=10,
@@ -82,7 +84,7 @@ class ClaimTests(SynchronousTestCase):
         self.assertEqual(len(self.added), 5)
         for _ in range(10):
             self._settled(5)
-            self.clock.advance(0)
+            self.clock.advance(0.1)
         self.assertEqual(len(self.added), 25)
 
     def test_a_deferred_delivery_is_looked_for_when_it_is_due(self) -> None:
@@ -119,6 +121,35 @@ class ClaimTests(SynchronousTestCase):
         self.claims.wake()
         self.clock.advance(0)
         self.assertEqual([one.id for one in self.added], [2])
+
+    def test_O5_what_is_for_a_crowded_domain_waits_in_the_store(self) -> None:
+        self.waits = {"slow.example": 2}
+        self.assertFalse(self.claims.reserve(1, {"slow.example", "x.example"}))
+        self.assertTrue(self.claims.reserve(1, {"x.example"}))
+        self.waits = {"slow.example": 1}
+        self.assertTrue(self.claims.reserve(1, {"slow.example"}))
+        self.assertTrue(self.claims.reserve(4, {"x.example"}))
+        self.assertFalse(self.claims.reserve(1, {"slow.example"}))  # the less is free, the less
+
+    def test_O5_what_waits_in_the_store_is_claimed_when_less_of_it_is_here(self) -> None:
+        self.claims.reserve(5)
+        self.waits = {"slow.example": 5}
+        self.assertFalse(self.claims.reserve(1, {"slow.example"}))
+        self.queue.waiting = [a_delivery(1, "x@slow.example")]
+        self.waits = {}
+        self._settled(5)
+        self.clock.advance(0.2)
+        self.assertEqual(len(self.added), 1)
+
+    def test_O5_beside_a_crowded_domain_the_store_is_asked_ten_times_a_second(self) -> None:
+        self.crowded = ["slow.example"]
+        self.claims.wake()
+        self.clock.advance(0)
+        looks = len(self.queue.claims)
+        for _ in range(100):
+            self.claims.wake()
+            self.clock.advance(0.01)
+        self.assertLessEqual(len(self.queue.claims) - looks, 11)
 
     def test_C5_a_store_that_is_away_is_asked_again(self) -> None:
         def away(*_: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -26,7 +27,7 @@ class _Dispatch:
     def __init__(self) -> None:
         self.dispatched: list[Accepted] = []
 
-    def reserve(self, deliveries: int) -> bool:
+    def reserve(self, deliveries: int, domains: Collection[str] = ()) -> bool:
         return True
 
     def dispatch(self, accepted: Accepted) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -383,5 +383,5 @@ class _Unattended:
     def dispatch(self) -> _Unattended:
         return self
 
-    def reserve(self, deliveries: int) -> bool:
+    def reserve(self, deliveries: int, domains: Collection[str] = ()) -> bool:
         return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import smtplib
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,7 +57,7 @@ class MemoryDispatch:
         self.dispatched: list[Accepted] = []
         self.woken = 0
 
-    def reserve(self, deliveries: int) -> bool:
+    def reserve(self, deliveries: int, domains: Collection[str] = ()) -> bool:
         if self.reserved + deliveries > self.room:
             return False
         self.reserved += deliveries
