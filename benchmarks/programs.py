@@ -126,14 +126,36 @@ class Program:
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
     def stop(self) -> None:
-        """End it and what it started."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGTERM)
-        try:
-            self._process.wait(40)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.pid, signal.SIGKILL)
-            self._process.wait(10)
+        """End it and what it started, also what made a session of its own (Postfix's master)."""
+        if self._process.poll() is not None:
+            return
+        family = [_Known(pid) for pid in _family(self.pid)[0]]
+        for one in family:
+            one.end(signal.SIGTERM)
+        deadline = time.monotonic() + 40
+        while any(one.lives for one in family) and time.monotonic() < deadline:
+            self._process.poll()  # what has ended is not waited for as a zombie
+            time.sleep(0.01)
+        for one in family:
+            one.end(signal.SIGKILL)
+        self._process.wait(10)
+
+
+class _Known:
+    """A process that was seen; its number given to another one is not it."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._born = _born(pid)
+
+    @property
+    def lives(self) -> bool:
+        return self._born is not None and _born(self._pid) == self._born
+
+    def end(self, how: signal.Signals) -> None:
+        if self.lives:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, how)
 
 
 class Programs:
@@ -170,18 +192,33 @@ def mail_user() -> pwd.struct_passwd:
 
 
 def _cpu_seconds(root: int) -> float:
+    family, used = _family(root)
+    return sum(used[pid] for pid in family) / _TICK
+
+
+def _family(root: int) -> tuple[list[int], dict[int, int]]:
+    """`root` and all that descend from it; what each used with its ended children, in ticks."""
     children: dict[int, list[int]] = defaultdict(list)
     used: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal():
-            continue
-        with contextlib.suppress(OSError, ValueError):
-            fields = (entry / "stat").read_bytes().rpartition(b")")[2].split()
+        if entry.name.isdecimal() and (fields := _stat(int(entry.name))):
             children[int(fields[1])].append(int(entry.name))
             used[int(entry.name)] = sum(int(one) for one in fields[11:15])
-    total, waiting = 0, [root]
+    family, waiting = [], [root] if root in used else []
     while waiting:
-        pid = waiting.pop()
-        total += used.get(pid, 0)
-        waiting += children.get(pid, [])
-    return total / _TICK
+        family.append(waiting.pop())
+        waiting += children.get(family[-1], [])
+    return family, used
+
+
+def _born(pid: int) -> bytes | None:
+    """When a process started; None where there is none, or only its zombie."""
+    fields = _stat(pid)
+    return fields[19] if fields and fields[0] != b"Z" else None
+
+
+def _stat(pid: int) -> list[bytes]:
+    """From the state on, proc(5); nothing where there is no such process."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    return []
