@@ -80,7 +80,7 @@ def main(
     known |= {"load average": f"{before} before, {load_average()} after"}
     known |= {"form": "quick" if quick else "full"}
     console.print(f"load average: {known['load average']}\n", highlight=False)
-    wide = Console(width=max(console.width, 180)) if not console.is_terminal else console
+    wide = Console(width=max(console.width, 220)) if not console.is_terminal else console
     wide.print(report.table())
     _write(json_file, known, report)
 

@@ -99,9 +99,9 @@ class Report:
             ("others %", "right"),
             ("note", "left"),
         ):
-            table.add_column(name, justify=justify)  # type: ignore[arg-type]
+            table.add_column(name, justify=justify, no_wrap=name != "note")  # type: ignore[arg-type]
         last = ""
-        for row in self.rows:
+        for row in self._in_order():
             if last and row.benchmark != last:
                 table.add_section()
             last = row.benchmark
@@ -114,8 +114,15 @@ class Report:
             row.as_json() | {"ratio": round(ratio, 3) if (ratio := self.ratio(row)) else None}
             if row.samples
             else row.as_json()
-            for row in self.rows
+            for row in self._in_order()
         ]
+
+    def _in_order(self) -> list[Row]:
+        """The subjects of a case stand together, cases in the order in which they came."""
+        first: dict[tuple[str, str], int] = {}
+        for number, row in enumerate(self.rows):
+            first.setdefault((row.benchmark, row.case), number)
+        return sorted(self.rows, key=lambda row: first[row.benchmark, row.case])
 
     def _cells(self, row: Row) -> list[str]:
         if not row.samples:
