@@ -21,7 +21,7 @@ from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Executable
 
-from smtpplus.store.dialects import Fault, IdsSql, StoreDialect
+from smtpplus.store.dialects import CopySql, Fault, IdsSql, StoreDialect
 from smtpplus.values.errors import SmtpplusError, StoreBrokenError, StoreUnavailableError
 
 __all__ = ["Committer", "DoubtfulError", "Request", "Transaction"]
@@ -63,10 +63,17 @@ class Transaction:
         """A Core statement."""
         return self.connection.execute(statement, parameters)
 
-    def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    def many(self, sql: str | CopySql, rows: Sequence[Sequence[Any]]) -> None:
         """Driver SQL over many rows of positional parameters: the hot path."""
-        if rows:
+        if not rows:
+            return
+        if isinstance(sql, str):
             self._cursor.executemany(sql, rows)
+            return
+        with self._cursor.copy(sql.text) as copy:
+            copy.set_types(sql.types)
+            for row in rows:
+                copy.write_row(row)
 
     def of_ids(self, sql: IdsSql, ids: Iterable[int]) -> list[tuple[Any, ...]]:
         """All rows of a statement over `ids`; none of one that has no rows."""

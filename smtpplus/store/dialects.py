@@ -10,6 +10,7 @@ import enum
 import errno
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Delete, FromClause, Insert, Select, Table, Update, exc, insert
@@ -27,6 +28,7 @@ from smtpplus.values.errors import (
 )
 
 __all__ = [
+    "CopySql",
     "Fault",
     "IdsSql",
     "IndexingCompiler",
@@ -35,6 +37,7 @@ __all__ = [
     "disk_error",
     "driver_sql",
     "insert_sql",
+    "plain_insert_sql",
 ]
 
 
@@ -90,6 +93,9 @@ class StoreDialect(Protocol):
     def octets(self, connection: Connection, query: Select[Any]) -> bytes | None:
         """The one value of `query`, octets; None where there is no row."""
 
+    def copy(self, table: Table) -> CopySql | None:
+        """How rows are inserted in bulk, where there is a quicker way than INSERT."""
+
     def lock_claimed(self, query: Select[Any]) -> Select[Any]:
         """Let concurrent claims pass each other by."""
 
@@ -100,8 +106,21 @@ class StoreDialect(Protocol):
         """The error to raise for the driver's; others as they are."""
 
 
-def insert_sql(table: Table, dialect: StoreDialect) -> str:
-    """An INSERT of all columns in their order, as SQL for the driver's ``executemany``."""
+@dataclass(frozen=True, slots=True)
+class CopySql:
+    """PostgreSQL's way to insert rows in bulk: ``COPY``, and the types of its columns."""
+
+    text: str
+    types: tuple[str, ...]
+
+
+def insert_sql(table: Table, dialect: StoreDialect) -> str | CopySql:
+    """An insert of all columns in their order, for `Transaction.many`."""
+    return dialect.copy(table) or plain_insert_sql(table, dialect)
+
+
+def plain_insert_sql(table: Table, dialect: StoreDialect) -> str:
+    """The same as an INSERT, to which more can be added."""
     names = [column.name for column in table.columns]
     return driver_sql(insert(table), names, dialect)
 
@@ -205,6 +224,10 @@ class SqliteDialect:
         """As it comes."""
         found = connection.scalar(query)
         return None if found is None else bytes(found)
+
+    def copy(self, table: Table) -> CopySql | None:
+        """There is none."""
+        return None
 
     def lock_claimed(self, query: Select[Any]) -> Select[Any]:
         """Nothing to do: there is one writer."""

@@ -29,7 +29,7 @@ from zope.interface import implementer
 from smtpplus.ports import IBody, IContentWriter
 from smtpplus.store.commits import Transaction
 from smtpplus.store.contents import Swept
-from smtpplus.store.dialects import insert_sql
+from smtpplus.store.dialects import CopySql, insert_sql
 from smtpplus.store.large_files import shielded
 from smtpplus.store.schema import content_part, message
 from smtpplus.store.transactions import Transactions
@@ -150,7 +150,7 @@ class _RowWriter:
     """Parts being written, one after the other."""
 
     def __init__(
-        self, rows: LargeRows, transactions: Transactions, insert: str, message_id: int
+        self, rows: LargeRows, transactions: Transactions, insert: str | CopySql, message_id: int
     ) -> None:
         self._rows = rows
         self._transactions = transactions

@@ -15,13 +15,13 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, Select, create_engine, exc, select
+from sqlalchemy import Connection, Select, Table, create_engine, exc, select
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from smtpplus.store.dialects import Fault, StoreDialect
+from smtpplus.store.dialects import CopySql, Fault, StoreDialect
 from smtpplus.values.errors import (
     ConflictError,
     StoreBrokenError,
@@ -45,6 +45,14 @@ _KEEPALIVE = {  # a peer that vanished without a word is noticed in half a minut
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,
+}
+_COPY_TYPES = {
+    "BIGINT": "int8",
+    "BOOLEAN": "bool",
+    "BYTEA": "bytea",
+    "FLOAT": "float8",
+    "INTEGER": "int4",
+    "TEXT": "text",
 }
 _FULL = {"53100"}  # disk_full
 _BROKEN = {"58030", "XX001", "XX002"}  # io_error, data_corrupted, index_corrupted
@@ -121,6 +129,12 @@ class PostgresqlDialect:
             cursor.execute(str(compiled), [compiled.params[name] for name in names])
             row = cursor.fetchone()
         return None if row is None or row[0] is None else bytes(row[0])
+
+    def copy(self, table: Table) -> CopySql:
+        """Half the processor time of an INSERT for each row, here and there."""
+        names = ", ".join(column.name for column in table.columns)
+        types = tuple(_COPY_TYPES[column.type.compile(self.sql)] for column in table.columns)
+        return CopySql(f"COPY {table.name} ({names}) FROM STDIN (FORMAT BINARY)", types)
 
     def lock_claimed(self, query: Select[Any]) -> Select[Any]:
         """Each concurrent claim takes what no other has; chosen once, before the update."""
