@@ -20,6 +20,8 @@ FLOORS = (
         "settings",
         "reload",
         "ownership",
+        "backup",
+        "doctor",
         "log",
         "installation",
         "banner",

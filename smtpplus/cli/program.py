@@ -28,6 +28,9 @@ _COMMANDS = {
     "queue": ("queue", "Deliveries that wait."),
     "message": ("messages", "Messages and what became of them."),
     "stats": ("stats", "How much was accepted, delivered, bounced."),
+    "doctor": ("doctor", "Look for what is wrong, and say how to mend it."),
+    "backup": ("backups", "Write the whole installation into a file; it may run."),
+    "restore": ("backups", "Restore such a file into an empty place."),
     "send-test": ("send_test", "Send a message through the running service and tell its fate."),
 }
 

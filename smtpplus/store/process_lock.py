@@ -12,7 +12,24 @@ from pathlib import Path
 
 from smtpplus.values.errors import ConflictError
 
-__all__ = ["ProcessLock"]
+__all__ = ["ProcessLock", "is_locked"]
+
+_LOCK_NAME = "smtpplus.lock"
+
+
+def is_locked(data_dir: Path) -> bool:
+    """Does a service run on `data_dir`?"""
+    try:
+        descriptor = os.open(data_dir / _LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 class ProcessLock:

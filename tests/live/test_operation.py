@@ -11,6 +11,7 @@ import smtplib
 import socket
 import sys
 import tempfile
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -19,7 +20,11 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 import twisted
+from smtpplus.config import load
+from smtpplus.installation import open_installation, run
 from smtpplus.net.certificates import self_signed
+from smtpplus.values.ids import parse_id
+from smtpplus.values.message import DeliveryState
 from tests.documents import ROOT
 from tests.live.installation import BIN, Installation
 from tests.live.peers import Peer, free_port, wait_for
@@ -131,6 +136,57 @@ class QueueTests(_Case):
     def _state(self, service: Installation, message: str) -> str:
         (row,) = service.cli("message", "show", message)["deliveries"]
         return str(row["state"])
+
+
+class BackupTests(_Case):
+    def test_C7_a_copy_taken_under_load_restores_and_drains(self) -> None:
+        # Nothing is delivered while the copy is taken: all that was accepted has to be in it.
+        service = self.installation(relay__routes='{"*" = "127.0.0.1:1"}')
+        service.start()
+        before: list[str] = []
+        taken = threading.Event()
+        threads = [threading.Thread(target=self._send, args=(service, before, taken)) for _ in "ab"]
+        for thread in threads:
+            thread.start()
+        wait_for("traffic", lambda: len(before) > 60)
+        accepted = list(before)
+        file = service.directory / "backup.tar"
+        made = service.cli("backup", str(file))
+        self.assertGreaterEqual(made["waiting"], len(accepted))
+        self.assertGreater(made["files"], 0)
+        taken.set()
+        for thread in threads:
+            thread.join()
+        self.assertGreater(len(before), len(accepted))
+        service.stop()
+        self.assertEqual(service.tracebacks(), [])
+
+        restored = self.installation(relay__retry='["1s"]')
+        config = Path(restored.facts["config"])
+        shutil.rmtree(config.parent)
+        found = service.cli("restore", str(file), "--to", str(config.parent))
+        self.assertEqual(found["missing_files"], 0)
+        self.assertEqual(found["waiting"], made["waiting"])
+        restored.cli("queue", "flush", "--all")
+        restored.start()
+        wait_for("the queue to drain", lambda: restored.cli("queue")["queued"] == 0, 60)
+        with open_installation(load(config)) as opened:
+            for identifier in accepted:
+                row = run(opened.history.message(None, parse_id(identifier) or 0))
+                assert row is not None, identifier
+                self.assertEqual(row.states, {DeliveryState.DELIVERED: 1}, identifier)
+        self.assertEqual(restored.tracebacks(), [])
+
+    def _send(self, service: Installation, ids: list[str], stop: threading.Event) -> None:
+        large = _MAIL + "x" * 70 + ("\r\n" + "x" * 70) * 2500
+        with service.client() as client:
+            number = 0
+            while not stop.is_set():
+                number += 1
+                client.mail("a@example.com")
+                client.rcpt("b@example.net")
+                _, text = client.data(large if number % 10 == 0 else _MAIL)
+                ids.append(text.decode().split()[-1])
 
 
 class ProbeTests(_Case):

@@ -1,0 +1,117 @@
+"""The doctor: well where all is well, and each illness found with its mend."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from smtpplus.net.certificates import self_signed
+from tests.cli.shell import Shell
+from tests.live.peers import free_port
+
+
+class DoctorTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.shell = Shell(self, Path(self.mktemp()).absolute())
+        self.folder = self.shell.folder
+        self.sets: list[str] = []
+        for key in ("submission.listen", "submission.listen_tls", "web.listen"):
+            self.sets += ["--set", f"{key}=127.0.0.1:{free_port()}"]
+
+    def findings(self, *settings: str, status: int = 1) -> list[dict[str, Any]]:
+        sets = [word for one in settings for word in ("--set", one)]
+        found: list[dict[str, Any]] = self.shell.json(*self.sets, *sets, "doctor", status=status)
+        for one in found:
+            self.assertEqual(bool(one["mend"]), one["level"] != "ok", one)
+        return found
+
+    def problem(self, check: str, text: str, *settings: str) -> None:
+        found = [one for one in self.findings(*settings) if one["level"] == "problem"]
+        self.assertEqual([one["check"] for one in found], [check], found)
+        self.assertIn(text, found[0]["text"])
+
+    def test_a_fresh_trial_is_well(self) -> None:
+        found = self.findings(status=0)
+        self.assertEqual(
+            {one["check"] for one in found},
+            {
+                "disk", "permissions", "secret", "certificate", "ports",
+                "clock", "dns", "store", "queue", "leases",
+            },
+        )  # fmt: skip
+        out, _ = self.shell.run(*self.sets, "doctor")
+        self.assertIn("ok", out)
+
+    def test_permissions_and_owners(self) -> None:
+        (self.folder / "secret.key").chmod(0o644)
+        self.problem("permissions", "secret.key can be read by everybody")
+        (self.folder / "secret.key").chmod(0o600)
+        if os.geteuid() == 0:
+            os.chown(self.folder / "queue" / "smtpplus.sqlite3", 65534, 65534)
+            self.problem("permissions", "another user")
+
+    def test_certificate_validity_and_name(self) -> None:
+        certificate, key = self_signed("other.example", time.time() - 900 * 86400)
+        (self.folder / "certificate.pem").write_bytes(certificate)
+        (self.folder / "private_key.pem").write_bytes(key)
+        self.problem("certificate", "expired")
+        certificate, key = self_signed("other.example", time.time())
+        (self.folder / "certificate.pem").write_bytes(certificate)
+        self.problem("certificate", "does not belong")
+        (self.folder / "private_key.pem").write_bytes(key)
+        self.problem(
+            "certificate",
+            "not for mail",
+            "server.hostname=mail",
+        )
+
+    def test_a_port_that_is_taken(self) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            self.problem("ports", "something else", f"web.listen=127.0.0.1:{port}")
+
+    def test_secret_and_store_that_are_gone_or_broken(self) -> None:
+        (self.folder / "secret.key").write_text("nonsense")
+        self.problem("secret", "cannot be read")
+        (self.folder / "secret.key").write_text("00" * 32)
+        store = self.folder / "queue" / "smtpplus.sqlite3"
+        with sqlite3.connect(store) as connection:
+            connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.close()
+        self.problem("store", "9999")
+        store.write_bytes(b"no database at all" * 1000)
+        self.problem("store", "could not be checked")
+        store.unlink()
+        self.problem("store", "no store")
+
+    def test_orphans_of_the_queue_directory(self) -> None:
+        folder = self.folder / "queue" / "a" / "b"
+        folder.mkdir(parents=True)
+        stray = folder / "0000000000001.eml"
+        stray.write_bytes(b"x")
+        os.utime(stray, (1, 1))
+        found = [one for one in self.findings(status=0) if one["check"] == "queue"]
+        self.assertEqual(found[0]["level"], "warning")
+
+    def test_dns_of_the_hostname(self) -> None:
+        self.assertIn("DNS gave no answer", self._dns("127.0.0.1:1")[0]["text"])
+
+    def _dns(self, server: str) -> list[dict[str, Any]]:
+        certificate, key = self_signed("mail.example.org", time.time())
+        (self.folder / "certificate.pem").write_bytes(certificate)
+        (self.folder / "private_key.pem").write_bytes(key)
+        found = self.findings(
+            "server.hostname=mail.example.org",
+            "relay.deliver=internet",
+            f'dns.nameservers=["{server}"]',
+            "dns.timeout=300ms",
+        )
+        return [one for one in found if one["check"] == "dns"]

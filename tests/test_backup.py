@@ -1,0 +1,112 @@
+"""Backup and restore: what is in the file, where it goes, what is refused (C7)."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from smtpplus.config import load
+from smtpplus.installation import open_installation, run
+from smtpplus.store import open_store_blocking
+from smtpplus.values.ids import IdSource
+from smtpplus.values.message import Accepted
+from tests.cli.shell import Shell
+from tests.store.samples import CONTENT, NOW, StoreCase, accepted
+
+
+class BackupTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.shell = Shell(self, Path(self.mktemp()).absolute())
+        self.file = Path(self.mktemp()).absolute()
+        self.config = load(Path(self.shell.facts["config"]))
+        self.large, self.small = self.accept(large=True), self.accept(large=False)
+
+    def accept(self, *, large: bool) -> Accepted:
+        case = StoreCase()
+        case.setUp()
+        store = open_store_blocking(
+            self.config.store_url,
+            self.config.server.data_dir,
+            clock=case.clock,
+            secret=bytes.fromhex(self.config.secret_key_file.read_text()),
+        )
+        item = accepted(IdSource(300 + large), content=None if large else CONTENT)
+
+        async def put() -> None:
+            if large:
+                writer = await store.contents.begin(item.message.id)
+                await writer.write(CONTENT)
+                await writer.finish()
+            await store.queue.accept(item)
+            await store.close()
+
+        run(put())
+        return item
+
+    def test_what_was_waiting_is_there_again(self) -> None:
+        made = self.shell.json("backup", str(self.file))
+        self.assertEqual((made["waiting"], made["files"], made["missing_files"]), (2, 1, 0))
+        self.assertEqual(self.file.stat().st_mode & 0o777, 0o600)
+        with tarfile.open(self.file) as tar:
+            manifest = json.load(tar.extractfile("manifest.json"))  # type: ignore[arg-type]
+        self.assertEqual((manifest["waiting"], manifest["files"]), (2, 1))
+        new = Path(self.mktemp()).absolute()
+        found = self.shell.json("restore", str(self.file), "--to", str(new))
+        self.assertEqual((found["waiting"], found["files"], found["missing_files"]), (2, 1, 0))
+        config = load(new / "smtpplus.toml")
+        self.assertEqual(config.server.data_dir, new)
+        with open_installation(config) as opened:
+            claimed = run(_claim(opened.queue))
+            self.assertEqual(claimed, {self.large.message.id, self.small.message.id})
+            self.assertEqual(len(run(opened.accounts.users(None))), 1)
+        left = [path.name for path in self.config.queue_dir.iterdir() if "backup" in path.name]
+        self.assertEqual(left, [])
+
+    def test_into_the_data_folder_of_a_configuration(self) -> None:
+        self.shell.run("backup", str(self.file))
+        data = Path(self.mktemp()).absolute()
+        there = ("--set", f"server.data_dir={data}")
+        self.shell.run(*there, "restore", str(self.file))
+        self.assertEqual(self.shell.json(*there, "queue")["queued"], 2)
+        self.assertIn("move it away", self.shell.refused("restore", str(self.file)).lower())
+
+    def test_refusals(self) -> None:
+        self.file.write_bytes(b"mine")
+        self.assertIn("exists", self.shell.refused("backup", str(self.file)))
+        self.assertEqual(self.file.read_bytes(), b"mine")
+        new = Path(self.mktemp()).absolute()
+        self.assertIn("no backup", self.shell.refused("restore", str(self.file), "--to", str(new)))
+        folder = Path(self.shell.facts["config"]).parent
+        self.assertIn(
+            "not empty", self.shell.refused("restore", str(self.file), "--to", str(folder))
+        )
+
+    def test_a_hostile_file_writes_nothing_outside(self) -> None:
+        for name, kind in (
+            ("../escaped", tarfile.REGTYPE),
+            ("/escaped", tarfile.REGTYPE),
+            ("queue/a/b/../../../../escaped", tarfile.REGTYPE),
+            ("secret.key", tarfile.SYMTYPE),
+            ("queue/a/b/0000000000000.eml", tarfile.LNKTYPE),
+            ("store.sqlite3", tarfile.FIFOTYPE),
+        ):
+            buffer = io.BytesIO()
+            with tarfile.open(fileobj=buffer, mode="w") as tar:
+                info = tarfile.TarInfo(name)
+                info.type, info.linkname, info.size = kind, "/etc/passwd", 0
+                tar.addfile(info)
+            self.file.write_bytes(buffer.getvalue())
+            new = Path(self.mktemp()).absolute()
+            self.assertIn(
+                "no backup", self.shell.refused("restore", str(self.file), "--to", str(new))
+            )
+            self.assertEqual([path for path in new.rglob("*") if path.is_file()], [], name)
+
+
+async def _claim(queue: object) -> set[int]:
+    claimed = await queue.claim(NOW + 1e9, 99, ())  # type: ignore[attr-defined]
+    return {one.message.id for one in claimed}
