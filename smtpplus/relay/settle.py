@@ -8,6 +8,7 @@ transaction that settles what it reports.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -100,10 +101,15 @@ class Settling:
         if outcome.result is Result.BOUNCED:
             state, told = DeliveryState.BOUNCED, Told.FAILED
         elif outcome.result is Result.DEFERRED:
+            expires_at = delivery.message.expires_at
+            if attempted.attempt.started_at < expires_at <= now:
+                # It was tried in time; its life ended since. A clock that jumped does that to all
+                # that waits: none is given up without an attempt after its end (C1).
+                expires_at = math.inf
             due_at = self._retry.next_due(
                 attempts=delivery.attempts + 1,
                 now=now,
-                expires_at=delivery.message.expires_at,
+                expires_at=expires_at,
                 chance=self._chance(),
             )
             if due_at is None:

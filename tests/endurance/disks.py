@@ -23,6 +23,7 @@ from tests.endurance.ledger import STORE, read_ledger
 from tests.endurance.load import Load, Mail
 from tests.endurance.zygote import Zygote
 from tests.live.peers import wait_for
+from tests.live.recorder import Arrived
 
 __all__ = ["Failures", "fail_calls", "full_disk", "lost_page"]
 
@@ -124,7 +125,11 @@ def full_disk(ground: Ground, mebibytes: int = 4) -> list[str]:
     disk = _mounted(ground, mebibytes)
     gate = threading.Event()
     ground.test.addCleanup(gate.set)
-    arrivals = Arrivals(ground.test, slow=lambda _: gate.wait(60) and None)
+
+    def hold(_: Arrived) -> None:
+        gate.wait(60)
+
+    arrivals = Arrivals(ground.test, slow=hold)
     house = House(ground, arrivals.port, submission__max_message_bytes="65536")
     house.start()
     ballast = disk / "ballast"
@@ -232,8 +237,8 @@ def lost_page(ground: Ground, zygote: Zygote, seed: int, where: str) -> tuple[st
         house.kill()
     wrong += altered
     reported = [line for line in house.log().splitlines() if "corrupt" in line or "missing" in line]
-    return (
+    told = (
         f"{where} at {at}: {whole} of {len(load.accepted)} arrived whole, {len(altered)} altered, "
-        f"{waiting} wait, {len(reported)} lines of log say so",
-        wrong,
+        f"{waiting} wait, {len(reported)} lines of log say so"
     )
+    return told, wrong

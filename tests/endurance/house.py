@@ -24,7 +24,9 @@ def needs_strace() -> None:
     from tests.live.peers import needs
 
     strace = needs("strace")
-    done = subprocess.run([strace, "-qq", "-o", os.devnull, "true"], capture_output=True, check=False)
+    done = subprocess.run(
+        [strace, "-qq", "-o", os.devnull, "true"], capture_output=True, check=False
+    )
     if done.returncode:
         raise SkipTest(f"strace may not trace here: {done.stderr.decode(errors='replace').strip()}")
 
@@ -33,7 +35,7 @@ class House(Installation):
     """Delivers example.net to `port`; clients on 127.0.0.1 submit without TLS and AUTH.
 
     `prefix` stands before the command (``env``, ``strace``, ``prlimit``); `zygote` saves the time of
-    Python's imports where there is no prefix.
+    Python's imports where there is no prefix. `wide`: thousands of connections are welcome.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class House(Installation):
         *,
         zygote: Zygote | None = None,
         routes: dict[str, int] | None = None,
+        wide: bool = False,
         **settings: str,
     ) -> None:
         ways = dict(routes or {})
@@ -55,6 +58,9 @@ class House(Installation):
             "relay.tls": '"none"',
             **{key.replace("__", "."): value for key, value in settings.items()},
         }
+        if wide:
+            limits = ("max_connections", "max_connections_per_address")
+            chosen |= {f"submission.{one}": "9000" for one in limits}
         super().__init__(ground.test, ground.directory, chosen)
         self.data_dir = ground.directory / "service"
         self.queue = self.data_dir / "queue"
@@ -82,7 +88,9 @@ class House(Installation):
         """
         assert self._zygote is not None
         self._tracer = None
-        self._child = self._zygote.start(super().command, self.directory / "service.log", stopped=True)
+        self._child = self._zygote.start(
+            super().command, self.directory / "service.log", stopped=True
+        )
         command = ["strace", "-f", "-qq", "-o", str(output or os.devnull)]
         for expression in expressions:
             command += ["-e", expression]
@@ -150,7 +158,7 @@ class House(Installation):
 
     def descriptors(self) -> int:
         """Open files of the running service."""
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
 
     def processor_seconds(self) -> float:
         """What the running service has used."""

@@ -87,7 +87,9 @@ class Siege:
             octets = 150_000 if index % 20 == 7 else 2_000
             mails.append(Mail(name, recipients, octets, _DOMAINS))
         if self._life % 10 == 5:
-            mails.insert(number * 2 // 3, Mail(f"{self._name}-{self._life}-many", 200, 600, _DOMAINS))
+            mails.insert(
+                number * 2 // 3, Mail(f"{self._name}-{self._life}-many", 200, 600, _DOMAINS)
+            )
         return mails
 
     def live(self, mails: list[Mail], *injections: str, seconds: float | None = None) -> bool:
@@ -100,17 +102,16 @@ class Siege:
             if seconds is not None:
                 self._toll.slowest_start = max(self._toll.slowest_start, time.monotonic() - begun)
             self._load(mails, seconds)
-        killed = not started or self.house.has_ended()
-        if not killed and seconds is None:
+        killed = not started or seconds is not None or self.house.has_ended()
+        if not killed:
             killed = self._drained_or_dead()
-        if killed or seconds is not None:
-            self._toll.kills += 1
-            self.house.kill() if started else None
-            self._take_stock()
-            return True
-        self.house.settle_down()
+        if not killed:
+            self.house.settle_down()
+        elif started and seconds is None:
+            self.house.kill()  # it is dead: this forgets it
+        self._toll.kills += killed
         self._take_stock()
-        return False
+        return killed
 
     def finish(self) -> None:
         """Let everything be delivered, and look at all of it."""

@@ -88,8 +88,9 @@ def _await_tracer() -> None:
 
 
 def _main() -> None:
-    import smtpplus.tap  # noqa: F401 - what takes long, before the fork
     import twisted.scripts.twistd as program
+
+    import smtpplus.tap  # noqa: F401 - what takes long, before the fork
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
     for order in _orders():
@@ -106,7 +107,7 @@ def _main() -> None:
         if order["stopped"]:
             _await_tracer()
         sys.argv = order["argv"]
-        program.run()  # type: ignore[no-untyped-call]
+        program.run()
         return
 
 

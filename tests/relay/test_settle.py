@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -131,9 +132,18 @@ class SettleTests(SynchronousTestCase):
         self.settling.put(a_delivery(delay_reported=True), _DEFERRED)
         self.assertEqual(len(self.queue.reports), 1)
 
+    def test_C1_a_clock_that_jumps_past_the_lifetime_gives_nothing_up_untried(self) -> None:
+        self.clock.advance(40 * 86400)
+        self.settling.put(a_delivery(), _DEFERRED)  # its attempt began before
+        self.assertIs(self._state(), DeliveryState.QUEUED)
+        self.settling.put(a_delivery(), replace(_DEFERRED, made=False))
+        self.assertIs(self._state(), DeliveryState.QUEUED)
+
     def test_D18_after_its_lifetime_a_delivery_expires_with_one_report(self) -> None:
         self.clock.advance(5 * 86400)
-        self.settling.put(a_delivery(attempts=40, delay_reported=True), _DEFERRED)
+        last = replace(_DEFERRED.attempt, started_at=1000.0 + 5 * 86400)
+        attempted = replace(_DEFERRED, attempt=last)
+        self.settling.put(a_delivery(attempts=40, delay_reported=True), attempted)
         self.assertIs(self._state(), DeliveryState.EXPIRED)
         (report,) = self.queue.reports
         assert report.content is not None

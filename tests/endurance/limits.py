@@ -1,0 +1,225 @@
+"""D8, R1, R3, R5, T5: many connections, slow ones, large messages, few descriptors."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.endurance.arrivals import Arrivals
+from tests.endurance.ground import Ground
+from tests.endurance.house import House
+from tests.endurance.load import Load, Mail, conversation
+from tests.endurance.zygote import Zygote
+from tests.live.installation import trusting
+from tests.live.peers import wait_for
+
+__all__ = ["few_descriptors", "half_open", "idle_connections", "large_messages", "slow_clients"]
+
+_MIB = 1 << 20
+
+
+@contextlib.contextmanager
+def _all_closed(sockets: list[socket.socket]) -> Iterator[list[socket.socket]]:
+    try:
+        yield sockets
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def _greeted_after(port: int) -> float:
+    """How long a new client waits for its banner."""
+    begun = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port), 30) as client:
+        assert client.recv(3) == b"220"
+    return time.monotonic() - begun
+
+
+def _one_mail(house: House, name: str) -> float:
+    """Seconds from connecting to 250."""
+    begun = time.monotonic()
+    load = Load(house.submission, [Mail(name)], threads=1).start().wait()
+    assert len(load.accepted) == 1, load.refused
+    return time.monotonic() - begun
+
+
+def idle_connections(ground: Ground, zygote: Zygote, plain: int, secured: int) -> str:
+    """R1: so many idle connections; memory, and how a new client fares."""
+    house = House(ground, Arrivals(ground.test).port, zygote=zygote, wide=True)
+    house.start()
+    _one_mail(house, "first")
+    before = house.memory_kib()
+    with _all_closed([]) as sockets:
+        for _ in range(plain):
+            client = socket.create_connection(("127.0.0.1", house.submission), 30)
+            sockets.append(client)
+        for client in sockets:
+            assert client.recv(3) == b"220"
+        middle = house.memory_kib()
+
+        def handshake(_: int) -> ssl.SSLSocket:
+            address = ("127.0.0.1", house.submission_tls)
+            secured = trusting().wrap_socket(socket.create_connection(address, 60))
+            assert secured.recv(3) == b"220"
+            return secured
+
+        with ThreadPoolExecutor(8) as pool:
+            sockets.extend(pool.map(handshake, range(secured)))
+        after = house.memory_kib()
+        greeted = max(_greeted_after(house.submission) for _ in range(5))
+        _one_mail(house, "beside")
+    wait_for("the connections to end", lambda: house.descriptors() < 100)
+    house.kill()
+    each = (middle - before) / max(plain, 1)
+    each_tls = (after - middle) / max(secured, 1)
+    assert greeted <= 1.0, greeted
+    assert after <= 250 * 1024, after
+    return (
+        f"{plain} plain and {secured} TLS: {after / 1024:.0f} MiB resident (before {before / 1024:.0f};"
+        f" {each:.1f} KiB a plain one, {each_tls:.1f} KiB a TLS one), banner within "
+        f"{greeted * 1000:.0f} ms"
+    )
+
+
+def half_open(ground: Ground, zygote: Zygote, number: int) -> str:
+    """T5: clients that begin a handshake and stop; R3 beside it: clients that dribble."""
+    house = House(ground, Arrivals(ground.test).port, zygote=zygote, wide=True)
+    house.start()
+    _one_mail(house, "first")
+    before = house.memory_kib()
+    with _all_closed([]) as sockets:
+        begun = time.monotonic()
+        for _ in range(number):
+            client = socket.create_connection(("127.0.0.1", house.submission_tls), 30)
+            client.sendall(b"\x16\x03\x01\x02\x00\x01")  # the first octets of a ClientHello
+            sockets.append(client)
+        wait_for("all to be taken", lambda: house.descriptors() > number)
+        grown = house.memory_kib() - before
+        greeted = max(_greeted_after(house.submission) for _ in range(20))
+        _one_mail(house, "beside")
+        wait_for("them to be closed", lambda: house.descriptors() < number, 40)
+        closed = time.monotonic() - begun
+    wait_for("all to be closed", lambda: house.descriptors() < 100)
+    house.kill()
+    assert grown <= 100 * 1024, grown
+    assert greeted <= 1.0, greeted
+    assert closed <= 33.0, closed
+    return (
+        f"{number} half-open handshakes: {grown / 1024:.1f} MiB more, banner within "
+        f"{greeted * 1000:.0f} ms, closed after {closed:.1f} s"
+    )
+
+
+def slow_clients(ground: Ground, zygote: Zygote, number: int, *, most_seconds: float) -> str:
+    """R3: clients that send an octet every 10 s, in a command and in content."""
+    house = House(ground, Arrivals(ground.test).port, zygote=zygote, wide=True)
+    house.start()
+    base = sorted(_one_mail(house, f"base-{n}") for n in range(40))[-2]
+    with _all_closed([]) as sockets:
+        begun = time.monotonic()
+        for n in range(number):
+            talk = conversation(house.submission)
+            if n % 2:
+                talk.socket.sendall(
+                    b"MAIL FROM:<shop@example.com>\r\nRCPT TO:<a@example.net>\r\nDATA\r\n"
+                )
+                talk.replies(3)
+            sockets.append(talk.socket)
+        slowest: list[float] = []
+        alive = list(sockets)
+        ended: list[float] = []
+        while alive and time.monotonic() - begun < most_seconds:
+            turn = time.monotonic()
+            alive = [one for one in alive if _dribble(one)]
+            if len(alive) < number - len(ended):
+                ended += [time.monotonic() - begun] * (number - len(ended) - len(alive))
+            while time.monotonic() - turn < 10.0:
+                slowest.append(_one_mail(house, f"beside-{len(slowest)}"))
+                time.sleep(0.2)
+    house.kill()
+    beside = sorted(slowest)[-max(len(slowest) // 100, 1) - 1]
+    return (
+        f"{number} slow clients: {len(ended)} closed by {max(ended, default=0):.0f} s, {len(alive)} "
+        f"open after {most_seconds:.0f} s; accept to 250, p99: {base * 1000:.0f} ms alone, "
+        f"{beside * 1000:.0f} ms beside them"
+    )
+
+
+def _dribble(client: socket.socket) -> bool:
+    """Send an octet; False where the other side has closed."""
+    try:
+        client.sendall(b"x")
+        client.setblocking(False)
+        try:
+            return bool(client.recv(4096)) and False  # 421, or its end
+        except BlockingIOError:
+            return True
+        finally:
+            client.setblocking(True)
+    except OSError:
+        return False
+
+
+def few_descriptors(ground: Ground, clients: int = 300, limit: int = 256) -> str:
+    """D8: more clients than descriptors."""
+    arrivals = Arrivals(ground.test)
+    house = House(ground, arrivals.port, wide=True)
+    house.prefix = ["prlimit", f"--nofile={limit}:{limit}"]
+    house.start()
+    _one_mail(house, "first")
+    with _all_closed([]) as sockets:
+        for _ in range(clients):
+            client = socket.create_connection(("127.0.0.1", house.submission), 30)
+            client.setblocking(False)
+            sockets.append(client)
+        time.sleep(1)
+        used = house.processor_seconds()
+        time.sleep(3)
+        busy = (house.processor_seconds() - used) / 3
+        assert not house.has_ended()
+        descriptors = house.descriptors()
+    begun = time.monotonic()
+    Load(house.submission, [Mail("after")], threads=1, patient=True).start().wait(30)
+    seconds = time.monotonic() - begun
+    wait_for("delivery", lambda: len(arrivals) == 2)
+    house.kill()
+    assert not house.tracebacks(), house.tracebacks()[:2]
+    assert busy < 0.2, busy
+    assert seconds <= 5.0, seconds
+    return (
+        f"{clients} clients on {limit} descriptors: {descriptors} in use, {busy:.0%} of a processor, "
+        f"a message taken {seconds:.1f} s after they left"
+    )
+
+
+def large_messages(ground: Ground, zygote: Zygote, number: int, mebibytes: int) -> str:
+    """R5: so many large messages at once, in and out."""
+    octets = mebibytes * _MIB
+    arrivals = Arrivals(ground.test)
+    house = House(
+        ground,
+        arrivals.port,
+        zygote=zygote,
+        submission__max_message_bytes=str(octets * 2),
+    )
+    house.start()
+    _one_mail(house, "first")
+    before = house.memory_kib()
+    house.forget_peak()
+    mails = [Mail(f"large-{n}", octets=octets) for n in range(number)]
+    wanted = list(mails)
+    load = Load(house.submission, mails, threads=number, timeout=300).start().wait(600)
+    assert len(load.accepted) == number, load.refused
+    wait_for("delivery", lambda: house.waiting() == 0, 600)
+    grown = house.memory_kib(peak=True) - before
+    house.kill()
+    for mail in wanted:
+        assert not arrivals.faults_of(mail), arrivals.faults_of(mail)
+    assert grown <= 100 * 1024, grown
+    return (
+        f"{number} times {mebibytes} MiB at once, in and out: at most {grown / 1024:.1f} MiB more"
+    )
