@@ -199,8 +199,10 @@ proxymap unix - - n - - proxymap
 postlog unix-dgram n - n - 1 postlogd
 """
         )
-        command = [needs("postfix"), "-c", str(base / "etc"), "start-fg"]
-        Peer(test, command, directory / "postfix.log")
+        command = [needs("postfix"), "-c", str(base / "etc")]
+        Peer(test, [*command, "start-fg"], directory / "postfix.log")
+        # Its master makes a session of its own, which the end of the peer's does not reach.
+        test.addCleanup(subprocess.run, [*command, "stop"], capture_output=True, check=False)
         wait_for("postfix", lambda: answers(self.port))
 
     def count(self) -> int:
