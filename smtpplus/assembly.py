@@ -200,11 +200,15 @@ class Assembly(Service):
             self._submission = self._make_submission(store, queue, dispatch)
             self._begin("submission", self._submission)
             self._metrics.sources.connections = self._submission.connections_by_listener
+            self._metrics.sources.stressed = self._submission.stress_by_listener
 
     def _begin(self, name: str, service: Any) -> None:
         service.startService()
         self._stops.append((name, service.stopService))
         self._has_come_up(name)
+
+    def _is_crowded(self) -> bool:
+        return self._queue is not None and self._queue.is_crowded
 
     def _has_come_up(self, name: str) -> None:
         if self._missing.get(name) == "starting":
@@ -308,6 +312,7 @@ class Assembly(Service):
             spawn=self._spawn,
             ids=store.ids,
             free_octets=store.free_octets,
+            is_crowded=self._is_crowded,
         )
         return SubmissionService(self._reactor, settings, ports, self._tls, bound=self._bound)
 

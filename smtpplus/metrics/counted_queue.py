@@ -26,6 +26,8 @@ from smtpplus.values.queue import QueueChange, Selection
 __all__ = ["CountedQueue", "QueueCounts"]
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_MOST_UNWRITTEN = 1_000
+_MOST_OCTETS = 32 * 1024 * 1024
 _TROUBLE_SECONDS = 10.0  # how long a failed accept stands for the store's state
 _NAMES = {
     DeliveryState.DELIVERED: "delivered",
@@ -69,6 +71,12 @@ class CountedQueue:
         self._trouble = ""
         self._trouble_until = 0.0
         self.unwritten = 0  # messages that wait for their commit
+        self._unwritten_octets = 0
+
+    @property
+    def is_crowded(self) -> bool:
+        """Does so much wait for its commit that nothing more should be begun?"""
+        return self.unwritten >= _MOST_UNWRITTEN or self._unwritten_octets >= _MOST_OCTETS
 
     async def trouble(self) -> str:
         """Why the store cannot do its work now; "" where it can, as far as one can tell."""
@@ -85,10 +93,13 @@ class CountedQueue:
         counts = self._counts
         started = counts.monotonic()
         deliveries = len(accepted.deliveries)
+        octets = len(accepted.content or b"")
         self.unwritten += 1
+        self._unwritten_octets += octets
 
         def committed(result: Any) -> Any:
             self.unwritten -= 1
+            self._unwritten_octets -= octets
             counts.accept_seconds.observe(counts.monotonic() - started)
             self._trouble_until = 0.0
             counts.messages.inc()
@@ -97,6 +108,7 @@ class CountedQueue:
 
         def failed(failure: Any) -> Any:
             self.unwritten -= 1
+            self._unwritten_octets -= octets
             counts.refused.inc()
             if failure.check(StoreBrokenError, StoreFullError, StoreUnavailableError):
                 self._trouble = failure.getErrorMessage()

@@ -22,7 +22,7 @@ from twisted.logger import Logger
 
 from smtpplus.net.bound import BoundPorts
 from smtpplus.net.server_session import ServerSession
-from smtpplus.net.session_home import Phase
+from smtpplus.net.session_home import Phase, Stress
 from smtpplus.net.spawn import Spawn
 from smtpplus.ports import IClock, IConversationRole
 from smtpplus.smtp.server_settings import ServerSettings
@@ -34,6 +34,8 @@ __all__ = ["ConnectionLimits", "SmtpListener", "parse_host_port"]
 T = TypeVar("T")
 
 _LOOK_SECONDS = 1.0
+_STRESSED_SHARE = 0.9  # of all connections (R10)
+_CALM_SECONDS = 30.0  # so long below it before stress ends
 _REFUSABLE = 10  # connections beyond a limit that still hear 421; further ones are just closed
 
 _TOO_MANY_HERE = Reply.of(421, "4.7.0", "Too many connections from your address; try again later")
@@ -90,6 +92,8 @@ class SmtpListener(Factory):
         self._port: IListeningPort | None = None
         self._sessions: set[ServerSession] = set()
         self._addresses: Counter[str] = Counter()
+        self.stress: Stress | None = None
+        self._crowded_at = 0.0  # monotonic; when connections were short last
         self._cancel_look: Callable[[], None] | None = None
         self._stopped: Deferred[None] | None = None
 
@@ -129,9 +133,13 @@ class SmtpListener(Factory):
         """Accept no more, let messages under way end, at most `seconds`; how many were cut off."""
         if self._port is not None:
             await maybeDeferred(self._port.stopListening)
+        self.stress = None
         for session in list(self._sessions):
             session.stop()
         cut_off = 0
+        if not self._sessions and self._cancel_look is not None:
+            self._cancel_look()
+            self._cancel_look = None
         if self._sessions:
             self._stopped = Deferred()
             cancel = self.clock.call_later(seconds, self._give_up)
@@ -161,6 +169,7 @@ class SmtpListener(Factory):
         if not proxied:
             self._count(session, ip)
         self._sessions.add(session)
+        self._watch_stress()
         if self._cancel_look is None:
             self._cancel_look = self.clock.call_later(_LOOK_SECONDS, self._look)
         return session
@@ -188,7 +197,7 @@ class SmtpListener(Factory):
         if self._addresses[session.counted_as] <= 0:
             del self._addresses[session.counted_as]
         if not self._sessions:
-            if self._cancel_look is not None:
+            if self._cancel_look is not None and self.stress is None:
                 self._cancel_look()
                 self._cancel_look = None
             self._give_up()
@@ -202,8 +211,33 @@ class SmtpListener(Factory):
         if stopped is not None:
             stopped.callback(None)
 
+    def _watch_stress(self) -> None:
+        """Short of connections? Then everybody gets less time, until it was better for a while."""
+        now = self.clock.monotonic()
+        if len(self._sessions) >= self._limits.total * _STRESSED_SHARE:
+            self._crowded_at = now
+            if self.stress is None:
+                self._set_stress(Stress())
+        elif self.stress is not None and now - self._crowded_at >= _CALM_SECONDS:
+            self._set_stress(None)
+
+    def _set_stress(self, stress: Stress | None) -> None:
+        self.stress = stress
+        self.log.warn(
+            "{where} is {state}: {connections} of {most} connections",
+            where=f"{self.address[0] or '*'}:{self.address[1]}",
+            state="under stress" if stress else "at ease again",
+            connections=len(self._sessions),
+            most=self._limits.total,
+        )
+        for session in list(self._sessions):
+            session.stressed()
+
     def _look(self) -> None:
-        self._cancel_look = self.clock.call_later(_LOOK_SECONDS, self._look)
+        self._cancel_look = None
+        self._watch_stress()
+        if self._sessions or self.stress is not None:
+            self._cancel_look = self.clock.call_later(_LOOK_SECONDS, self._look)
         now = self.clock.monotonic()
         for session in list(self._sessions):
             session.check(now)

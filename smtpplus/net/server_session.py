@@ -100,7 +100,7 @@ class ServerSession(RoleDialog):
         if self._phase is Phase.HANDSHAKE:
             self._shake_hands()
         elif self._phase is Phase.PROXY:
-            self._deadline = self._home.clock.monotonic() + HANDSHAKE_SECONDS
+            self._deadline = self._until(HANDSHAKE_SECONDS)
         else:
             self._converse(None)
 
@@ -169,7 +169,7 @@ class ServerSession(RoleDialog):
         """The client does not read: take in nothing more (R4)."""
         self._is_blocked = True
         if self._conversation is not None:
-            self._deadline = self._home.clock.monotonic() + self._conversation.timeout
+            self._deadline = self._until(self._conversation.timeout)
 
     def resumeProducing(self) -> None:
         """It reads."""
@@ -194,6 +194,14 @@ class ServerSession(RoleDialog):
             self._end(TOO_SLOW, "The message came too slowly")
         else:
             self._end(TIMED_OUT, "Timed out")
+
+    def stressed(self) -> None:
+        """Stress began or ended (R10)."""
+        stress = self._home.stress
+        if stress is not None:
+            self._deadline = min(self._deadline, self._until(stress.patience_seconds))
+        if self._conversation is not None:
+            self._limit_errors(self._conversation)
 
     def stop(self) -> None:
         """Say 421 as soon as no message is under way (D12)."""
@@ -221,8 +229,20 @@ class ServerSession(RoleDialog):
             tls=channel,
             more=lambda: bool(self._pending),
         )
+        self._limit_errors(self._conversation)
         self._progressed = True
         self._turn()
+
+    def _until(self, seconds: float) -> float:
+        """The moment in `seconds`, or sooner under stress."""
+        stress = self._home.stress
+        patience = seconds if stress is None else min(seconds, stress.patience_seconds)
+        return self._home.clock.monotonic() + patience
+
+    def _limit_errors(self, conversation: ServerConversation) -> None:
+        stress = self._home.stress
+        most = self._settings.max_errors
+        conversation.most_errors = most if stress is None else min(most, stress.most_errors)
 
     def _turn(self) -> None:
         """Work on until client, role or socket must do something first; then write, once."""
@@ -272,7 +292,7 @@ class ServerSession(RoleDialog):
             return True
         if self._in_body:
             # A bucket that fills with what comes and empties with time (R3).
-            full = self._home.clock.monotonic() + BODY_SECONDS
+            full = self._until(BODY_SECONDS)
             self._deadline = min(full, self._deadline + len(pending) / BODY_RATE)
         if in_content:
             self._pending = b""
@@ -295,10 +315,10 @@ class ServerSession(RoleDialog):
     def _await_client(self, conversation: ServerConversation) -> None:
         in_body = conversation.state in _CONTENT
         if in_body and not self._in_body:
-            self._deadline = self._home.clock.monotonic() + BODY_SECONDS
+            self._deadline = self._until(BODY_SECONDS)
         elif not in_body and self._progressed:
             # A whole command has this long: octets that answer nothing do not renew it (R3).
-            self._deadline = self._home.clock.monotonic() + conversation.timeout
+            self._deadline = self._until(conversation.timeout)
         self._in_body = in_body
         self._progressed = False
         if not self._is_reading:
@@ -319,7 +339,7 @@ class ServerSession(RoleDialog):
     def _shake_hands(self) -> None:
         self._phase = Phase.HANDSHAKE
         self._is_blocked = False
-        self._deadline = self._home.clock.monotonic() + HANDSHAKE_SECONDS
+        self._deadline = self._until(HANDSHAKE_SECONDS)
         if not self._is_lost:
             self.transport.startTLS(self._home.tls)
 

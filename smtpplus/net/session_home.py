@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -13,7 +14,7 @@ from twisted.logger import Logger
 from smtpplus.ports import IClock
 from smtpplus.values.reply import Reply
 
-__all__ = ["Phase", "SessionHome"]
+__all__ = ["Phase", "SessionHome", "Stress"]
 
 T = TypeVar("T")
 
@@ -30,12 +31,21 @@ class Phase(enum.Enum):
     GONE = "gone"  # nothing
 
 
+@dataclass(frozen=True, slots=True)
+class Stress:
+    """How sessions are held while connections are short (R10)."""
+
+    patience_seconds: float = 10.0  # instead of every longer time-out
+    most_errors: int = 1
+
+
 class SessionHome(Protocol):
     """The listener, as a session sees it."""
 
     clock: IClock
     log: Logger
     tls: IOpenSSLServerConnectionCreator | None
+    stress: Stress | None  # None: there is room for everybody
 
     def begin(self, name: str, work: Coroutine[Any, Any, T]) -> Deferred[T]:
         """Start a role's coroutine, counted."""

@@ -46,6 +46,7 @@ class Turns:
         self._more: Callable[[], bool] = lambda: False
         self._eof = False
         self._errors = 0
+        self.most_errors = settings.max_errors  # then 421; a listener under stress lowers it
         self._junk = 0
         self._transaction: Transaction | None = None
 
@@ -162,7 +163,7 @@ class Turns:
     def _complain(self, reply: Reply) -> None:
         """Refuse, and count it."""
         self._errors += 1
-        if not reply.closes and self._errors > self._settings.max_errors:
+        if not reply.closes and self._errors > self.most_errors:
             reply = replies.TOO_MANY_ERRORS
         elif self._errors > self._settings.tarpit_after:
             self._hold(Tarpit(self._settings.tarpit_seconds))

@@ -9,7 +9,7 @@ commands: `smtpplus.net.server_session` calls the methods, one at a time.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from twisted.logger import Logger
@@ -58,6 +58,7 @@ _SENDER_OK = Reply.of(250, "2.1.0", "Sender ok")
 _RECIPIENT_OK = Reply.of(250, "2.1.5", "Recipient ok")
 _GO_ON = Reply.of(354, None, "End data with <CR><LF>.<CR><LF>")
 _NO_SPACE = Reply.of(452, "4.3.1", "Insufficient system storage, please try again later")
+_CROWDED = Reply.of(451, "4.3.2", "The system is busy, please try again in a moment")
 _CANNOT_TELL = Reply.of(  # RFC 4954 §6
     454, "4.7.0", "Temporary authentication failure, please try again later"
 )
@@ -76,6 +77,7 @@ class SubmissionParts:
     clock: IClock
     hostname: str
     log: Logger
+    is_crowded: Callable[[], bool] = bool
 
 
 @dataclass(slots=True)
@@ -186,6 +188,8 @@ class SubmissionConversation:
             return _SIGN_IN_FIRST if self._tls else _TLS_FIRST
         if self._parts.space.is_short():
             return _NO_SPACE  # D7
+        if self._parts.is_crowded():
+            return _CROWDED
         return self._mail(event, self._user.username)
 
     async def _mail(self, event: MailReceived, username: str) -> Reply:

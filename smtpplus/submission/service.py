@@ -74,6 +74,7 @@ class SubmissionPorts:
     workers: IWorkers
     spawn: Spawn
     ids: IdSource
+    is_crowded: Callable[[], bool] = bool  # too much waits for its commit: MAIL is 451
 
 
 class SubmissionService(Service):
@@ -137,6 +138,10 @@ class SubmissionService(Service):
     def connections_by_listener(self) -> dict[str, int]:
         """Connections now, by the address listened on."""
         return {_shown(one): one.connections for one in self._listeners()}
+
+    def stress_by_listener(self) -> dict[str, bool]:
+        """Which listeners are short of connections."""
+        return {_shown(one): one.stress is not None for one in self._listeners()}
 
     def reconfigure(self, settings: SubmissionSettings) -> None:
         """What can change while it listens, for connections from now on."""
@@ -227,4 +232,5 @@ def _parts(settings: SubmissionSettings, ports: SubmissionPorts, log: Logger) ->
         clock=ports.clock,
         hostname=settings.hostname,
         log=log,
+        is_crowded=ports.is_crowded,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
@@ -14,7 +15,7 @@ from smtpplus.ports import IQueue
 from smtpplus.store.memory import MemoryContents, MemoryQueue
 from smtpplus.values.errors import StoreBrokenError, StoreUnavailableError
 from smtpplus.values.ids import IdSource
-from smtpplus.values.message import DeliveryState
+from smtpplus.values.message import Accepted, DeliveryState
 from smtpplus.values.queue import QueueChange, Selection
 from tests.store.samples import NOW, TO_BOB, TO_ZOE, accepted, delivery_of, settlement
 
@@ -59,6 +60,29 @@ class MetricsTests(TestCase):
             "accepts_failed": 1,
         }.items():
             self.assertEqual(found[f"smtpplus_{name}_total"], value, name)
+
+    async def test_R_too_much_unwritten_is_told(self) -> None:
+        held: list[Deferred[None]] = []
+
+        class Slow(MemoryQueue):
+            def accept(self, accepted: Accepted) -> Deferred[None]:
+                held.append(Deferred())
+                return held[-1]
+
+        queue = CountedQueue(Slow(MemoryContents()), self.metrics.counts)
+        ids = IdSource(0)
+        waiting = [queue.accept(accepted(ids)) for _ in range(999)]
+        self.assertFalse(queue.is_crowded)
+        waiting.append(queue.accept(accepted(ids)))
+        self.assertTrue(queue.is_crowded)
+        held.pop().callback(None)
+        self.assertFalse(queue.is_crowded)
+        self.assertEqual(len(waiting), 1000)
+        large = [queue.accept(accepted(ids, content=bytes(1 << 20))) for _ in range(32)]
+        self.assertTrue(queue.is_crowded)
+        for one in held:
+            one.callback(None)
+        self.assertEqual((queue.is_crowded, queue.unwritten, len(large)), (False, 0, 32))
 
     async def test_trouble_of_the_store_is_told_for_a_while(self) -> None:
         self.assertEqual(await self.queue.trouble(), "")
