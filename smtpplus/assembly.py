@@ -41,6 +41,7 @@ from smtpplus.store.leases import NodeLeases
 from smtpplus.store.store import Store, open_store
 from smtpplus.submission.service import SubmissionPorts, SubmissionService
 from smtpplus.values.errors import ConfigError
+from smtpplus.values.ids import show_id
 from smtpplus.values.message import Accepted
 from smtpplus.web.context import WebPorts
 from smtpplus.web.service import WebService
@@ -247,7 +248,8 @@ class Assembly(Service):
             files=found.files_removed,
         )
         for message_id in found.rows_without_file:
-            self._log.error("the content of message {id} is missing", id=message_id)
+            shown = show_id(message_id)
+            self._log.error("the content of message {message_id} is missing", message_id=shown)
 
     # ------------------------------------------------ the parts
 

@@ -1,7 +1,7 @@
 """The log: one JSON object a line.
 
 Guarantees: whatever an event holds, a line is one line of ASCII, its control characters
-escaped, and bounded; the message is the event's text, beside the fields it was made of
+escaped, and bounded; a log that cannot be written stops nothing (C4); the message is the event's text, beside the fields it was made of
 (ids of messages and the like). Does not choose what is logged, and does not rotate.
 """
 
@@ -39,13 +39,21 @@ class JsonLines:
     def __init__(self, write: Callable[[str], object], flush: Callable[[], object]) -> None:
         self._write = write
         self._flush = flush
+        self._lost = 0
 
     def __call__(self, event: LogEvent) -> None:
-        """Write `event`."""
+        """Write `event`; where that fails, the service goes on, and says so when it can (C4)."""
         if str(event.get("format", "")).startswith(_PLUGIN_CACHE):
             return
-        self._write(_line(event) + "\n")
-        self._flush()
+        try:
+            self._write(_line(event) + "\n")
+            self._flush()
+        except (OSError, ValueError):  # no room, nobody reads, or it was closed
+            self._lost += 1
+            return
+        if self._lost:
+            lost, self._lost = self._lost, 0
+            self._write(_line(_lost_lines(lost, event)) + "\n")
 
 
 @implementer(ILogFilterPredicate)
@@ -69,6 +77,16 @@ def json_log(
 ) -> ILogObserver:
     """An observer that writes what `least` lets pass."""
     return FilteringLogObserver(JsonLines(write, flush), [least])
+
+
+def _lost_lines(lost: int, event: LogEvent) -> LogEvent:
+    return {
+        "log_time": event.get("log_time"),
+        "log_level": LogLevel.warn,
+        "log_namespace": __name__,
+        "log_format": "{lost} lines could not be written to the log",
+        "lost": lost,
+    }
 
 
 def _line(event: LogEvent) -> str:

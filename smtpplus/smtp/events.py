@@ -9,7 +9,7 @@ All other events are statements; the conversation has answered the client itself
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from smtpplus.values.address import Address
@@ -74,7 +74,7 @@ class PasswordOffered:
 
     mechanism: str
     username: str
-    password: str
+    password: str = field(repr=False)
     authzid: str
 
 

@@ -103,8 +103,8 @@ class Intake:
         except RefusedError as refusal:
             reply = refusal.reply
             self._log.info(
-                "Message {id} of {user} from {ip} is refused: {reply}",
-                id=show_id(content.message_id),
+                "Message {message_id} of {user} from {ip} is refused: {reply}",
+                message_id=show_id(content.message_id),
                 user=origin.user.username,
                 ip=origin.client_ip,
                 reply=str(reply),
@@ -113,8 +113,8 @@ class Intake:
             content.is_promised = False  # nothing was kept, says the port
             reply = store_reply(error)
             self._log.warn(
-                "Message {id} of {user} is not accepted: {error}",
-                id=show_id(content.message_id),
+                "Message {message_id} of {user} is not accepted: {error}",
+                message_id=show_id(content.message_id),
                 user=origin.user.username,
                 error=str(error),
             )
