@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import statistics
 import subprocess
@@ -14,7 +15,7 @@ from tests.endurance.house import House
 from tests.endurance.ledger import read_ledger
 from tests.endurance.load import conversation
 from tests.endurance.zygote import Zygote
-from tests.live.peers import Peer, free_port, needs, wait_for
+from tests.live.peers import Peer, answers, free_port, needs, wait_for
 
 __all__ = ["Soak", "soak"]
 
@@ -26,6 +27,7 @@ class Soak:
     """What was seen after each piece of the run."""
 
     messages: int = 0
+    arrived: int = 0  # as smtp-sink counts
     seconds: float = 0.0
     memory_kib: list[int] = field(default_factory=list)
     descriptors: list[int] = field(default_factory=list)
@@ -43,7 +45,7 @@ class Soak:
     def __str__(self) -> str:
         cuts = statistics.quantiles(self.probes_ms, n=1000) if len(self.probes_ms) > 10 else [0.0]
         return (
-            f"{self.messages} messages in {self.seconds:.0f} s; resident {self.memory_kib[0] // 1024} "
+            f"{self.messages} messages in {self.seconds:.0f} s, {self.arrived} arrived; resident {self.memory_kib[0] // 1024} "
             f"to {self.memory_kib[-1] // 1024} MiB (most {max(self.memory_kib) // 1024}), "
             f"{self.slope_kib:+.0f} KiB for each 10,000; descriptors {self.descriptors[0]} to "
             f"{self.descriptors[-1]} (most {max(self.descriptors)}); NOOP beside it, {len(self.probes_ms)} "
@@ -55,7 +57,10 @@ class Soak:
 def soak(ground: Ground, zygote: Zygote, messages: int) -> Soak:
     """Send so many through the service, with Postfix's source and sink."""
     source, sink, port = needs("smtp-source"), needs("smtp-sink"), free_port()
-    Peer(ground.test, [sink, "-c", f"127.0.0.1:{port}", "500"], ground.directory / "sink.log")
+    user = ["-u", "postfix"] if os.getuid() == 0 else []
+    command = [sink, *user, "-c", f"127.0.0.1:{port}", "500"]
+    Peer(ground.test, command, ground.directory / "sink.log")
+    wait_for("smtp-sink", lambda: answers(port))
     house = House(ground, port, zygote=zygote)
     house.start()
     found, stop = Soak(), threading.Event()
@@ -83,7 +88,7 @@ def soak(ground: Ground, zygote: Zygote, messages: int) -> Soak:
     assert not ledger.faults, ledger.faults[:5]
     assert not house.tracebacks(), house.tracebacks()[:2]
     counts = re.findall(r"\d+", (ground.directory / "sink.log").read_text())
-    print(f"the sink counts {counts[-1] if counts else '?'}")
+    found.arrived = int(counts[-1]) if counts else 0
     return found
 
 

@@ -7,6 +7,7 @@ tracer) and answers with the process id of the new service. What is run is `twis
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import select
@@ -21,6 +22,8 @@ from typing import Any
 from tests.endurance.ground import Ground
 
 __all__ = ["Child", "Zygote"]
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Child:
@@ -100,6 +103,7 @@ def _main() -> None:
             continue
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # it ends with us
         log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         null = os.open(os.devnull, os.O_RDONLY)
         for descriptor, number in ((null, 0), (log, 1), (log, 2)):
