@@ -157,13 +157,13 @@ def lost_reply(ground: Ground, zygote: Zygote) -> str:
     return f"{len(load.accepted)} retried once, Message-ID unchanged; told as: {sorted(texts)[:2]}"
 
 
-def schedule(ground: Ground, zygote: Zygote, deliveries: int = 50) -> list[str]:
+def schedule(ground: Ground, zygote: Zygote, deliveries: int, steps: int) -> list[str]:
     """O8: when deferred deliveries are due again, as the store keeps it; also across kill -9."""
 
     def defer(_: Arrived) -> None:
         raise ConnectionAbortedError
 
-    wanted = (60, 300, 900, 1800, 3600, 7200, 14400, 14400)
+    wanted = (60, 300, 900, 1800, 3600, 7200, 14400, 14400)[:steps]
     arrivals = Arrivals(ground.test, slow=defer)
     retry = '["1m", "5m", "15m", "30m", "1h", "2h", "4h"]'
     house = House(ground, arrivals.port, zygote=zygote, relay__retry=retry)

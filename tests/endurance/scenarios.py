@@ -150,8 +150,8 @@ SCENARIOS = {
     "dead-destination": Scenario("O5", lambda g: _beside(g, 500), lambda g: _beside(g, 12_000)),
     "schedule": Scenario(
         "O8",
-        lambda g: neighbours.schedule(g, Zygote(g), 20),
-        lambda g: neighbours.schedule(g, Zygote(g), 200),
+        lambda g: neighbours.schedule(g, Zygote(g), 20, 3),
+        lambda g: neighbours.schedule(g, Zygote(g), 200, 8),
     ),
     "clock": Scenario(
         "C1",
@@ -162,7 +162,7 @@ SCENARIOS = {
     ),
     "locked-store": Scenario(
         "C5",
-        lambda g: neighbours.locked_store(g, Zygote(g), 6),
+        lambda g: neighbours.locked_store(g, Zygote(g), 12),
         lambda g: neighbours.locked_store(g, Zygote(g), 30),
     ),
 }
