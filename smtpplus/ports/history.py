@@ -1,0 +1,112 @@
+"""What has happened and what waits, read for pages, command line and API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zope.interface import Interface
+
+from smtpplus.values.message import DeliveryState, Event, Message
+from smtpplus.values.outcome import Attempt, Outcome
+
+__all__ = ["AttemptRow", "DeliveryRow", "IHistory", "MessageRow", "QueueRow"]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """A message as a table shows it; `states` counts its deliveries by state."""
+
+    message: Message
+    username: str
+    list_name: str
+    states: dict[DeliveryState, int]
+    first_recipient: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """A delivery as the message's page shows it."""
+
+    id: int
+    message_id: int
+    address: str
+    state: DeliveryState
+    attempts: int
+    due_at: float | None
+    settled_at: float | None
+    last_outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """An attempt as the message's page shows it."""
+
+    delivery_id: int
+    attempt: Attempt
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """A waiting delivery as the queue page shows it."""
+
+    delivery_id: int
+    message_id: int
+    address: str
+    domain: str
+    sender: str
+    subject: str
+    state: DeliveryState
+    attempts: int
+    due_at: float
+    queued_at: float
+    leased: bool
+    last_reply: str
+
+
+class IHistory(Interface):
+    """Reads for pages, CLI and API. `account_id` None sees all accounts. Never locks writers."""
+
+    async def messages(
+        account_id: int | None,
+        search: str,
+        user_id: int | None,
+        state: DeliveryState | None,
+        before: int | None,
+        most: int,
+    ) -> Sequence[MessageRow]:
+        """Newest first, ids below `before`.
+
+        `search` finds an id, an address, or words of subject, sender and recipient.
+        """
+
+    async def message(account_id: int | None, message_id: int) -> MessageRow | None:
+        """One message."""
+
+    async def deliveries(message_id: int) -> Sequence[DeliveryRow]:
+        """Its deliveries, in the order of the recipients."""
+
+    async def attempts(message_id: int, most: int) -> Sequence[AttemptRow]:
+        """Its attempts, oldest first."""
+
+    async def events(message_id: int, most: int) -> Sequence[Event]:
+        """Its events, oldest first."""
+
+    async def queue(
+        account_id: int | None, search: str, after: int | None, most: int
+    ) -> Sequence[QueueRow]:
+        """Waiting deliveries, next due first (ids above `after` where the due time is equal)."""
+
+    async def queue_size(account_id: int | None) -> dict[DeliveryState, int]:
+        """How many wait, by state."""
+
+    async def counters(
+        account_id: int | None, since: float, until: float, step: float
+    ) -> dict[str, list[int]]:
+        """Per metric (an `EventType` value) one number per `step` seconds (a multiple of 3,600)."""
+
+    async def totals(
+        account_id: int | None, since: float, until: float, by: str
+    ) -> Sequence[tuple[str, dict[str, int]]]:
+        """Sums per metric, grouped `by` ``user``, ``list`` or ``day``, largest first."""

@@ -1,0 +1,87 @@
+"""The persistent queue."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from zope.interface import Interface
+
+from smtpplus.values.message import Accepted, Delivery, Settlement
+from smtpplus.values.queue import QueueChange, Selection
+
+__all__ = ["IQueue", "Recovery"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What start-up found that a crash had left, and did about it."""
+
+    leases_returned: int
+    files_removed: int
+    rows_without_file: tuple[int, ...]
+
+
+class IQueue(Interface):
+    """The persistent queue. What it answered is on the disk and survives kill -9 (D1)."""
+
+    def accept(accepted: Accepted) -> Awaitable[None]:
+        """Write message, content, deliveries, event and counters in one transaction.
+
+        Concurrent calls share one commit and its sync (group commit, D4).
+
+        Raises:
+            StoreFullError: nothing was kept; 452 4.3.1.
+            StoreUnavailableError: nothing was kept; 451 4.3.0.
+            StoreBrokenError: nothing was kept, and nothing will be until reopened; 451 4.3.0.
+        """
+
+    def claim(now: float, most: int, without: Collection[str]) -> Awaitable[Sequence[Delivery]]:
+        """Lease up to `most` due deliveries, oldest due first, none to a domain in `without`."""
+
+    def next_due(now: float, without: Collection[str]) -> Awaitable[float | None]:
+        """When the next unleased delivery is due (may be past), or None: nothing waits."""
+
+    def settle(
+        settlements: Sequence[Settlement], reports: Sequence[Accepted] = ()
+    ) -> Awaitable[None]:
+        """Write outcomes, attempts, events and counters in one transaction; return the leases.
+
+        `reports` are DSNs about these deliveries, queued in the same transaction (as `accept`
+        does, but with a REPORTED event): a crash neither loses nor doubles one. A report whose
+        settlements were all final already is left out.
+        When a message's last delivery is final its content is removed, in the same transaction
+        where it is a row, after it where it is a file. Safe to repeat.
+        """
+
+    def release(delivery_ids: Iterable[int]) -> Awaitable[None]:
+        """Give leases back unused (at shutdown); the deliveries are due as they were."""
+
+    async def change(change: QueueChange, which: Selection, now: float, by: str) -> int:
+        """Hold, release, cancel or flush what waits of `which`; how many deliveries it changed.
+
+        Each change but FLUSH leaves an event with `by`, who asked for it, and its counters. It
+        is done in pieces: a crash may leave a large one half done, and it can be repeated.
+        An attempt under way is not cut off. A held delivery takes its outcome: delivered or
+        bounced it is final, deferred it stays held. A cancelled one stays cancelled, in state
+        and counters, also where the remote took it after all; the attempt is kept, so that its
+        page tells. A relay that has such deliveries in memory is to be told (`withdrawn`).
+        """
+
+    async def would_change(change: QueueChange, which: Selection) -> int:
+        """How many deliveries `change` would change now."""
+
+    async def withdrawn(delivery_ids: Collection[int]) -> Collection[int]:
+        """Those of `delivery_ids` that are not to be attempted any more: held, or final."""
+
+    def leases_hold() -> bool:
+        """May an attempt be begun: is what this process has leased its own for a good while?
+
+        False where the database that keeps the leases could not be spoken to for long.
+        """
+
+    def recover(now: float) -> Awaitable[Recovery]:
+        """At start, before intake: return leases of dead processes, reconcile files and rows."""
+
+    def used(user_id: int, since: float) -> Awaitable[int]:
+        """Messages accepted from an SMTP user since `since` (an hour's start), by counters."""
