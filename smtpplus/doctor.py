@@ -99,17 +99,18 @@ def examine(config: Config) -> Iterator[Finding]:
 
 
 def _disk(config: Config) -> Iterator[Finding]:
-    usage = shutil.disk_usage(config.server.data_dir)
+    folder = config.queue_dir if config.queue_dir.is_dir() else config.server.data_dir
+    usage = shutil.disk_usage(folder)
     need = int(config.submission.max_message_bytes * 1.5)
     text = f"{usage.free >> 20:,} MiB of {usage.total >> 20:,} MiB are free."
-    mend = f"Make room on the file system of {config.server.data_dir}."
+    mend = f"Make room on the file system of {folder}."
     if usage.free < need:
         yield _problem("disk", f"{text} Below {need >> 20} MiB no mail is taken (452).", mend)
     elif usage.free < _FREE_WARN:
         yield _warning("disk", text, mend)
     else:
         yield _ok("disk", text)
-    found = os.statvfs(config.server.data_dir)
+    found = os.statvfs(folder)
     if found.f_files and found.f_favail < 10_000:
         yield _problem("disk", f"Only {found.f_favail} files can be made.", mend)
 

@@ -80,8 +80,9 @@ class ContentFiles:
             if message_id is not None and message_id in named:
                 present.add(message_id)
             elif path.suffix in {_WHOLE, _PART}:
-                path.unlink()
-                removed += 1
+                with contextlib.suppress(FileNotFoundError):  # it was about to be removed anyway
+                    path.unlink()
+                    removed += 1
         return Swept(removed, tuple(sorted(set(named) - present)))
 
     def _folder(self, message_id: int) -> Path:

@@ -217,6 +217,10 @@ class PostgresqlServer:
         return make_conninfo("", **shown) or "PostgreSQL's default database"
 
     @property
+    def folder(self) -> None:
+        """Not here."""
+
+    @property
     def exists(self) -> bool:
         """The database is made by whoever runs the server."""
         return True

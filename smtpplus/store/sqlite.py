@@ -48,6 +48,11 @@ class SqliteFile:
         return str(self.path)
 
     @property
+    def folder(self) -> Path | None:
+        """Where the file and its companions lie."""
+        return self.path.parent
+
+    @property
     def exists(self) -> bool:
         """Is there a file with something in it?"""
         return self.path.is_file() and self.path.stat().st_size > 0

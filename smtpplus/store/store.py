@@ -60,6 +60,8 @@ class _Database(Protocol):
     dialect: StoreDialect
 
     @property
+    def folder(self) -> Path | None: ...
+    @property
     def exists(self) -> bool: ...
     def make(self) -> None: ...
     def open_writer(self, check: bool = False) -> Connection: ...
@@ -140,10 +142,11 @@ class Store:
             self._transactions.observe = observe
 
     def free_octets(self) -> int:
-        """Room left on the disk of the queue directory; a server looks after its own."""
-        if not self._transactions.dialect.single_service:
+        """Room left on the disks of queue directory and store; a server looks after its own."""
+        if self._database.folder is None:
             return sys.maxsize
-        return shutil.disk_usage(self._data_dir).free
+        folders = {self._data_dir / _QUEUE_NAME, self._database.folder}
+        return min(shutil.disk_usage(folder).free for folder in folders)
 
     async def facts(self) -> dict[str, str | int]:
         """What a doctor asks: how the store writes, how large it is."""

@@ -131,6 +131,16 @@ class FullTests(StoreCase):
         database.close()
 
 
+class RoomTests(StoreCase):
+    def test_D7_the_room_is_that_of_the_queue_directory(self) -> None:
+        queue = self.data_dir / "queue"
+        queue.mkdir(parents=True)
+        if not _mount("-t", "tmpfs", "-o", "size=3m", "tmpfs", str(queue)):
+            self.skipTest("a file system of 3 MiB can be mounted only by root")
+        self.addCleanup(subprocess.run, ["umount", "-l", str(queue)], check=False)
+        self.assertLessEqual(self.open_blocking().free_octets(), 3 << 20)
+
+
 _FAILING = """
 import sys, time
 from pathlib import Path
