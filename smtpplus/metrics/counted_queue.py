@@ -120,18 +120,19 @@ class CountedQueue:
 
     def settle(
         self, settlements: Sequence[Settlement], reports: Sequence[Accepted] = ()
-    ) -> Awaitable[None]:
+    ) -> Awaitable[Collection[int]]:
         """See `IQueue.settle`."""
 
-        def committed(result: Any) -> Any:
+        def committed(queued: Any) -> Any:
             for settlement in settlements:
                 counter = self._counts.outcomes.get(settlement.state)
                 if counter is not None:
                     counter.inc()
             for report in reports:
-                self._counts.messages.inc()
-                self._counts.accepted.inc(len(report.deliveries))
-            return result
+                if report.message.id in queued:
+                    self._counts.messages.inc()
+                    self._counts.accepted.inc(len(report.deliveries))
+            return queued
 
         return _deferred(self._queue.settle(settlements, reports)).addCallback(committed)
 

@@ -44,12 +44,13 @@ class IQueue(Interface):
 
     def settle(
         settlements: Sequence[Settlement], reports: Sequence[Accepted] = ()
-    ) -> Awaitable[None]:
+    ) -> Awaitable[Collection[int]]:
         """Write outcomes, attempts, events and counters in one transaction; return the leases.
 
         `reports` are DSNs about these deliveries, queued in the same transaction (as `accept`
         does, but with a REPORTED event): a crash neither loses nor doubles one. A report whose
-        settlements were all final already is left out.
+        settlements changed nothing (all final already, or another node's by now) is left out:
+        the answer has the message ids of those that were queued.
         When a message's last delivery is final its content is removed, in the same transaction
         where it is a row, after it where it is a file. Safe to repeat.
         """

@@ -21,9 +21,10 @@ from smtpplus.ports import (
 from smtpplus.relay.connections import Connections
 from smtpplus.relay.copies import Copies, Copy, CopyFailedError
 from smtpplus.relay.route import RouteFailedError, Router, Target
-from smtpplus.rules.failure import Action, Judgement, judge_loss, judge_reply
+from smtpplus.rules.failure import Action, Judgement, judge_loss, judge_reply, undeliverable
 from smtpplus.rules.tls_policy import TlsLevel, may_fall_back, starts_tls
 from smtpplus.values.envelope import Body, Envelope
+from smtpplus.values.errors import SmtpplusError
 from smtpplus.values.message import Delivery
 from smtpplus.values.outcome import Attempt, Outcome, Result, Stage
 from smtpplus.values.reply import Reply
@@ -240,6 +241,10 @@ class _Trip:
         except SessionLostError as lost:
             self._stage = Stage.BODY if lost.after_final_dot else Stage.MAIL
             raise self._lost(lost) from None
+        except SmtpplusError as error:  # the content could not be read to its end
+            self._hear(session)
+            self._session = None  # it has aborted itself
+            return self._end(undeliverable(Stage.RENDER, "4.3.0", str(error)))
         self._hear(session)
         return await self._conclude(session, replies)
 

@@ -19,7 +19,7 @@ from smtpplus.message.transfer import NotConvertibleError, to_seven_bit
 from smtpplus.ports import Extensions, IAccounts, IBody, IClock, IContents, IWorkers
 from smtpplus.relay.bodies import JoinedBody
 from smtpplus.rules.failure import undeliverable
-from smtpplus.values.errors import NotFoundError, StoreUnavailableError
+from smtpplus.values.errors import NotFoundError, SmtpplusError
 from smtpplus.values.message import Accepted, Delivery, Message
 from smtpplus.values.outcome import Outcome, Stage
 from smtpplus.values.submission import DkimKey
@@ -137,10 +137,10 @@ class Copies:
             body = await self._body(message, signed)
         except NotFoundError as error:
             raise CopyFailedError(undeliverable(Stage.RENDER, "5.3.0", str(error))) from error
-        except StoreUnavailableError as error:
-            raise CopyFailedError(undeliverable(Stage.RENDER, "4.3.0", str(error))) from error
         except NotConvertibleError as error:
             raise CopyFailedError(undeliverable(Stage.RENDER, "5.6.3", str(error))) from error
+        except SmtpplusError as error:  # of the store, or a key that does not open
+            raise CopyFailedError(undeliverable(Stage.RENDER, "4.3.0", str(error))) from error
         _check_size(body, extensions)
         return Copy(
             body=body, eight_bit=signed.eight_bit, smtputf8=utf8, signed_by=signed.signed_by

@@ -148,14 +148,16 @@ class Settling:
         settlements = [one.settlement for one in batch]
         while True:
             try:
-                await self._queue.settle(settlements, reports)
+                queued = await self._queue.settle(settlements, reports)
                 break
             except (StoreUnavailableError, StoreFullError, StoreBrokenError) as error:
                 _log.warn("outcomes wait for the store: {error}", error=error)
                 await self._clock.sleep(_TRY_AGAIN_SECONDS)
         for report in reports:
-            if report.leased:
+            if report.leased and report.message.id in queued:
                 self._dispatch.dispatch(report)
+            elif report.leased:  # another has the delivery by now, and tells of it
+                self._dispatch.cancel(len(report.deliveries))
             else:
                 self._dispatch.wake()
 

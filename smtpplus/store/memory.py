@@ -157,15 +157,15 @@ class MemoryQueue:
 
     def settle(
         self, settlements: Sequence[Settlement], reports: Sequence[Accepted] = ()
-    ) -> Awaitable[None]:
+    ) -> Awaitable[Collection[int]]:
         """See `IQueue.settle`."""
         if self.failure is not None:
             return fail(self.failure)
         changed = {one.delivery.message.id for one in settlements if self._settle(one)}
-        for report in reports:
-            if report.reports_on in changed:
-                self._add(report)
-        return succeed(None)
+        wanted = [report for report in reports if report.reports_on in changed]
+        for report in wanted:
+            self._add(report)
+        return succeed({report.message.id for report in wanted})
 
     def release(self, delivery_ids: Iterable[int]) -> Awaitable[None]:
         """See `IQueue.release`."""

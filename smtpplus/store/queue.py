@@ -80,10 +80,11 @@ class SqlQueue:
 
     def settle(
         self, settlements: Sequence[Settlement], reports: Sequence[Accepted] = ()
-    ) -> Awaitable[None]:
+    ) -> Awaitable[Collection[int]]:
         """See `IQueue.settle`."""
         settled = Settled(tuple(settlements), tuple(reports))
-        return self._transactions.join(self._settlements.write, settled)
+        written = self._transactions.join(self._settlements.write, settled)
+        return written.addCallback(lambda _: settled.queued)
 
     async def claim(self, now: float, most: int, without: Collection[str]) -> Sequence[Delivery]:
         """See `IQueue.claim`."""

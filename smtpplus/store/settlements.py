@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import BindParameter, bindparam, delete, null, select, update
@@ -76,6 +76,7 @@ class Settled:
 
     settlements: tuple[Settlement, ...]
     reports: tuple[Accepted, ...] = ()
+    queued: set[int] = field(default_factory=set)  # the reports that were, once it is written
 
 
 class Settlements:
@@ -114,7 +115,10 @@ class Settlements:
                 for settlement in item.settlements
                 if self._gather(settlement, gathered)
             }
-            reports += [report for report in item.reports if report.reports_on in changed]
+            wanted = [report for report in item.reports if report.reports_on in changed]
+            item.queued.clear()  # this may be the second run
+            item.queued.update(report.message.id for report in wanted)
+            reports += wanted
         transaction.many(self._deliveries, gathered.deliveries)
         transaction.many(self._attempts, gathered.attempts)
         gathered.facts.write(transaction)

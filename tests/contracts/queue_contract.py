@@ -199,9 +199,11 @@ class QueueContract(QueueChangesContract):
         item = await self._accept(leased=True)
         bounced = settlement(delivery_of(item), DeliveryState.BOUNCED)
         to_sender = EnvelopeRecipient(Address("alice", "example.com"))
+        queued = []
         for _ in range(2):
             report = accepted(self.ids, to_sender, sender=None, reports_on=item.message.id)
-            await self.queue.settle([bounced], [report])
+            queued.append(list(await self.queue.settle([bounced], [report])) == [report.message.id])
+        self.assertEqual(queued, [True, False])
         (claimed,) = await self.queue.claim(NOW, 9, ())
         self.assertEqual(claimed.recipient, to_sender)
         self.assertEqual(await self.queue.used(7, 0.0), 1)

@@ -191,12 +191,15 @@ class World:
 
 @implementer(IBody)
 class _Octets:
-    def __init__(self, octets: bytes) -> None:
+    def __init__(self, octets: bytes, failure: Exception | None = None) -> None:
         self._octets = octets
+        self._failure = failure
         self.size = len(octets)
 
     async def next_chunk(self) -> bytes:
         octets, self._octets = self._octets, b""
+        if not octets and self._failure is not None:
+            raise self._failure
         return octets
 
     def close(self) -> None:
@@ -210,6 +213,7 @@ class Contents:
     def __init__(self, content: bytes = CONTENT) -> None:
         self.content = content
         self.reads = 0
+        self.failure: Exception | None = None  # in the middle of a body
 
     def begin(self, message_id: int) -> Awaitable[Any]:
         raise NotImplementedError
@@ -219,7 +223,7 @@ class Contents:
         return self.content
 
     async def body(self, message: Message, start: int) -> IBody:
-        body: IBody = _Octets(self.content[start:])
+        body: IBody = _Octets(self.content[start:], self.failure)
         return body
 
     async def head(self, message: Message) -> bytes:
@@ -235,6 +239,7 @@ class Queue:
         self.settled: list[Settlement] = []
         self.reports: list[Accepted] = []
         self.holds = True  # do the leases?
+        self.is_anothers = False  # what is settled: nothing comes of it
         self.released: list[int] = []
         self.claims: list[int] = []
         self.taken_back: set[int] = set()
@@ -255,11 +260,14 @@ class Queue:
 
     async def settle(
         self, settlements: Sequence[Settlement], reports: Sequence[Accepted] = ()
-    ) -> None:
+    ) -> Collection[int]:
         if self.failure is not None:
             raise self.failure
         self.settled += settlements
+        if self.is_anothers:
+            return ()
         self.reports += reports
+        return {report.message.id for report in reports}
 
     async def release(self, delivery_ids: Iterable[int]) -> None:
         self.released += delivery_ids

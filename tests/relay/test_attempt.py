@@ -18,6 +18,7 @@ from smtpplus.relay.copies import Copies
 from smtpplus.relay.route import Router
 from smtpplus.rules.routing import Deliver, Routing
 from smtpplus.rules.tls_policy import TlsLevel
+from smtpplus.values.errors import StoreUnavailableError
 from smtpplus.values.message import Delivery
 from smtpplus.values.outcome import Result, Stage
 from smtpplus.values.reply import Reply
@@ -57,6 +58,7 @@ class AttemptTests(SynchronousTestCase):
         reuse: int = 100,
     ) -> Courier:
         accounts: Any = _NoKeys()
+        self.contents = Contents(content)
         self.connections = Connections(
             clock=self.ours, spawn=self.spawn, most_messages=reuse, idle_seconds=10
         )
@@ -71,7 +73,7 @@ class AttemptTests(SynchronousTestCase):
             ),
             connections=self.connections,
             copies=Copies(
-                contents=Contents(content),
+                contents=self.contents,
                 accounts=accounts,
                 signing=InlineWorkers(),
                 clock=self.ours,
@@ -253,6 +255,16 @@ class AttemptTests(SynchronousTestCase):
         )
         self.assertIs(attempted.outcome.result, Result.DELIVERED)
         self.assertTrue(host.taken[0][0].smtputf8)
+
+    def test_a_large_content_whose_reading_fails_is_deferred_and_the_session_ended(self) -> None:
+        world = World({"192.0.2.1": Host()})
+        courier = self._courier(world)
+        self.contents.failure = StoreUnavailableError("The database is away.")
+        attempted = self._carry(courier, a_delivery(in_file=True))
+        self.assertIs(attempted.outcome.result, Result.DEFERRED)
+        self.assertEqual(attempted.outcome.text, "The database is away.")
+        self.assertFalse(attempted.no_host)
+        self.assertEqual(world.hosts["192.0.2.1"].taken, [])
 
     def test_S16_eight_bit_content_is_converted_where_8BITMIME_is_not_offered(self) -> None:
         content = (

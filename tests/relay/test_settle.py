@@ -27,12 +27,16 @@ from tests.relay.fakes import Contents, Queue, a_clock, a_delivery
 class _Dispatch:
     def __init__(self) -> None:
         self.dispatched: list[Accepted] = []
+        self.cancelled = 0
 
     def reserve(self, deliveries: int, domains: Collection[str] = ()) -> bool:
         return True
 
     def dispatch(self, accepted: Accepted) -> None:
         self.dispatched.append(accepted)
+
+    def cancel(self, deliveries: int) -> None:
+        self.cancelled += deliveries
 
 
 def _attempted(result: Result, status: str, **more: Any) -> Attempted:
@@ -101,6 +105,13 @@ class SettleTests(SynchronousTestCase):
         self.assertIn(b"Remote-MTA: dns; mx.example.net", report.content)
         self.assertEqual(self.dispatch.dispatched, [report])
         self.assertEqual(report.reports_on, 1)
+
+    def test_a_report_of_what_another_node_has_by_now_is_not_sent(self) -> None:
+        self.queue.is_anothers = True
+        self.settling.put(a_delivery(), _BOUNCED)
+        self.assertEqual(len(self.queue.settled), 1)
+        self.assertEqual(self.dispatch.dispatched, [])
+        self.assertEqual(self.dispatch.cancelled, 1)
 
     def test_DR2_no_report_about_a_report_and_DS2_none_where_never_was_said(self) -> None:
         self.settling.put(a_delivery(envelope=Envelope(None)), _BOUNCED)

@@ -132,6 +132,10 @@ class LeaseTests(SeveralCase):
         (claimed,) = await self.two.queue.claim(NOW, 9, ())
         for state in (DeliveryState.QUEUED, DeliveryState.BOUNCED, DeliveryState.DELIVERED):
             await self.one.queue.settle([settlement(delivery_of(item), state, due_at=NOW)])
+        report = accepted(self.one.ids, sender=None, reports_on=item.message.id)
+        bounced = settlement(delivery_of(item), DeliveryState.BOUNCED)
+        self.assertEqual(await self.one.queue.settle([bounced], [report]), set())
+        self.assertIsNone(await self.two.history.message(None, report.message.id))
         self.assertEqual(len(await self.two.history.attempts(item.message.id, 9)), 0)
         await self.two.queue.settle([settlement(claimed)])
         (row,) = await self.two.history.deliveries(item.message.id)
