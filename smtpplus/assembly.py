@@ -187,6 +187,7 @@ class Assembly(Service):
             store.changed.subscribe(relay.changed, QUEUE)
             store.changed.subscribe(relay.dispatch.wake, DUE)
             if isinstance(store.leases, NodeLeases):
+                store.leases.when_ending(relay.leases_ending)
                 store.leases.when_lost(relay.leases_lost)
                 store.leases.when_held(relay.resume)
             self._has_come_up("relay")

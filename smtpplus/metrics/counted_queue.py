@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from smtpplus.ports import IQueue, Recovery
+from smtpplus.ports import ILease, IQueue, Recovery
 from smtpplus.values.errors import (
     SmtpplusError,
     StoreBrokenError,
@@ -168,6 +168,10 @@ class CountedQueue:
     def leases_hold(self) -> bool:
         """See `IQueue.leases_hold`."""
         return self._queue.leases_hold()
+
+    def lease(self) -> ILease:
+        """See `IQueue.lease`."""
+        return self._queue.lease()
 
     def recover(self, now: float) -> Awaitable[Recovery]:
         """See `IQueue.recover`."""

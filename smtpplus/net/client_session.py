@@ -194,6 +194,11 @@ class ClientSession:
         """Close at once. Who waits for something gets `SessionLostError`."""
         self.wire.lose("The session was aborted by this side.")
 
+    def withdraw(self) -> None:
+        """Close at once, unless the final dot was sent: then its reply is still waited for."""
+        if not self._conversation.final_dot_unanswered:
+            self.wire.lose("The session was given up by this side.")
+
     def transcript(self) -> str:
         """What was said since the last call."""
         return self._transcript.take()

@@ -13,7 +13,7 @@ from smtpplus.ports.dispatch import IDispatch
 from smtpplus.ports.history import AttemptRow, DeliveryRow, IHistory, MessageRow, QueueRow
 from smtpplus.ports.machine import IClock, ISpawn, IWorkers
 from smtpplus.ports.people import IPeople
-from smtpplus.ports.queue import IQueue, Recovery
+from smtpplus.ports.queue import ILease, IQueue, Recovery
 from smtpplus.ports.resolver import IResolver, LookupFailedError, MxHost, NoSuchDomainError
 from smtpplus.ports.sandbox import ISandbox, SandboxMail
 from smtpplus.ports.sessions import (
@@ -38,6 +38,7 @@ __all__ = [
     "IDialer",
     "IDispatch",
     "IHistory",
+    "ILease",
     "IPeople",
     "IQueue",
     "IResolver",

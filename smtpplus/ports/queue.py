@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 from smtpplus.values.message import Accepted, Delivery, Settlement
 from smtpplus.values.queue import QueueChange, Selection
 
-__all__ = ["IQueue", "Recovery"]
+__all__ = ["ILease", "IQueue", "Recovery"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,13 @@ class Recovery:
     leases_returned: int
     files_removed: int
     rows_without_file: tuple[int, ...]
+
+
+class ILease(Interface):
+    """What leases deliveries to this process for a while; an attempt is made under one."""
+
+    holds = Attribute("True while nobody else can have taken what was leased under it (bool).")
+    is_lost = Attribute("It was taken away: what was leased under it is another's (bool).")
 
 
 class IQueue(Interface):
@@ -80,6 +87,9 @@ class IQueue(Interface):
 
         False where the database that keeps the leases could not be spoken to for long.
         """
+
+    def lease() -> ILease:
+        """The lease under which what is in memory now is held; after a loss it is another one."""
 
     def recover(now: float) -> Awaitable[Recovery]:
         """At start, before intake: return leases of dead processes, reconcile files and rows."""

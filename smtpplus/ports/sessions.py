@@ -117,6 +117,9 @@ class ISmtpSession(Interface):
     def abort() -> None:
         """Close at once."""
 
+    def withdraw() -> None:
+        """Close at once, unless the final dot was sent: then its reply is still waited for."""
+
     def transcript() -> str:
         """What was said since the last call, at most 16 KiB; no credentials, no body."""
 

@@ -1,8 +1,9 @@
 """One attempt of one delivery, from top to bottom.
 
 Route → connect → greeting → EHLO → TLS → render this recipient's copy → MAIL, RCPT, DATA →
-outcome. Guarantees: always ends in an `Attempted`, whatever the remote does; what a failure
-means is decided in `smtpplus.rules.failure` alone; a session is kept only when its state is
+outcome. Guarantees: always ends in an `Attempted`, whatever the remote does, or in None where
+the lease ended before the final dot: nothing can have been delivered then; what a failure means
+is decided in `smtpplus.rules.failure` alone; a session is kept only when its state is
 known. Raises nothing but cancellation. Writes nothing: `smtpplus.relay.settle` does.
 """
 
@@ -14,10 +15,12 @@ from typing import Any
 from smtpplus.ports import (
     IClock,
     IDialer,
+    ILease,
     ISmtpSession,
     SessionLostError,
     TransactionReplies,
 )
+from smtpplus.relay.bodies import LeasedBody, LeaseEndedError
 from smtpplus.relay.connections import Connections
 from smtpplus.relay.copies import Copies, Copy, CopyFailedError
 from smtpplus.relay.route import RouteFailedError, Router, Target
@@ -89,9 +92,12 @@ class Courier:
     copies: Copies
     settings: CourierSettings
 
-    async def carry(self, delivery: Delivery, lane: str) -> Attempted:
-        """Attempt `delivery` once, over an open session of `lane` or a new one."""
-        return await _Trip(self, delivery, lane).run()
+    async def carry(self, delivery: Delivery, lane: str, lease: ILease) -> Attempted | None:
+        """Attempt `delivery` once under `lease`, over an open session of `lane` or a new one.
+
+        None: the lease does not hold any more, and nothing came of it.
+        """
+        return await _Trip(self, delivery, lane, lease).run()
 
 
 class _Trip:
@@ -102,6 +108,7 @@ class _Trip:
         "_courier",
         "_delivery",
         "_lane",
+        "_lease",
         "_notes",
         "_session",
         "_spoken",
@@ -110,10 +117,11 @@ class _Trip:
         "_transcript",
     )
 
-    def __init__(self, courier: Courier, delivery: Delivery, lane: str) -> None:
+    def __init__(self, courier: Courier, delivery: Delivery, lane: str, lease: ILease) -> None:
         self._courier = courier
         self._delivery = delivery
         self._lane = lane
+        self._lease = lease
         self._stage = Stage.ROUTE
         self._spoken = False
         self._session: ISmtpSession | None = None
@@ -122,8 +130,8 @@ class _Trip:
         self._began = courier.clock.now()
         self._notes: dict[str, Any] = {}  # of `Attempt`, which is made once, at the end
 
-    async def run(self) -> Attempted:
-        """The whole attempt."""
+    async def run(self) -> Attempted | None:
+        """The whole attempt; None where the lease ended before anything came of it."""
         try:
             session = self._courier.connections.take(self._lane)
             if session is not None:
@@ -131,6 +139,8 @@ class _Trip:
                 if attempted is not None:
                     return attempted
             return await self._over_new()
+        except LeaseEndedError:  # the session has aborted itself, where there was one
+            return None
         except BaseException:
             if self._session is not None:  # cancelled: what the session stands at is unknown
                 self._session.abort()
@@ -155,6 +165,8 @@ class _Trip:
             return self._end(failure.outcome)
         last: Outcome | None = None
         for target in targets:
+            if not self._lease.holds:
+                raise LeaseEndedError
             try:
                 session = await self._open(target, self._courier.settings.tls)
                 return await self._transact(session)
@@ -163,6 +175,8 @@ class _Trip:
                 if failure.judgement.action is Action.STOP:
                     break
         assert last is not None  # targets() is never empty
+        if last.reply is None and not last.uncertain and not self._lease.holds:
+            raise LeaseEndedError  # that is why the session was lost
         return self._end(last)
 
     async def _open(self, target: Target, level: TlsLevel) -> ISmtpSession:
@@ -184,6 +198,7 @@ class _Trip:
             session = await self._courier.dialer.dial(target.host, target.ip, target.port, source)
         except SessionLostError as lost:
             raise self._lost(lost) from None
+        self._courier.connections.opened(session)
         self._notice(session, reused=False)
         try:
             self._stage = Stage.GREETING
@@ -237,7 +252,8 @@ class _Trip:
         self._notes.update(signed_by=copy.signed_by, sent_bytes=copy.body.size)
         self._stage = Stage.MAIL
         try:
-            replies = await session.send(self._envelope(copy), copy.body)
+            body = LeasedBody(copy.body, self._lease)
+            replies = await session.send(self._envelope(copy), body)
         except SessionLostError as lost:
             self._stage = Stage.BODY if lost.after_final_dot else Stage.MAIL
             raise self._lost(lost) from None

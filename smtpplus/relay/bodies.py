@@ -1,5 +1,7 @@
 """The octets of a copy: what was made for this recipient, then what is stored.
 
+`LeasedBody` never comes to its end once the lease does not hold, so that no final dot is sent.
+
 Guarantees: pieces of at most 64 KiB; a large content is read from its file piece by piece, so
 that memory does not grow with the message.
 """
@@ -8,9 +10,9 @@ from __future__ import annotations
 
 from zope.interface import implementer
 
-from smtpplus.ports import IBody
+from smtpplus.ports import IBody, ILease
 
-__all__ = ["JoinedBody"]
+__all__ = ["JoinedBody", "LeaseEndedError", "LeasedBody"]
 
 _PIECE = 64 * 1024
 
@@ -40,3 +42,34 @@ class JoinedBody:
         """Release the stored body's file."""
         if self._stored is not None:
             self._stored.close()
+
+
+class LeaseEndedError(Exception):
+    """The delivery may be another process's by now: it must not be sent by this one."""
+
+
+@implementer(IBody)
+class LeasedBody:
+    """`body`, under a lease."""
+
+    __slots__ = ("_body", "_lease", "size")
+
+    def __init__(self, body: IBody, lease: ILease) -> None:
+        self._body = body
+        self._lease = lease
+        self.size: int = body.size
+
+    async def next_chunk(self) -> bytes:
+        """The next piece; empty at the end.
+
+        Raises:
+            LeaseEndedError: at the end, where the lease does not hold.
+        """
+        piece = await self._body.next_chunk()
+        if not piece and not self._lease.holds:
+            raise LeaseEndedError
+        return piece
+
+    def close(self) -> None:
+        """See `IBody.close`."""
+        self._body.close()

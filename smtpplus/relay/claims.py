@@ -94,6 +94,8 @@ class Claims:
         """Keep room for a message that is about to be committed."""
         if self._stopped or self._in_memory + deliveries > self._most:
             return False
+        if not self._queue.leases_hold():
+            return False  # what is leased now may be another's before it is sent
         most = self._most_of_one
         if any(self._waits_for(domain) >= most for domain in domains):
             self._starved = self._is_crowded = True  # until there is less of it here
@@ -158,6 +160,10 @@ class Claims:
         self._in_memory -= len(taken)
         # What was accepted in the very last moment may be leased to us still.
         self._spawn.spawn("relay.release", self._release([one.id for one in taken]))
+
+    def dropped(self) -> None:
+        """A delivery that was under way when its lease was lost has left memory."""
+        self._in_memory -= 1
 
     async def _release(self, ids: list[int]) -> None:
         try:

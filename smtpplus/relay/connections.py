@@ -8,6 +8,7 @@ turns out dead says nothing about its host.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 
 from smtpplus.ports import IClock, ISmtpSession, ISpawn, SessionLostError
@@ -26,11 +27,23 @@ class Connections:
         self._most_messages = most_messages
         self._idle_seconds = idle_seconds
         self._idle: dict[str, list[tuple[ISmtpSession, Callable[[], None]]]] = {}
+        self._opened: weakref.WeakSet[ISmtpSession] = weakref.WeakSet()
 
     def reconfigure(self, most_messages: int) -> None:
         """End what idles: it was opened by other rules."""
         self._most_messages = most_messages
         self.close_all()
+
+    def opened(self, session: ISmtpSession) -> None:
+        """There is a new session; whoever opened it uses it."""
+        self._opened.add(session)
+
+    def withdraw(self) -> None:
+        """Abort every transaction under way whose final dot was not sent."""
+        idle = {id(session) for stack in self._idle.values() for session, _ in stack}
+        for session in list(self._opened):
+            if session.is_open and id(session) not in idle:
+                session.withdraw()
 
     def take(self, lane: str) -> ISmtpSession | None:
         """An idle session of this lane, or None."""

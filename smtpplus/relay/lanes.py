@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from twisted.internet.defer import Deferred
 
-from smtpplus.ports import IClock, ISpawn
+from smtpplus.ports import IClock, ILease, ISpawn
 from smtpplus.relay.attempt import Attempted, Courier
 from smtpplus.values.message import Delivery
 
@@ -41,8 +41,11 @@ class Lanes:
 
     Args:
         carry: makes one attempt.
-        settle: takes every outcome; called exactly once for each delivery added.
+        settle: takes every outcome; called exactly once for each delivery added, but for those
+            that are taken back or dropped.
         may_go_on: false while outcomes pile up unwritten; attempts pause meanwhile.
+        lease: what the deliveries that wait here are held under.
+        drop: takes a delivery that was lost with its lease while it was being attempted.
     """
 
     def __init__(
@@ -53,6 +56,8 @@ class Lanes:
         courier: Courier,
         settle: Callable[[Delivery, Attempted], None],
         may_go_on: Callable[[], bool],
+        lease: Callable[[], ILease],
+        drop: Callable[[Delivery], None],
         concurrency: int,
     ) -> None:
         self._clock = clock
@@ -60,6 +65,8 @@ class Lanes:
         self._courier = courier
         self._settle = settle
         self._may_go_on = may_go_on
+        self._lease = lease
+        self._drop = drop
         self._concurrency = concurrency
         self._lanes: dict[str, _Lane] = {}
         self._of_domain: Counter[str] = Counter()  # what waits, in all lanes
@@ -170,11 +177,12 @@ class Lanes:
                 if lane.last_failure is not None and self._clock.monotonic() < lane.down_until:
                     self._settle(delivery, replace(lane.last_failure, made=False))
                     continue
-                attempted = await self._courier.carry(delivery, lane.key)
-                is_back = self._judge(lane, attempted)
-                self._settle(delivery, attempted)
-                if is_back:
-                    self._start(lane)
+                lease = self._lease()
+                attempted = await self._courier.carry(delivery, lane.key, lease)
+                if attempted is None:
+                    self._give_up(lane, delivery, lease)
+                else:
+                    self._end(lane, delivery, attempted)
                 if lane.down_until and lane.busy > 1:
                     break  # one is enough to probe
         finally:
@@ -188,6 +196,20 @@ class Lanes:
             for waiter in waiters:
                 if not waiter.called:
                     waiter.callback(None)
+
+    def _end(self, lane: _Lane, delivery: Delivery, attempted: Attempted) -> None:
+        is_back = self._judge(lane, attempted)
+        self._settle(delivery, attempted)
+        if is_back:
+            self._start(lane)
+
+    def _give_up(self, lane: _Lane, delivery: Delivery, lease: ILease) -> None:
+        """The lease did not hold to the end: try again where it comes to hold again."""
+        if lease.is_lost:
+            self._drop(delivery)
+        elif not self._stopping:
+            lane.waiting.appendleft(delivery)
+            self._of_domain[delivery.recipient.address.ascii_domain] += 1
 
     def _left(self, delivery: Delivery) -> None:
         """It waits no more."""

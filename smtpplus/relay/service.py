@@ -129,6 +129,8 @@ class RelayService:
             courier=self._courier(settings),
             settle=self._settling.put,
             may_go_on=lambda: self._settling.has_room and queue.leases_hold(),
+            lease=queue.lease,
+            drop=self._drop,
             concurrency=settings.concurrency,
         )
 
@@ -161,6 +163,10 @@ class RelayService:
         """The store changed by another hand: hold back, let go, try again, as it says."""
         self._lanes.probe()
         self._claims.changed()
+
+    def leases_ending(self) -> None:
+        """Others may take what is leased to us: nothing more of it must arrive by our hand."""
+        self._connections.withdraw()
 
     def leases_lost(self) -> None:
         """What waits here is leased to us no more: forget it, and claim anew."""
@@ -240,6 +246,10 @@ class RelayService:
         for delivery in taken:
             self._copies.forget(delivery.message.id)
         return taken
+
+    def _drop(self, delivery: Delivery) -> None:
+        self._copies.forget(delivery.message.id)
+        self._claims.dropped()
 
     def _settled(self, settlements: list[Settlement]) -> None:
         for settlement in settlements:

@@ -6,9 +6,9 @@ another node takes the leases away; whoever lost its own so notices, forgets wha
 memory, and begins anew.
 
 Guarantees: `hold` is true only while nobody can have taken the leases, and for long enough to
-begin an attempt; a process whose number another process took writes nothing any more. Does not
-end attempts under way: a relay that is cut off from the database for longer than a lease
-while the remote takes a message may see that message sent again by another.
+begin an attempt; what is under way is told (`when_ending`) before anybody can take it over, and
+can ask its `Lease` to the very end; a process whose number another process took writes nothing
+any more. Left is what the remote has got whole and not answered yet when the lease runs out.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from typing import Any, Protocol
 from sqlalchemy import ColumnElement, Float, Update, cast, extract, func, or_, select, update
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from zope.interface import implementer
 
-from smtpplus.ports import IClock
+from smtpplus.ports import IClock, ILease
 from smtpplus.store.changes import DUE
 from smtpplus.store.commits import Transaction
 from smtpplus.store.nodes import started
@@ -29,17 +30,46 @@ from smtpplus.store.schema import delivery, node
 from smtpplus.store.transactions import ThreadedTransactions
 from smtpplus.values.errors import ConflictError
 
-__all__ = ["Leases", "NodeLeases", "OwnLeases", "database_time"]
+__all__ = ["Lease", "Leases", "NodeLeases", "OwnLeases", "database_time"]
 
 _log = Logger()
 _BEATS = 6  # in the time of one lease
 _LONGEST_BEAT_SECONDS = 10.0
+_LONGEST_MARGIN_SECONDS = 2.0
 _TRY_AGAIN_SECONDS = 1.0
+_SWEEP_SECONDS = 600.0  # between looks for leases of nodes that have none any more
 _WAITING = ("queued", "held")
+
+
+@implementer(ILease)
+class Lease:
+    """What was leased since the leases were lost last."""
+
+    __slots__ = ("_clock", "is_lost", "until")
+
+    def __init__(self, clock: IClock) -> None:
+        self._clock = clock
+        self.until = float("-inf")  # monotonic
+        self.is_lost = False
+
+    @property
+    def holds(self) -> bool:
+        """See `ILease.holds`."""
+        return self._clock.monotonic() < self.until and not self.is_lost
+
+
+@implementer(ILease)
+class _OwnLease:
+    """It never ends."""
+
+    holds = True
+    is_lost = False
 
 
 class Leases(Protocol):
     """What queue and relay ask."""
+
+    lease: ILease
 
     @property
     def hold(self) -> bool:
@@ -53,6 +83,7 @@ class Leases(Protocol):
 class OwnLeases:
     """All leases are this process's: the only service on its store, or a command."""
 
+    lease: ILease = _OwnLease()
     hold = True
     generation = 0
 
@@ -87,10 +118,13 @@ class NodeLeases:
         self._seconds = lease_seconds
         self._now = now
         self._holder = secrets.token_hex(8)
-        self._until = float("-inf")  # monotonic
+        self.lease = Lease(clock)
         self._well_since: float | None = None  # monotonic; since when every word arrived
+        self._sweep_at = clock.monotonic() + _SWEEP_SECONDS
         self._lost: list[Callable[[], None]] = []
         self._held: list[Callable[[], None]] = []
+        self._ending: list[Callable[[], None]] = []
+        self._cancel_ending: Callable[[], None] | None = None
         self._cancel: Callable[[], None] | None = None
         self._ended = True
         self.generation = 0
@@ -98,7 +132,7 @@ class NodeLeases:
     @property
     def hold(self) -> bool:
         """Half a lease is left, at least."""
-        return self._clock.monotonic() < self._until - self._seconds / 2
+        return self._clock.monotonic() < self.lease.until - self._seconds / 2
 
     def when_lost(self, call: Callable[[], None]) -> None:
         """`call` when what is leased in memory is ours no more."""
@@ -107,6 +141,10 @@ class NodeLeases:
     def when_held(self, call: Callable[[], None]) -> None:
         """`call` when the leases hold again."""
         self._held.append(call)
+
+    def when_ending(self, call: Callable[[], None]) -> None:
+        """`call` when the lease runs out, or is lost: `Lease.holds` is false by then."""
+        self._ending.append(call)
 
     async def start(self) -> None:
         """Become the node: what an earlier process had leased as this node is for `recover`."""
@@ -123,7 +161,9 @@ class NodeLeases:
         self._ended = True
         if self._cancel is not None:
             self._cancel()
-        self._until = float("-inf")
+        if self._cancel_ending is not None:
+            self._cancel_ending()
+        self.lease.until = float("-inf")
 
         def end(transaction: Transaction) -> None:
             values: dict[str, Any] = {"lease_until": None}
@@ -140,6 +180,11 @@ class NodeLeases:
         )
 
     # ------------------------------------------------ in the reactor
+
+    @property
+    def _margin(self) -> float:
+        """How long before others may take the leases they count as run out here."""
+        return min(self._seconds / _BEATS, _LONGEST_MARGIN_SECONDS)
 
     @property
     def _beat_seconds(self) -> float:
@@ -170,9 +215,8 @@ class NodeLeases:
             )
             _log.critical("{error}", error=error)
             self._ended = True
-            self.generation += 1
             self._transactions.refuse(error)
-            self._tell(self._lost)
+            self._lose()
 
     def _unheard(self, _: object) -> None:
         self._well_since = None
@@ -180,23 +224,48 @@ class NodeLeases:
 
     def _has_held(self, asked_at: float) -> None:
         held = self.hold
-        self._until = max(self._until, asked_at + self._seconds)
+        self.lease.until = max(self.lease.until, asked_at + self._seconds - self._margin)
+        self._watch_end()
         if self._well_since is None:
             self._well_since = asked_at
         if not held:
             self._tell(self._held)
 
-    def _has_lost(self, asked_at: float) -> None:
+    def _watch_end(self) -> None:
+        """Tell of the end in time, whatever is heard, or not, until then."""
+        if self._cancel_ending is not None:
+            self._cancel_ending()
+
+        def end() -> None:
+            self._cancel_ending = None
+            _log.warn("the leases run out: the database could not be told that this node lives")
+            self._tell(self._ending)
+
+        left = self.lease.until - self._clock.monotonic()
+        self._cancel_ending = self._clock.call_later(max(left, 0.0), end)
+
+    def _lose(self) -> None:
+        """What is in memory is ours no more; what comes from now on is another lease's."""
         self.generation += 1
+        self.lease.is_lost = True
+        self.lease = Lease(self._clock)
+        self._tell(self._ending)
         self._tell(self._lost)
+
+    def _has_lost(self, asked_at: float) -> None:
+        self._lose()
         self._has_held(asked_at)
         self._later(self._beat_seconds)
 
     def _take_over(self) -> None:
         """Take the leases of those who are silent, unless nobody could be heard just now."""
         assert self._well_since is not None
-        if self._clock.monotonic() - self._well_since >= min(self._seconds / 3, 10.0):
+        now = self._clock.monotonic()
+        if now - self._well_since >= min(self._seconds / 3, 10.0):
             self._transactions.write(self._take).addCallbacks(_log_taken, lambda _: None)
+        if now >= self._sweep_at:
+            self._sweep_at = now + _SWEEP_SECONDS
+            self._transactions.write(self._sweep).addCallbacks(_log_taken, lambda _: None)
 
     def _tell(self, calls: list[Callable[[], None]]) -> None:
         for call in calls:
@@ -232,6 +301,13 @@ class NodeLeases:
         if not numbers:
             return [], 0
         return numbers, self._free(transaction, delivery.c.lease_node.in_(numbers))
+
+    def _sweep(self, transaction: Transaction) -> tuple[list[int], int]:
+        """Of nodes that died between the loss of their lease and the notice of it."""
+        without = node.c.lease_until.is_(None) & (node.c.number != self._number)
+        numbers = list(transaction.execute(select(node.c.number).where(without)).scalars())
+        freed = self._free(transaction, delivery.c.lease_node.in_(numbers)) if numbers else 0
+        return (numbers if freed else []), freed
 
     def _free(self, transaction: Transaction, whose: ColumnElement[bool]) -> int:
         """Take leases away; they are in no index, and this is rare."""

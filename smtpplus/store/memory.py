@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from twisted.internet.defer import fail, succeed
 from zope.interface import implementer
 
-from smtpplus.ports import IBody, IContents, IContentWriter, IQueue, Recovery
+from smtpplus.ports import IBody, IContents, IContentWriter, ILease, IQueue, Recovery
 from smtpplus.store.contents import BytesBody
 from smtpplus.store.facts import MESSAGES, hour_of
+from smtpplus.store.leases import OwnLeases
 from smtpplus.values.errors import ConflictError, NotFoundError, StoreUnavailableError
 from smtpplus.values.ids import show_id
 from smtpplus.values.message import (
@@ -202,6 +203,10 @@ class MemoryQueue:
     def leases_hold(self) -> bool:
         """See `IQueue.leases_hold`."""
         return True
+
+    def lease(self) -> ILease:
+        """See `IQueue.lease`."""
+        return OwnLeases.lease
 
     def recover(self, now: float) -> Awaitable[Recovery]:
         """See `IQueue.recover`."""

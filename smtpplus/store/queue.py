@@ -23,7 +23,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from smtpplus.ports import IQueue, Recovery
+from smtpplus.ports import ILease, IQueue, Recovery
 from smtpplus.store.accepts import LEASE_SECONDS, Accepts
 from smtpplus.store.changes import DUE
 from smtpplus.store.commits import DoubtfulError, Transaction
@@ -164,6 +164,10 @@ class SqlQueue:
     def leases_hold(self) -> bool:
         """See `IQueue.leases_hold`."""
         return self._leases.hold
+
+    def lease(self) -> ILease:
+        """See `IQueue.lease`."""
+        return self._leases.lease
 
     def _doubt(self, failure: Failure, message_id: int) -> Failure:
         """Whoever sent it is told to come again: if it is there after all, let it be claimed."""

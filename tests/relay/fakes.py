@@ -16,6 +16,7 @@ from smtpplus.ports import (
     IBody,
     IContents,
     IDialer,
+    ILease,
     IQueue,
     ISmtpSession,
     Recovery,
@@ -88,7 +89,8 @@ class Host:
     final: Reply | None = OK
     send: Exception | None = None
     rset: Reply | Exception = OK
-    until: Deferred[None] | None = None  # a transaction waits for it
+    before_dot: Deferred[None] | None = None  # a transaction waits for it in its middle
+    until: Deferred[None] | None = None  # or at its end
     refuses: bool = False  # no connection
     taken: list[tuple[Envelope, bytes]] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
@@ -110,6 +112,7 @@ class Session:
         self.messages = 0
         self.is_open = True
         self.said: list[str] = []
+        self._waits: Deferred[None] | None = None
 
     async def greeting(self) -> Reply:
         return self._hear("greeting", self._script.greeting)
@@ -130,10 +133,15 @@ class Session:
 
     async def send(self, envelope: Envelope, body: IBody) -> TransactionReplies:
         octets = b""
+        if self._script.before_dot is not None:
+            self._waits = self._script.before_dot
+            await self._waits
+            self._waits = None
         while chunk := await body.next_chunk():
             octets += chunk
         body.close()
         if self._script.until is not None:
+            self.said.append("the final dot")
             await self._script.until
         if self._script.send is not None:
             self.is_open = False
@@ -158,6 +166,12 @@ class Session:
 
     def abort(self) -> None:
         self.is_open = False
+
+    def withdraw(self) -> None:
+        if self.said[-1:] != ["the final dot"]:
+            self.abort()
+            if self._waits is not None:
+                self._waits.errback(SessionLostError("The session was given up by this side."))
 
     def transcript(self) -> str:
         return "".join(f"> {line}\n" for line in self.said)
@@ -230,6 +244,15 @@ class Contents:
         return self.content[: message.head_octets]
 
 
+@implementer(ILease)
+class ALease:
+    """One that ends when it is told to."""
+
+    def __init__(self) -> None:
+        self.holds = True
+        self.is_lost = False
+
+
 @implementer(IQueue)
 class Queue:
     """Remembers what it was told; fails while `failure` is set."""
@@ -280,6 +303,9 @@ class Queue:
 
     def leases_hold(self) -> bool:
         return self.holds
+
+    def lease(self) -> ALease:
+        return ALease()
 
     async def withdrawn(self, delivery_ids: Collection[int]) -> Collection[int]:
         if self.failure is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -22,7 +22,7 @@ from smtpplus.values.errors import StoreUnavailableError
 from smtpplus.values.message import Delivery
 from smtpplus.values.outcome import Result, Stage
 from smtpplus.values.reply import Reply
-from tests.relay.fakes import CONTENT, Contents, Host, World, a_clock, a_delivery
+from tests.relay.fakes import CONTENT, ALease, Contents, Host, World, a_clock, a_delivery
 
 _LOST = SessionLostError("The connection was closed.")
 
@@ -82,8 +82,16 @@ class AttemptTests(SynchronousTestCase):
             settings=CourierSettings(ehlo="us.example", tls=tls),
         )
 
+    def _begin(
+        self, courier: Courier, delivery: Delivery | None = None
+    ) -> Deferred[Attempted | None]:
+        self.lease = ALease()
+        return ensureDeferred(courier.carry(delivery or a_delivery(), "lane", self.lease))
+
     def _carry(self, courier: Courier, delivery: Delivery | None = None) -> Attempted:
-        return self.successResultOf(ensureDeferred(courier.carry(delivery or a_delivery(), "lane")))
+        attempted = self.successResultOf(self._begin(courier, delivery))
+        assert attempted is not None
+        return attempted
 
     def test_what_is_sent_is_what_was_prepended_and_what_was_submitted(self) -> None:
         world = World({"192.0.2.1": Host()})
@@ -221,9 +229,11 @@ class AttemptTests(SynchronousTestCase):
         courier = self._courier(World({"192.0.2.1": host}))
         self._carry(courier)
         host.send = SessionLostError("closed without a word")
-        deferred = ensureDeferred(courier.carry(a_delivery(2), "lane"))
+        deferred = self._begin(courier, a_delivery(2))
         # The old session fails; the script is healed for the new one by the dial that follows.
-        self.assertIs(self.successResultOf(deferred).outcome.result, Result.DEFERRED)
+        attempted = self.successResultOf(deferred)
+        assert attempted is not None
+        self.assertIs(attempted.outcome.result, Result.DEFERRED)
         host.send = None
         attempted = self._carry(courier, a_delivery(2))
         self.assertIs(attempted.outcome.result, Result.DELIVERED)
@@ -265,6 +275,55 @@ class AttemptTests(SynchronousTestCase):
         self.assertEqual(attempted.outcome.text, "The database is away.")
         self.assertFalse(attempted.no_host)
         self.assertEqual(world.hosts["192.0.2.1"].taken, [])
+
+    def test_a_lease_that_ends_before_the_final_dot_ends_the_attempt(self) -> None:
+        for reused in (False, True):
+            host = Host()
+            courier = self._courier(World({"192.0.2.1": host}))
+            if reused:
+                self._carry(courier)
+            host.before_dot = Deferred()
+            under_way = self._begin(courier, a_delivery(2))
+            self.lease.holds = False
+            self.connections.withdraw()
+            self.assertIsNone(self.successResultOf(under_way))
+            self.assertEqual(len(host.taken), int(reused))
+            self.assertEqual(len(host.sessions), 1)  # nobody else is asked
+            self.assertFalse(host.sessions[0].is_open)
+
+    def test_a_lease_whose_end_was_not_told_in_time_sends_no_final_dot(self) -> None:
+        host = Host(before_dot=Deferred())
+        under_way = self._begin(self._courier(World({"192.0.2.1": host})))
+        self.lease.holds = False
+        assert host.before_dot is not None
+        host.before_dot.callback(None)  # the process was frozen: what came meanwhile comes first
+        self.assertIsNone(self.successResultOf(under_way))
+        self.assertEqual(host.taken, [])
+
+    def test_what_was_sent_whole_when_its_lease_ended_is_heard_to_its_end(self) -> None:
+        host = Host(until=Deferred())
+        under_way = self._begin(self._courier(World({"192.0.2.1": host})))
+        self.lease.holds = False
+        self.connections.withdraw()
+        assert host.until is not None
+        host.until.callback(None)
+        attempted = self.successResultOf(under_way)
+        assert attempted is not None
+        self.assertIs(attempted.outcome.result, Result.DELIVERED)
+
+    def test_nothing_begins_without_a_lease_and_idle_sessions_are_left_alone(self) -> None:
+        host = Host()
+        world = World({"192.0.2.1": host})
+        courier = self._courier(world)
+        self._carry(courier)
+        self.connections.withdraw()
+        self.assertTrue(host.sessions[0].is_open)
+        lease = ALease()
+        lease.holds = False
+        self.connections.close_all()
+        under_way = ensureDeferred(courier.carry(a_delivery(2), "lane", lease))
+        self.assertIsNone(self.successResultOf(under_way))
+        self.assertEqual(len(world.dialled), 1)
 
     def test_S16_eight_bit_content_is_converted_where_8BITMIME_is_not_offered(self) -> None:
         content = (

@@ -14,7 +14,7 @@ from smtpplus.rules.failure import judge_loss
 from smtpplus.values.message import Delivery
 from smtpplus.values.outcome import Attempt, Outcome, Result, Stage
 from smtpplus.values.status_codes import EnhancedCode
-from tests.relay.fakes import a_clock, a_delivery
+from tests.relay.fakes import ALease, a_clock, a_delivery
 
 _SENT = Attempted(
     Outcome(Result.DELIVERED, Stage.BODY, EnhancedCode(2, 0, 0), "250 Ok"),
@@ -31,16 +31,16 @@ class _Courier:
     """Carries when told to."""
 
     def __init__(self) -> None:
-        self.under_way: list[tuple[Delivery, Deferred[Attempted]]] = []
+        self.under_way: list[tuple[Delivery, Deferred[Attempted | None]]] = []
         self.carried = 0
 
-    async def carry(self, delivery: Delivery, lane: str) -> Attempted:
+    async def carry(self, delivery: Delivery, lane: str, lease: ALease) -> Attempted | None:
         self.carried += 1
-        arrived: Deferred[Attempted] = Deferred()
+        arrived: Deferred[Attempted | None] = Deferred()
         self.under_way.append((delivery, arrived))
         return await arrived
 
-    def arrive(self, attempted: Attempted) -> None:
+    def arrive(self, attempted: Attempted | None) -> None:
         self.under_way.pop(0)[1].callback(attempted)
 
 
@@ -50,6 +50,8 @@ class LaneTests(SynchronousTestCase):
         self.courier = _Courier()
         self.settled: list[tuple[int, Attempted]] = []
         self.has_room = True
+        self.lease = ALease()
+        self.dropped: list[Delivery] = []
         courier: Any = self.courier
         self.lanes = Lanes(
             clock=ours,
@@ -57,6 +59,8 @@ class LaneTests(SynchronousTestCase):
             courier=courier,
             settle=lambda delivery, attempted: self.settled.append((delivery.id, attempted)),
             may_go_on=lambda: self.has_room,
+            lease=lambda: self.lease,
+            drop=self.dropped.append,
             concurrency=3,
         )
 
@@ -133,6 +137,25 @@ class LaneTests(SynchronousTestCase):
             self.courier.arrive(_SENT)
         self.assertEqual(sorted(number for number, _ in self.settled), [0, 1, 2, 3, 10, 11, 12])
         self.assertEqual(self.lanes.statistics(), {})
+
+    def test_what_its_lease_failed_waits_first_until_it_holds_again(self) -> None:
+        self._add(5)
+        self.has_room = False
+        self.courier.arrive(None)
+        self.assertEqual(self.lanes.waiting_ids(), [0, 3, 4])
+        self.assertEqual(self.lanes.waiting_for("example.net"), 3)
+        self.has_room = True
+        self.lanes.resume()
+        self.assertEqual([one.id for one, _ in self.courier.under_way], [1, 2, 0])
+
+    def test_what_lost_its_lease_under_way_is_dropped(self) -> None:
+        self._add(5)
+        self.lease.is_lost = True
+        self.lease = ALease()
+        self.courier.arrive(None)
+        self.assertEqual([one.id for one in self.dropped], [0])
+        self.assertEqual([one.id for one, _ in self.courier.under_way], [1, 2, 3])
+        self.assertEqual(self.settled, [])
 
     def test_a_dead_destination_is_probed_when_somebody_wishes_it_but_not_at_once(self) -> None:
         self.lanes.add("example.net", [a_delivery(1)])

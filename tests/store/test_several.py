@@ -177,6 +177,38 @@ class LeaseTests(SeveralCase):
         self.assertTrue(self.one.queue.leases_hold())
         self.assertEqual(len(held), 1)
 
+    async def test_the_end_of_a_lease_is_told_before_another_can_take_it(self) -> None:
+        ends: list[bool] = []
+        leases = self.leases(self.one)
+        lease = self.one.queue.lease()
+        leases.when_ending(lambda: ends.append(lease.holds))
+        leases._transactions.refuse(StoreUnavailableError("away"))
+        for _ in range(59):
+            self.assertTrue(lease.holds or self.one_timers.seconds() >= 58)
+            self.one_timers.advance(1)
+            self.shared.seconds += 1
+        self.assertEqual(ends, [False])
+        self.assertFalse(lease.is_lost)
+
+    async def test_after_a_loss_the_lease_is_another(self) -> None:
+        before = self.one.queue.lease()
+        await self._beat_until(80)
+        await self.leases(self.one).beat()
+        await self.one.queue.release([])  # behind what the beat asked for
+        self.assertTrue(before.is_lost)
+        self.assertFalse(before.holds)
+        self.assertTrue(self.one.queue.lease().holds)
+
+    async def test_what_a_node_leased_after_its_loss_and_before_its_end_is_found(self) -> None:
+        await self._beat_until(80)
+        late = accepted(self.one.ids, leased=True)
+        await self.one.queue.accept(late)  # it has not noticed, and is killed now
+        await self._beat_until(20)
+        self.assertEqual(await self.two.queue.claim(NOW, 9, ()), ())
+        await self._beat_until(600)
+        claimed = in_queue(await self.two.queue.claim(NOW, 9, ()))
+        self.assertEqual(claimed, [late.deliveries[0].id])
+
     async def test_a_node_that_ends_gives_its_leases_back_at_once(self) -> None:
         item = accepted(self.one.ids, leased=True)
         await self.one.queue.accept(item)
