@@ -248,6 +248,12 @@ class Assembly(Service):
             leases=found.leases_returned,
             files=found.files_removed,
         )
+        if found.files_quarantined:
+            self._log.warn(
+                "{files} content files that no message names were set aside in {folder}",
+                files=found.files_quarantined,
+                folder="queue/quarantine",
+            )
         for message_id in found.rows_without_file:
             shown = show_id(message_id)
             self._log.error("the content of message {message_id} is missing", message_id=shown)

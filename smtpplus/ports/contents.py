@@ -20,7 +20,8 @@ class IBody(Interface):
         """The next piece, at most 64 KiB; empty at the end.
 
         Raises:
-            StoreUnavailableError: the content cannot be read now.
+            StoreUnavailableError, StoreBrokenError: the content cannot be read now.
+            CorruptContentError: it is not what was accepted; at its last piece at the latest.
         """
 
     def close() -> None:
@@ -48,17 +49,30 @@ class IContents(Interface):
     """The contents of queued messages: rows when small, files when large."""
 
     def begin(message_id: int) -> Awaitable[IContentWriter]:
-        """A new file. Without a row that names it, it is removed at the next start."""
+        """A new file. Without a row that names it, the next start takes it away."""
 
     async def read(message: Message) -> bytes | None:
-        """The whole content (head and body) of a small message; None when it is gone."""
+        """The whole content (head and body) of a small message; None when it is gone.
+
+        Raises:
+            StoreUnavailableError, StoreBrokenError: it cannot be read now.
+            CorruptContentError: it is not what was accepted.
+        """
 
     async def body(message: Message, start: int) -> IBody:
         """The content from octet `start`, to be streamed.
 
         Raises:
             NotFoundError: the content is gone.
+            StoreUnavailableError, StoreBrokenError: it cannot be read now.
+            CorruptContentError: it is not what was accepted.
         """
 
     async def head(message: Message) -> bytes:
         """The head as submitted, `message.head_octets` long. Raises as `body`."""
+
+    async def quarantine(message: Message) -> str:
+        """Set a content aside that must not be sent, for people to look at.
+
+        Where it is now; empty where it stays in its row, or is gone. Never raises.
+        """

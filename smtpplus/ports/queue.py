@@ -15,11 +15,16 @@ __all__ = ["ILease", "IQueue", "Recovery"]
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What start-up found that a crash had left, and did about it."""
+    """What start-up found that a crash had left, and did about it.
+
+    A content that no message names is quarantined where it may tell of a loss: it may belong to
+    a message that was accepted and is gone from a damaged store.
+    """
 
     leases_returned: int
     files_removed: int
     rows_without_file: tuple[int, ...]
+    files_quarantined: int = 0
 
 
 class ILease(Interface):

@@ -24,7 +24,7 @@ from smtpplus.relay.bodies import LeasedBody, LeaseEndedError
 from smtpplus.relay.connections import Connections
 from smtpplus.relay.copies import Copies, Copy, CopyFailedError
 from smtpplus.relay.route import RouteFailedError, Router, Target
-from smtpplus.rules.failure import Action, Judgement, judge_loss, judge_reply, undeliverable
+from smtpplus.rules.failure import Action, Judgement, judge_loss, judge_reply
 from smtpplus.rules.tls_policy import TlsLevel, may_fall_back, starts_tls
 from smtpplus.values.envelope import Body, Envelope
 from smtpplus.values.errors import SmtpplusError
@@ -64,6 +64,7 @@ class Attempted:
     `dsn_passed_on`: the remote took over reporting success (RFC 3461 §5.2.1).
     `no_host`: no host could be spoken to at all, so the next delivery would fare the same.
     `made` is false for a delivery that was deferred on the strength of another's attempt.
+    `corrupt`: the content cannot be sent, by nobody, until people have looked at it.
     """
 
     outcome: Outcome
@@ -71,6 +72,7 @@ class Attempted:
     dsn_passed_on: bool = False
     no_host: bool = False
     made: bool = True
+    corrupt: bool = False
 
 
 class _FailedError(Exception):
@@ -248,7 +250,7 @@ class _Trip:
         except CopyFailedError as failure:
             await self._courier.connections.keep(self._lane, session, reset=False)
             self._session = None
-            return self._end(failure.outcome)
+            return self._end(failure.outcome, corrupt=failure.corrupt)
         self._notes.update(signed_by=copy.signed_by, sent_bytes=copy.body.size)
         self._stage = Stage.MAIL
         try:
@@ -260,7 +262,8 @@ class _Trip:
         except SmtpplusError as error:  # the content could not be read to its end
             self._hear(session)
             self._session = None  # it has aborted itself
-            return self._end(undeliverable(Stage.RENDER, "4.3.0", str(error)))
+            failed = await self._courier.copies.failed(self._delivery.message, error)
+            return self._end(failed.outcome, corrupt=failed.corrupt)
         self._hear(session)
         return await self._conclude(session, replies)
 
@@ -319,7 +322,7 @@ class _Trip:
     def _hear(self, session: ISmtpSession) -> None:
         self._transcript.append(session.transcript())
 
-    def _end(self, outcome: Outcome, *, dsn: bool = False) -> Attempted:
+    def _end(self, outcome: Outcome, *, dsn: bool = False, corrupt: bool = False) -> Attempted:
         clock = self._courier.clock
         return Attempted(
             outcome=outcome,
@@ -331,6 +334,7 @@ class _Trip:
                 **self._notes,
             ),
             dsn_passed_on=dsn,
+            corrupt=corrupt,
             no_host=not self._spoken and self._stage is not Stage.ROUTE,
         )
 

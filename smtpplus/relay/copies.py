@@ -13,19 +13,23 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from twisted.logger import Logger
+
 from smtpplus.message import dkim
 from smtpplus.message.headers import head_length
 from smtpplus.message.transfer import NotConvertibleError, to_seven_bit
 from smtpplus.ports import Extensions, IAccounts, IBody, IClock, IContents, IWorkers
 from smtpplus.relay.bodies import JoinedBody
 from smtpplus.rules.failure import undeliverable
-from smtpplus.values.errors import NotFoundError, SmtpplusError
+from smtpplus.values.errors import CorruptContentError, NotFoundError, SmtpplusError
+from smtpplus.values.ids import show_id
 from smtpplus.values.message import Accepted, Delivery, Message
 from smtpplus.values.outcome import Outcome, Stage
 from smtpplus.values.submission import DkimKey
 
 __all__ = ["Copies", "Copy", "CopyFailedError"]
 
+_log = Logger()
 _LARGE = 256 * 1024  # octets; a longer body is digested in a thread
 
 
@@ -40,11 +44,15 @@ class Copy:
 
 
 class CopyFailedError(Exception):
-    """This copy cannot be made for this next hop; `outcome` says why and for how long."""
+    """This copy cannot be made for this next hop; `outcome` says why and for how long.
 
-    def __init__(self, outcome: Outcome) -> None:
+    `corrupt`: nor for any other, until somebody has looked at the content.
+    """
+
+    def __init__(self, outcome: Outcome, *, corrupt: bool = False) -> None:
         super().__init__(outcome.text)
         self.outcome = outcome
+        self.corrupt = corrupt
 
 
 @dataclass(slots=True)
@@ -121,7 +129,7 @@ class Copies:
         """The copy of `delivery` for a next hop that offers `extensions`.
 
         Raises:
-            CopyFailedError: the next hop cannot take it, or the content is gone.
+            CopyFailedError: the next hop cannot take it, or the content is gone or corrupt.
         """
         message = delivery.message
         utf8 = _needs_smtputf8(delivery)
@@ -135,16 +143,32 @@ class Copies:
         try:
             signed = await self._signed(message, convert=convert)
             body = await self._body(message, signed)
-        except NotFoundError as error:
-            raise CopyFailedError(undeliverable(Stage.RENDER, "5.3.0", str(error))) from error
         except NotConvertibleError as error:
             raise CopyFailedError(undeliverable(Stage.RENDER, "5.6.3", str(error))) from error
         except SmtpplusError as error:  # of the store, or a key that does not open
-            raise CopyFailedError(undeliverable(Stage.RENDER, "4.3.0", str(error))) from error
+            raise await self.failed(message, error) from error
         _check_size(body, extensions)
         return Copy(
             body=body, eight_bit=signed.eight_bit, smtputf8=utf8, signed_by=signed.signed_by
         )
+
+    async def failed(self, message: Message, error: SmtpplusError) -> CopyFailedError:
+        """What to make of a content that cannot be read.
+
+        One that is gone or corrupt is set aside, and its deliveries wait for people (D15).
+        """
+        corrupt = isinstance(error, CorruptContentError | NotFoundError)
+        text = str(error)
+        if corrupt:
+            place = await self._contents.quarantine(message)
+            if place:
+                text = f"{text} It was set aside in {place}."
+            _log.error(
+                "message {message_id} is held, its content is corrupt or gone: {text}",
+                message_id=show_id(message.id),
+                text=text,
+            )
+        return CopyFailedError(undeliverable(Stage.RENDER, "4.3.0", text), corrupt=corrupt)
 
     def _must_convert(self, message: Message, extensions: Extensions) -> bool:
         if message.long_lines and self._recode_long_lines:

@@ -2,11 +2,12 @@
 
 RFC 3461 §5.2, RFC 3464; DS1, DR1 to DR4, AS1. Guarantees: never about a message that has no
 sender; returns headers only, or the whole of a small message where RET=FULL asked for it.
-A content that is gone is left out of the report, which is sent all the same.
+A content that is gone or corrupt is left out of the report, which is sent all the same.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 
 from smtpplus.message.dsn import Report, ReportedRecipient, build
@@ -15,7 +16,12 @@ from smtpplus.ports import IClock, IContents
 from smtpplus.rules.reports import Told
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import Envelope, EnvelopeRecipient, Notify, Ret
-from smtpplus.values.errors import NotFoundError, StoreUnavailableError
+from smtpplus.values.errors import (
+    CorruptContentError,
+    NotFoundError,
+    StoreBrokenError,
+    StoreUnavailableError,
+)
 from smtpplus.values.ids import IdSource, show_id
 from smtpplus.values.message import Accepted, DeliveryState, Message, NewDelivery, Settlement
 from smtpplus.values.status_codes import EnhancedCode
@@ -110,7 +116,7 @@ class Reporter:
             head = await self._contents.head(message)
             full = message.envelope.ret is Ret.FULL and message.octets <= _MOST_RETURNED
             return head, await self._contents.read(message) if full else None
-        except (NotFoundError, StoreUnavailableError):
+        except (CorruptContentError, NotFoundError, StoreBrokenError, StoreUnavailableError):
             return b"", None
 
     def _message(
@@ -141,4 +147,5 @@ class Reporter:
             prepend=b"",
             eight_bit=not octets.isascii(),
             utf8_head=not sender.is_ascii,
+            crc32=zlib.crc32(octets),
         )

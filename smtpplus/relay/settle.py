@@ -98,7 +98,9 @@ class Settling:
         now = self._clock.now()
         outcome = attempted.outcome
         state, told, due_at = DeliveryState.DELIVERED, None, None
-        if outcome.result is Result.BOUNCED:
+        if attempted.corrupt:
+            state = DeliveryState.HELD  # until somebody has put the content back, or cancels
+        elif outcome.result is Result.BOUNCED:
             state, told = DeliveryState.BOUNCED, Told.FAILED
         elif outcome.result is Result.DEFERRED:
             expires_at = delivery.message.expires_at

@@ -1,8 +1,10 @@
 """Files of the queue directory: the contents too large for a row.
 
-``queue/<x>/<y>/<id>.eml``, written as ``<id>.part``, synced, renamed, the folder synced.
-Guarantees: a file under its final name is whole and on the disk; files are 0600, folders 0700.
-Every function blocks and raises OSError: it runs in a thread for files. Knows no database.
+``queue/<x>/<y>/<id>.eml``, written as ``<id>.part``, synced, renamed, the folder synced. What must
+not be sent, or is nobody's that is known, goes to ``queue/quarantine`` and from there after
+`QUARANTINE_SECONDS`. Guarantees: a file under its final name is whole and on the disk; files are
+0600, folders 0700. Every function blocks and raises OSError: it runs in a thread for files. Knows
+no database.
 """
 
 from __future__ import annotations
@@ -10,15 +12,26 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from smtpplus.store.contents import Swept
 from smtpplus.store.sqlite import sync_folder
 from smtpplus.values.ids import parse_id, show_id
 
-__all__ = ["ContentFiles"]
+__all__ = ["QUARANTINE", "QUARANTINE_SECONDS", "ContentFiles", "Found"]
+
+QUARANTINE = "quarantine"
+QUARANTINE_SECONDS = 30 * 86_400.0
 
 _WHOLE, _PART = ".eml", ".part"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Which files are there: `whole` by the ids in their names, and what has another name."""
+
+    whole: frozenset[int]
+    others: tuple[Path, ...]
 
 
 class ContentFiles:
@@ -72,18 +85,58 @@ class ContentFiles:
         """A descriptor to read the whole content."""
         return os.open(self.path(message_id), os.O_RDONLY | os.O_CLOEXEC)
 
-    def sweep(self, named: Collection[int]) -> Swept:
-        """Remove what no row names, and parts; tell which of `named` have no file."""
-        removed, present = 0, set()
+    def found(self) -> Found:
+        """What is there."""
+        whole, others = set(), []
         for path in self._files():
             message_id = parse_id(path.stem) if path.suffix == _WHOLE else None
-            if message_id is not None and message_id in named:
-                present.add(message_id)
+            if message_id is not None and path == self.path(message_id):
+                whole.add(message_id)
             elif path.suffix in {_WHOLE, _PART}:
-                with contextlib.suppress(FileNotFoundError):  # it was about to be removed anyway
-                    path.unlink()
-                    removed += 1
-        return Swept(removed, tuple(sorted(set(named) - present)))
+                others.append(path)
+        return Found(frozenset(whole), tuple(others))
+
+    def sweep(self, found: Found, over: Collection[int], unknown: Collection[int]) -> int:
+        """Remove the parts, and the files of `over`; set those of `unknown` aside. How many went."""
+        removed = 0
+        paths = [*(path for path in found.others if path.suffix == _PART), *map(self.path, over)]
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):  # it was about to be removed anyway
+                path.unlink()
+                removed += 1
+        strangers = [path for path in found.others if path.suffix == _WHOLE]
+        for path in [*strangers, *map(self.path, unknown)]:
+            self._set_aside(path)
+        return removed
+
+    def quarantine(self, message_id: int) -> str:
+        """Set a message's file aside. Where it is, below the root; empty where there is none."""
+        return self._set_aside(self.path(message_id))
+
+    def tidy_quarantine(self, now: float) -> int:
+        """Remove what was set aside long ago; how many files."""
+        removed = 0
+        folder = self._root / QUARANTINE
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if path.is_file() and path.stat().st_mtime < now - QUARANTINE_SECONDS:
+                path.unlink(missing_ok=True)
+                removed += 1
+        return removed
+
+    def _set_aside(self, path: Path) -> str:
+        folder = self._root / QUARANTINE
+        if not path.is_file():
+            return ""
+        folder.mkdir(mode=0o700, exist_ok=True)
+        target, number = folder / path.name, 0
+        while target.exists():  # an earlier one of the same message is kept too
+            number += 1
+            target = folder / f"{path.stem}.{number}{path.suffix}"
+        path.rename(target)
+        os.utime(target)  # from now on it counts
+        sync_folder(folder)
+        sync_folder(path.parent)
+        return str(target.relative_to(self._root.parent))
 
     def _folder(self, message_id: int) -> Path:
         milliseconds = message_id >> 22

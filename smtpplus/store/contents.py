@@ -6,7 +6,7 @@ their own in PostgreSQL (large_rows.py): the accept transaction names them eithe
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,9 +15,10 @@ from zope.interface import implementer
 
 from smtpplus.ports import IBody, IContents, IContentWriter
 from smtpplus.store.commits import Transaction
+from smtpplus.store.content_check import checked
 from smtpplus.store.schema import content
 from smtpplus.store.transactions import Transactions
-from smtpplus.values.errors import NotFoundError
+from smtpplus.values.errors import CorruptContentError, NotFoundError, StoreCorruptError
 from smtpplus.values.ids import show_id
 from smtpplus.values.message import Message
 
@@ -28,10 +29,14 @@ _CHUNK = 65_536  # what IBody promises
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a sweep did: contents removed, and ids that should have one and have none."""
+    """What a sweep did.
+
+    Contents removed, ids that should have one and have none, contents of nobody known set aside.
+    """
 
     removed: int
     missing: tuple[int, ...]
+    quarantined: int = 0
 
 
 class LargeContents(Protocol):
@@ -40,17 +45,23 @@ class LargeContents(Protocol):
     def begin(self, message_id: int) -> Awaitable[IContentWriter]:
         """See `IContents.begin`."""
 
-    async def read(self, message_id: int, octets: int) -> bytes | None:
-        """The first `octets`; None where there is no such content."""
+    async def read(self, message: Message) -> bytes | None:
+        """The whole content, checked; None where there is none."""
 
-    async def body(self, message_id: int, start: int, end: int) -> IBody | None:
-        """The octets from `start` to `end`, to be streamed; None where there is none."""
+    async def head(self, message: Message) -> bytes | None:
+        """Its head; None where there is no such content."""
+
+    async def body(self, message: Message, start: int) -> IBody | None:
+        """The octets from `start`, to be streamed and checked; None where there are none."""
+
+    async def quarantine(self, message_id: int) -> str:
+        """See `IContents.quarantine`."""
 
     def remove(self, transaction: Transaction, message_id: int) -> None:
         """Remove a content with `transaction`, or right after its commit."""
 
     async def sweep(self) -> Swept:
-        """At start: remove what no message names; tell which messages have lost theirs."""
+        """At start: take away what no message names; tell which messages have lost theirs."""
 
 
 @implementer(IContents)
@@ -68,13 +79,13 @@ class StoredContents:
     async def read(self, message: Message) -> bytes | None:
         """See `IContents.read`."""
         if message.in_file:
-            return await self._large.read(message.id, message.octets)
-        return await self._row(message.id, content.c.octets)
+            return await self._large.read(message)
+        return await self._row(message, content.c.octets, lambda octets: checked(message, octets))
 
     async def body(self, message: Message, start: int) -> IBody:
         """See `IContents.body`."""
         if message.in_file:
-            body = await self._large.body(message.id, start, message.octets)
+            body = await self._large.body(message, start)
             if body is None:
                 raise _gone(message)
             return body
@@ -86,21 +97,33 @@ class StoredContents:
     async def head(self, message: Message) -> bytes:
         """See `IContents.head`."""
         if message.in_file:
-            octets = await self._large.read(message.id, message.head_octets)
+            octets = await self._large.head(message)
         else:
             column = func.substr(content.c.octets, 1, message.head_octets)
-            octets = await self._row(message.id, column)
+            octets = await self._row(message, column, bytes)
         if octets is None:
             raise _gone(message)
         return octets
 
-    async def _row(self, message_id: int, column: Any) -> bytes | None:
-        query: Select[Any] = select(column).where(content.c.message_id == message_id)
+    async def quarantine(self, message: Message) -> str:
+        """See `IContents.quarantine`."""
+        return await self._large.quarantine(message.id) if message.in_file else ""
+
+    async def _row(
+        self, message: Message, column: Any, check: Callable[[bytes], bytes]
+    ) -> bytes | None:
+        query: Select[Any] = select(column).where(content.c.message_id == message.id)
 
         def work(connection: Connection) -> bytes | None:
-            return self._transactions.dialect.octets(connection, query)
+            octets = self._transactions.dialect.octets(connection, query)
+            return None if octets is None else check(octets)
 
-        return await self._transactions.read(work)
+        try:
+            return await self._transactions.read(work)
+        except StoreCorruptError as error:
+            raise CorruptContentError(
+                f"The content of message {show_id(message.id)} is corrupt: {error}"
+            ) from error
 
 
 def _gone(message: Message) -> NotFoundError:

@@ -23,6 +23,7 @@ from smtpplus.values.errors import (
     ConflictError,
     SmtpplusError,
     StoreBrokenError,
+    StoreCorruptError,
     StoreFullError,
     StoreUnavailableError,
 )
@@ -169,7 +170,8 @@ def disk_error(error: OSError) -> SmtpplusError:
     return StoreUnavailableError(f"The queue directory cannot be used: {error.strerror}.")
 
 
-_BROKEN = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_BROKEN = {sqlite3.SQLITE_IOERR, *_CORRUPT}
 
 
 class IndexingCompiler(SQLiteCompiler):
@@ -252,6 +254,10 @@ class SqliteDialect:
         said = str(_driver_error(error))
         if code == sqlite3.SQLITE_FULL:
             return StoreFullError("The disk of the store is full.")
+        if code in _CORRUPT:
+            return StoreCorruptError(
+                f"The store is damaged ({said}): see `smtpplus doctor`, and its operations manual."
+            )
         if code in _BROKEN:
             return StoreBrokenError(f"The disk of the store failed: {said}.")
         if code == sqlite3.SQLITE_CONSTRAINT:

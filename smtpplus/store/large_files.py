@@ -1,67 +1,90 @@
 """Large contents in files of the queue directory: `LargeContents` beside SQLite.
 
-Guarantees: at most `_AHEAD` octets are in memory per reader and per writer; files are worked on
-in threads for files; a cancelled answer does not stop the work.
+Guarantees: at most `_AHEAD` octets are in memory per reader and per writer; what is read is
+checked on the way (content_check.py), in the same threads for files; a cancelled answer does not
+stop the work.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select, text
 from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from smtpplus.ports import IBody, IContentWriter
 from smtpplus.store.commits import Transaction
+from smtpplus.store.content_check import ContentCheck, check_length, checked
 from smtpplus.store.content_files import ContentFiles
 from smtpplus.store.contents import Swept
+from smtpplus.store.messages import chunks
 from smtpplus.store.schema import message
 from smtpplus.store.transactions import Transactions
-from smtpplus.values.errors import StoreUnavailableError
+from smtpplus.values.errors import CorruptContentError, SmtpplusError, StoreUnavailableError
+from smtpplus.values.ids import show_id
+from smtpplus.values.message import Message
 
 __all__ = ["LargeFiles", "shielded"]
 
 T = TypeVar("T")
+
+_log = Logger()
 
 _CHUNK = 65_536  # what IBody promises
 _AHEAD = 262_144  # octets per trip to a file thread
 
 
 class LargeFiles:
-    """A file per content, in `files`."""
+    """A file per content, in `files`; `now` is Unix time."""
 
-    def __init__(self, transactions: Transactions, files: ContentFiles) -> None:
+    def __init__(
+        self, transactions: Transactions, files: ContentFiles, now: Callable[[], float]
+    ) -> None:
         self._transactions = transactions
         self._files = files
+        self._now = now
 
     async def begin(self, message_id: int) -> IContentWriter:
         """A part file."""
         descriptor = await self._transactions.in_files(self._files.create, message_id)
         return _FileWriter(self._transactions, self._files, message_id, descriptor)
 
-    async def read(self, message_id: int, octets: int) -> bytes | None:
+    async def read(self, message: Message) -> bytes | None:
         """See `LargeContents.read`."""
+        return await self._first(message, message.octets)
 
-        def work() -> bytes | None:
-            descriptor = self._open(message_id)
-            if descriptor is None:
-                return None
-            try:
-                return _read_exactly(descriptor, 0, octets)
-            finally:
-                os.close(descriptor)
+    async def head(self, message: Message) -> bytes | None:
+        """See `LargeContents.head`."""
+        return await self._first(message, message.head_octets)
 
-        return await self._transactions.in_files(work)
-
-    async def body(self, message_id: int, start: int, end: int) -> IBody | None:
+    async def body(self, message: Message, start: int) -> IBody | None:
         """See `LargeContents.body`."""
-        descriptor = await self._transactions.in_files(self._open, message_id)
+        descriptor = await self._transactions.in_files(self._open, message)
         if descriptor is None:
             return None
-        return _FileBody(self._transactions, descriptor, start, end)
+        return _FileBody(self._transactions, descriptor, message, start)
+
+    async def quarantine(self, message_id: int) -> str:
+        """See `LargeContents.quarantine`."""
+
+        def work() -> str:
+            place = self._files.quarantine(message_id)
+            self._files.tidy_quarantine(self._now())
+            return place
+
+        try:
+            return await self._transactions.in_files(work)
+        except SmtpplusError as error:
+            _log.error(
+                "the content of {message_id} could not be set aside: {error}",
+                message_id=show_id(message_id),
+                error=str(error),
+            )
+            return ""
 
     def remove(self, transaction: Transaction, message_id: int) -> None:
         """Once nothing names it any more."""
@@ -70,13 +93,42 @@ class LargeFiles:
     async def sweep(self) -> Swept:
         """See `LargeContents.sweep`."""
         named = await self._transactions.read(_ids_with_file)
-        return await self._transactions.in_files(self._files.sweep, named)
+        found = await self._transactions.in_files(self._files.found)
+        strays = found.whole - named
+        over = await self._transactions.read(lambda connection: _known(connection, strays))
+        unknown = strays - over
 
-    def _open(self, message_id: int) -> int | None:
+        def work() -> int:
+            removed = self._files.sweep(found, over, unknown)
+            return removed + self._files.tidy_quarantine(self._now())
+
+        removed = await self._transactions.in_files(work)
+        return Swept(removed, tuple(sorted(named - found.whole)), len(unknown))
+
+    async def _first(self, message: Message, octets: int) -> bytes | None:
+        def work() -> bytes | None:
+            descriptor = self._open(message)
+            if descriptor is None:
+                return None
+            try:
+                piece = _read_exactly(descriptor, 0, octets)
+                return checked(message, piece) if octets == message.octets else piece
+            finally:
+                os.close(descriptor)
+
+        return await self._transactions.in_files(work)
+
+    def _open(self, message: Message) -> int | None:
         try:
-            return self._files.open(message_id)
+            descriptor = self._files.open(message.id)
         except FileNotFoundError:
             return None
+        try:
+            check_length(message, os.fstat(descriptor).st_size)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
 
 
 def _ids_with_file(connection: Connection) -> frozenset[int]:
@@ -84,12 +136,20 @@ def _ids_with_file(connection: Connection) -> frozenset[int]:
     return frozenset(connection.scalars(query))
 
 
+def _known(connection: Connection, ids: Collection[int]) -> frozenset[int]:
+    """Those of `ids` that are messages, though none that wait: their files were to be removed."""
+    found: set[int] = set()
+    for some in chunks(ids):
+        found.update(connection.scalars(select(message.c.id).where(message.c.id.in_(some))))
+    return frozenset(found)
+
+
 def _read_exactly(descriptor: int, start: int, octets: int) -> bytes:
     pieces = []
     while octets:
         piece = os.pread(descriptor, min(octets, 1 << 20), start)
         if not piece:
-            raise StoreUnavailableError("A content file is shorter than its message.")
+            raise CorruptContentError("A content file became shorter while it was read.")
         pieces.append(piece)
         start += len(piece)
         octets -= len(piece)
@@ -98,21 +158,28 @@ def _read_exactly(descriptor: int, start: int, octets: int) -> bytes:
 
 @implementer(IBody)
 class _FileBody:
-    """A body read from a descriptor, a little ahead of who takes it."""
+    """A body read from a descriptor, a little ahead of who takes it.
 
-    def __init__(self, transactions: Transactions, descriptor: int, start: int, end: int) -> None:
-        self.size = max(end - start, 0)
+    What stands before `start` is read too: the checksum is that of the whole.
+    """
+
+    def __init__(
+        self, transactions: Transactions, descriptor: int, message: Message, start: int
+    ) -> None:
+        self.size = max(message.octets - start, 0)
         self._transactions = transactions
         self._descriptor: int | None = descriptor
-        self._at = start
-        self._end = end
+        self._check = ContentCheck(message)
+        self._at = 0
+        self._start = start
+        self._end = message.octets
         self._ahead = memoryview(b"")
         self._reading = False
         self._closed = False
 
     async def next_chunk(self) -> bytes:
         """See `IBody.next_chunk`."""
-        if not self._ahead and self._at < self._end and self._descriptor is not None:
+        while not self._ahead and self._at < self._end and self._descriptor is not None:
             await self._read_ahead(self._descriptor)
         chunk = bytes(self._ahead[:_CHUNK])
         self._ahead = self._ahead[_CHUNK:]
@@ -129,10 +196,16 @@ class _FileBody:
     async def _read_ahead(self, descriptor: int) -> None:
         octets = min(_AHEAD, self._end - self._at)
         self._reading = True
-        reading = self._transactions.in_files(_read_exactly, descriptor, self._at, octets)
+        reading = self._transactions.in_files(self._read, descriptor, octets)
         piece = await shielded(reading.addBoth(self._has_read))
+        skipped = max(self._start - self._at, 0)
         self._at += octets
-        self._ahead = memoryview(piece)
+        self._ahead = memoryview(piece)[skipped:]
+
+    def _read(self, descriptor: int, octets: int) -> bytes:
+        piece = _read_exactly(descriptor, self._at, octets)
+        self._check.update(piece)
+        return piece
 
     def _has_read(self, result: Any) -> Any:
         self._reading = False

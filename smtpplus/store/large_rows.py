@@ -28,13 +28,15 @@ from zope.interface import implementer
 
 from smtpplus.ports import IBody, IContentWriter
 from smtpplus.store.commits import Transaction
+from smtpplus.store.content_check import ContentCheck
 from smtpplus.store.contents import Swept
 from smtpplus.store.dialects import CopySql, insert_sql
 from smtpplus.store.large_files import shielded
 from smtpplus.store.schema import content_part, message
 from smtpplus.store.transactions import Transactions
-from smtpplus.values.errors import StoreUnavailableError
-from smtpplus.values.ids import IdSource
+from smtpplus.values.errors import CorruptContentError, StoreUnavailableError
+from smtpplus.values.ids import IdSource, show_id
+from smtpplus.values.message import Message
 
 __all__ = ["LargeRows"]
 
@@ -58,22 +60,34 @@ class LargeRows:
         writer: IContentWriter = _RowWriter(self, self._transactions, self._insert, message_id)
         return succeed(writer)
 
-    async def read(self, message_id: int, octets: int) -> bytes | None:
+    async def read(self, message: Message) -> bytes | None:
         """See `LargeContents.read`."""
-        body = await self.body(message_id, 0, octets)
+        return await self._first(message, message.octets)
+
+    async def head(self, message: Message) -> bytes | None:
+        """See `LargeContents.head`."""
+        return await self._first(message, message.head_octets)
+
+    async def body(self, message: Message, start: int) -> IBody | None:
+        """See `LargeContents.body`."""
+        query = select(func.count()).where(content_part.c.message_id == message.id)
+        if not await self._transactions.read(lambda connection: connection.scalar(query)):
+            return None
+        return _RowBody(self._transactions, message, start)
+
+    async def quarantine(self, message_id: int) -> str:
+        """The rows stay where they are, until the message is over."""
+        return ""
+
+    async def _first(self, message: Message, octets: int) -> bytes | None:
+        body = await self.body(message, 0)
         if body is None:
             return None
         pieces = []
-        while piece := await body.next_chunk():
-            pieces.append(piece)
+        while octets > 0 and (piece := await body.next_chunk()):
+            pieces.append(piece[:octets])
+            octets -= len(piece)
         return b"".join(pieces)
-
-    async def body(self, message_id: int, start: int, end: int) -> IBody | None:
-        """See `LargeContents.body`."""
-        query = select(func.count()).where(content_part.c.message_id == message_id)
-        if not await self._transactions.read(lambda connection: connection.scalar(query)):
-            return None
-        return _RowBody(self._transactions, message_id, start, end)
 
     def remove(self, transaction: Transaction, message_id: int) -> None:
         """In the same transaction."""
@@ -103,19 +117,21 @@ def _without_parts(connection: Connection) -> tuple[int, ...]:
 
 @implementer(IBody)
 class _RowBody:
-    """A body read part by part."""
+    """A body read part by part; the first ones too, whatever `start` is: all are checked."""
 
-    def __init__(self, transactions: Transactions, message_id: int, start: int, end: int) -> None:
-        self.size = max(end - start, 0)
+    def __init__(self, transactions: Transactions, message: Message, start: int) -> None:
+        self.size = max(message.octets - start, 0)
         self._transactions = transactions
-        self._id = message_id
-        self._at = start
-        self._end = end
+        self._id = message.id
+        self._check = ContentCheck(message)
+        self._at = 0
+        self._start = start
+        self._end = message.octets
         self._ahead = memoryview(b"")
 
     async def next_chunk(self) -> bytes:
         """See `IBody.next_chunk`."""
-        if not self._ahead and self._at < self._end:
+        while not self._ahead and self._at < self._end:
             await self._read_ahead()
         chunk = bytes(self._ahead[:_CHUNK])
         self._ahead = self._ahead[_CHUNK:]
@@ -127,21 +143,26 @@ class _RowBody:
         self._end = 0
 
     async def _read_ahead(self) -> None:
-        number, offset = divmod(self._at, _PART)
+        number = self._at // _PART
+        wanted = min(_PART, self._end - self._at)
         query = select(content_part.c.octets).where(
             content_part.c.message_id == self._id, content_part.c.number == number
         )
 
-        def work(connection: Connection) -> bytes | None:
-            return self._transactions.dialect.octets(connection, query)
+        def work(connection: Connection) -> bytes:
+            octets = self._transactions.dialect.octets(connection, query)
+            if octets is None or len(octets) != wanted:
+                raise CorruptContentError(
+                    f"The content of message {show_id(self._id)} is corrupt: a part is missing."
+                )
+            return octets
 
         octets = await shielded(self._transactions.read(work))
-        wanted = min(_PART - offset, self._end - self._at)
         if self._end == 0:  # closed meanwhile
             return
-        if octets is None or len(octets) < offset + wanted:
-            raise StoreUnavailableError("A part of a large content is missing.")
-        self._ahead = memoryview(octets)[offset : offset + wanted]
+        self._check.update(octets)
+        skipped = max(self._start - self._at, 0)
+        self._ahead = memoryview(octets)[skipped:]
         self._at += wanted
 
 

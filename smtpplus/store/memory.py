@@ -14,6 +14,7 @@ from twisted.internet.defer import fail, succeed
 from zope.interface import implementer
 
 from smtpplus.ports import IBody, IContents, IContentWriter, ILease, IQueue, Recovery
+from smtpplus.store.content_check import checked
 from smtpplus.store.contents import BytesBody
 from smtpplus.store.facts import MESSAGES, hour_of
 from smtpplus.store.leases import OwnLeases
@@ -66,6 +67,7 @@ class MemoryContents:
     def __init__(self) -> None:
         self.rows: dict[int, bytes] = {}
         self.files: dict[int, bytes] = {}
+        self.quarantined: dict[int, bytes] = {}
 
     async def begin(self, message_id: int) -> IContentWriter:
         """See `IContents.begin`."""
@@ -73,15 +75,24 @@ class MemoryContents:
 
     async def read(self, message: Message) -> bytes | None:
         """See `IContents.read`."""
-        return (self.files if message.in_file else self.rows).get(message.id)
+        octets = (self.files if message.in_file else self.rows).get(message.id)
+        return None if octets is None else checked(message, octets)
 
     async def body(self, message: Message, start: int) -> IBody:
         """See `IContents.body`."""
-        return BytesBody(self._whole(message)[start:])
+        return BytesBody(checked(message, self._whole(message))[start:])
 
     async def head(self, message: Message) -> bytes:
         """See `IContents.head`."""
         return self._whole(message)[: message.head_octets]
+
+    async def quarantine(self, message: Message) -> str:
+        """See `IContents.quarantine`."""
+        octets = self.files.pop(message.id, None)
+        if octets is None:
+            return ""
+        self.quarantined[message.id] = octets
+        return f"quarantine/{show_id(message.id)}.eml"
 
     def remove(self, message_id: int) -> None:
         """A message is over: its content goes."""
@@ -221,10 +232,13 @@ class MemoryQueue:
             if kept.message.in_file and not kept.state.is_final
         }
         strays = set(self._contents.files) - named
+        over = strays & {kept.message.id for kept in self.deliveries.values()}
+        for message_id in strays - over:
+            self._contents.quarantined[message_id] = self._contents.files[message_id]
         for message_id in strays:
             self._contents.remove(message_id)
         missing = tuple(sorted(named - set(self._contents.files)))
-        return succeed(Recovery(len(leased), len(strays), missing))
+        return succeed(Recovery(len(leased), len(over), missing, len(strays - over)))
 
     def used(self, user_id: int, since: float) -> Awaitable[int]:
         """See `IQueue.used`."""

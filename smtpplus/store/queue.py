@@ -150,7 +150,7 @@ class SqlQueue:
         returning = update(delivery).where(_WAITING, lost).values(lease_node=None, lease_until=None)
         returned = await self._transactions.write(lambda tx: tx.execute(returning).rowcount)
         swept = await self._large.sweep()
-        return Recovery(returned, swept.removed, swept.missing)
+        return Recovery(returned, swept.removed, swept.missing, swept.quarantined)
 
     async def used(self, user_id: int, since: float) -> int:
         """See `IQueue.used`."""

@@ -106,6 +106,7 @@ def message_row(accepted: Accepted) -> tuple[Any, ...]:
         message.priority,
         accepted.reports_on,
         message.prepend,
+        message.crc32,
     )
 
 
@@ -154,6 +155,7 @@ def message_from(row: Row[Any], recipients: Sequence[EnvelopeRecipient]) -> Mess
         mechanism=row.mechanism,
         campaign=row.campaign,
         priority=row.priority,
+        crc32=row.crc32,
     )
 
 

@@ -49,7 +49,7 @@ __all__ = [
     "smtp_user",
 ]
 
-HEAD = "0002"
+HEAD = "0003"
 
 METADATA = MetaData(
     naming_convention={
@@ -230,6 +230,7 @@ message = Table(
     Column("priority", Integer, nullable=False),
     Column("reports_on", _Id),
     Column("prepend", LargeBinary, nullable=False),
+    Column("crc32", BigInteger),  # of the content; null: accepted before it was kept
     Index(None, "account_id", "id"),
     Index(None, "user_id", "id"),
     Index(None, "sender_key", "id"),

@@ -87,7 +87,8 @@ class Store:
         accepts = Accepts(transactions.dialect, facts, node.number)
         large: LargeContents = LargeRows(transactions, node.number, clock.now)
         if transactions.dialect.single_service:
-            large = LargeFiles(transactions, ContentFiles(data_dir / _QUEUE_NAME))
+            files = ContentFiles(data_dir / _QUEUE_NAME)
+            large = LargeFiles(transactions, files, clock.now)
         settlements = Settlements(transactions.dialect, facts, accepts, large.remove)
         changes = QueueChanges(transactions, facts, large.remove)
         self._database = database

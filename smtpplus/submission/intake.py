@@ -215,6 +215,7 @@ class Intake:
             mechanism=origin.mechanism,
             campaign=user.campaign,
             priority=user.priority,
+            crc32=facts.crc32,
         )
 
     def _received(self, origin: Origin, envelope: Envelope, identifier: str, now: float) -> bytes:

@@ -15,11 +15,13 @@ __all__ = [
     "AddressError",
     "ConfigError",
     "ConflictError",
+    "CorruptContentError",
     "NotFoundError",
     "ProtocolError",
     "RefusedError",
     "SmtpplusError",
     "StoreBrokenError",
+    "StoreCorruptError",
     "StoreFullError",
     "StoreUnavailableError",
     "UsageError",
@@ -62,6 +64,10 @@ class RefusedError(SmtpplusError):
         self.reply = reply
 
 
+class CorruptContentError(SmtpplusError):
+    """A queued content is not what was accepted: the text says how. It must not be sent."""
+
+
 class StoreUnavailableError(SmtpplusError):
     """The store cannot be reached now (locked, connection lost); trying again may help."""
 
@@ -72,3 +78,7 @@ class StoreFullError(SmtpplusError):
 
 class StoreBrokenError(SmtpplusError):
     """The disk failed (EIO at a sync): intake stops until the store is reopened and checked."""
+
+
+class StoreCorruptError(StoreBrokenError):
+    """The store's file is damaged: what was asked stands in a part that cannot be read."""

@@ -59,7 +59,8 @@ class Message:
     Date, Message-ID), `cuts` are (start, end) octet spans of the head that are left out (Bcc).
     `head_octets` is where the body begins, the empty line belonging to the head.
     `expires_at` is when its deliveries are given up, Unix seconds. `utf8_head`: the head holds
-    octets that need SMTPUTF8; `long_lines`: a line has more than 998 octets.
+    octets that need SMTPUTF8; `long_lines`: a line has more than 998 octets. `crc32` is that of
+    the content, so that one which a disk has changed is not sent (D15); None: it is not known.
     """
 
     id: int
@@ -87,6 +88,7 @@ class Message:
     mechanism: str = ""  # AUTH mechanism, "network" where `networks` let it in, "" our own
     campaign: str = ""
     priority: int = 3
+    crc32: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

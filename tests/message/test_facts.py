@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from itertools import pairwise
 
 from hypothesis import given, settings
@@ -27,6 +28,7 @@ class ContentFactsTest(SynchronousTestCase):
         for start, end in pairwise(borders):
             facts.update(content[start:end])
         self.assertEqual(facts.octets, len(content))
+        self.assertEqual(facts.crc32, zlib.crc32(content))
         self.assertEqual(facts.eight_bit, not content.isascii())
         self.assertEqual(facts.long_lines, any(len(line) > 998 for line in content.split(b"\r\n")))
 

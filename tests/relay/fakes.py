@@ -228,6 +228,7 @@ class Contents:
         self.content = content
         self.reads = 0
         self.failure: Exception | None = None  # in the middle of a body
+        self.quarantined: list[int] = []
 
     def begin(self, message_id: int) -> Awaitable[Any]:
         raise NotImplementedError
@@ -242,6 +243,10 @@ class Contents:
 
     async def head(self, message: Message) -> bytes:
         return self.content[: message.head_octets]
+
+    async def quarantine(self, message: Message) -> str:
+        self.quarantined.append(message.id)
+        return "quarantine/1.eml"
 
 
 @implementer(ILease)

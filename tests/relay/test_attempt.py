@@ -11,15 +11,21 @@ from zope.interface import implementer
 
 from smtpplus.net.spawn import Spawn
 from smtpplus.net.workers import InlineWorkers
-from smtpplus.ports import IResolver, MxHost, SessionLostError
+from smtpplus.ports import IBody, IResolver, MxHost, SessionLostError
 from smtpplus.relay.attempt import Attempted, Courier, CourierSettings
 from smtpplus.relay.connections import Connections
 from smtpplus.relay.copies import Copies
 from smtpplus.relay.route import Router
 from smtpplus.rules.routing import Deliver, Routing
 from smtpplus.rules.tls_policy import TlsLevel
-from smtpplus.values.errors import StoreUnavailableError
-from smtpplus.values.message import Delivery
+from smtpplus.values.errors import (
+    CorruptContentError,
+    NotFoundError,
+    SmtpplusError,
+    StoreBrokenError,
+    StoreUnavailableError,
+)
+from smtpplus.values.message import Delivery, Message
 from smtpplus.values.outcome import Result, Stage
 from smtpplus.values.reply import Reply
 from tests.relay.fakes import CONTENT, ALease, Contents, Host, World, a_clock, a_delivery
@@ -44,6 +50,42 @@ class _NoKeys:
         return None
 
 
+class _Unreadable(Contents):
+    """Has no content that could be read."""
+
+    def __init__(self, error: SmtpplusError) -> None:
+        super().__init__()
+        self.error = error
+
+    async def body(self, message: Message, start: int) -> IBody:
+        raise self.error
+
+
+class _CutShort(_Unreadable):
+    """Can be read, but for its last piece."""
+
+    async def body(self, message: Message, start: int) -> IBody:
+        body: IBody = _Cut(self.content[start:], self.error)
+        return body
+
+
+@implementer(IBody)
+class _Cut:
+    def __init__(self, octets: bytes, error: SmtpplusError) -> None:
+        self.size = len(octets)
+        self._octets = octets[:1]
+        self._error = error
+
+    async def next_chunk(self) -> bytes:
+        octets, self._octets = self._octets, b""
+        if not octets:
+            raise self._error
+        return octets
+
+    def close(self) -> None:
+        self._octets = b""
+
+
 class AttemptTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock, self.ours = a_clock()
@@ -55,6 +97,7 @@ class AttemptTests(SynchronousTestCase):
         *,
         tls: TlsLevel = TlsLevel.MAY,
         content: bytes = CONTENT,
+        contents: Contents | None = None,
         reuse: int = 100,
     ) -> Courier:
         accounts: Any = _NoKeys()
@@ -73,7 +116,7 @@ class AttemptTests(SynchronousTestCase):
             ),
             connections=self.connections,
             copies=Copies(
-                contents=self.contents,
+                contents=contents or self.contents,
                 accounts=accounts,
                 signing=InlineWorkers(),
                 clock=self.ours,
@@ -100,6 +143,25 @@ class AttemptTests(SynchronousTestCase):
         (_, octets), *_ = world.hosts["192.0.2.1"].taken
         self.assertEqual(octets, b"Received: from x\r\n" + CONTENT)
         self.assertEqual(attempted.attempt.host, "first.host")
+
+    def test_D15_a_corrupt_content_is_set_aside_and_not_sent(self) -> None:
+        for error, corrupt in (
+            (CorruptContentError("Changed."), True),
+            (NotFoundError("Gone."), True),
+            (StoreBrokenError("EIO."), False),
+            (StoreUnavailableError("Locked."), False),
+        ):
+            for contents in (_Unreadable(error), _CutShort(error)):
+                world = World({"192.0.2.1": Host(), "192.0.2.2": Host()})
+                delivery = a_delivery(in_file=True)
+                attempted = self._carry(self._courier(world, contents=contents), delivery)
+                self.assertIs(attempted.corrupt, corrupt, error)
+                self.assertIs(attempted.outcome.result, Result.DEFERRED)
+                self.assertEqual(str(attempted.outcome.status), "4.3.0")
+                self.assertIn(str(error), attempted.outcome.text)
+                self.assertEqual(contents.quarantined, [1] if corrupt else [])
+                self.assertEqual(world.hosts["192.0.2.1"].taken, [])
+                self.assertNotIn("192.0.2.2", world.dialled)
 
     def test_SU4_cuts_are_left_out(self) -> None:
         content = b"From: a@example.com\r\nBcc: c@example.com\r\nTo: b@x\r\n\r\nHi\r\n"

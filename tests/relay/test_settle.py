@@ -80,6 +80,12 @@ class SettleTests(SynchronousTestCase):
     def _state(self) -> DeliveryState:
         return self.queue.settled[-1].state
 
+    def test_D15_what_must_not_be_sent_is_held_and_nobody_is_told(self) -> None:
+        corrupt = _attempted(Result.DEFERRED, "4.3.0", corrupt=True)
+        self.settling.put(a_delivery(notify=frozenset({Notify.FAILURE, Notify.DELAY})), corrupt)
+        self.assertIs(self._state(), DeliveryState.HELD)
+        self.assertEqual((self.queue.reports, self.queue.settled[-1].due_at), ([], None))
+
     def test_delivered(self) -> None:
         self.settling.put(a_delivery(), _SENT)
         self.assertIs(self._state(), DeliveryState.DELIVERED)

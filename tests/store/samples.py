@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ def accepted(
     subject: str = "hello",
     sender: Address | None = Address("alice", "example.com"),  # noqa: B008 - frozen
     octets: int = len(CONTENT),
+    crc32: int | None = None,
 ) -> Accepted:
     """A message to `recipients`, Bob if none; a `content` of None stands in a file."""
     to = recipients or (TO_BOB,)
@@ -82,6 +84,7 @@ def accepted(
         mechanism="PLAIN",
         campaign="orders",
         priority=2,
+        crc32=crc32 if content is None else zlib.crc32(content),
     )
     new = tuple(NewDelivery(ids.next(at), recipient) for recipient in to)
     return Accepted(message, new, content, leased, at if due_at is None else due_at, reports_on)

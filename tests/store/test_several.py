@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import time
+import zlib
 from typing import Any
 
 import psycopg
@@ -17,7 +19,13 @@ from smtpplus.store.changes import ACCOUNTS, DUE
 from smtpplus.store.commits import Committer, DoubtfulError, Request
 from smtpplus.store.leases import NodeLeases
 from smtpplus.store.postgresql import PostgresqlServer
-from smtpplus.values.errors import ConflictError, NotFoundError, StoreUnavailableError, UsageError
+from smtpplus.values.errors import (
+    ConflictError,
+    CorruptContentError,
+    NotFoundError,
+    StoreUnavailableError,
+    UsageError,
+)
 from smtpplus.values.message import DeliveryState
 from smtpplus.values.submission import Stream
 from tests.postgresql import Cluster
@@ -238,6 +246,22 @@ class LeaseTests(SeveralCase):
         while chunk := await body.next_chunk():
             octets += len(chunk)
         self.assertEqual(octets, 600_000)
+
+    async def test_D15_a_part_that_was_changed_or_lost_is_not_read(self) -> None:
+        octets = random.Random(2).randbytes(600_000)
+        item = accepted(self.one.ids, content=None, octets=600_000, crc32=zlib.crc32(octets))
+        writer = await self.one.contents.begin(item.message.id)
+        await writer.write(octets)
+        await writer.finish()
+        await self.one.queue.accept(item)
+        self.assertEqual(await self.two.contents.read(item.message), octets)
+        this = f"message_id = {item.message.id} AND number = 1"
+        other = "set_byte(octets, 9, (get_byte(octets, 9) + 1) % 256)"
+        for damage in ("UPDATE content_part SET octets = " + other, "DELETE FROM content_part"):
+            self.server.execute(f"{damage} WHERE {this}", self.database)
+            with self.assertRaisesRegex(CorruptContentError, "corrupt"):
+                await self.two.contents.read(item.message)
+        self.assertEqual(await self.two.contents.quarantine(item.message), "")
 
 
 class NoticeTests(SeveralCase):

@@ -1,0 +1,143 @@
+"""What a disk has changed is found when it is read, and set aside (D15)."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import zlib
+from pathlib import Path
+
+from smtpplus.ports import IBody
+from smtpplus.store import Store
+from smtpplus.store.content_files import QUARANTINE_SECONDS, ContentFiles
+from smtpplus.values.errors import CorruptContentError, NotFoundError
+from smtpplus.values.message import Accepted, DeliveryState
+from tests.store.samples import NOW, StoreCase, accepted, delivery_of, settlement
+
+LARGE = random.Random(15).randbytes(700_000)
+
+
+async def _drain(body: IBody) -> bytes:
+    octets = b""
+    try:
+        while chunk := await body.next_chunk():
+            octets += chunk
+    finally:
+        body.close()
+    return octets
+
+
+class CorruptTests(StoreCase):
+    async def _put_file(self, store: Store, octets: bytes = LARGE) -> Accepted:
+        item = accepted(store.ids, content=None, octets=len(octets), crc32=zlib.crc32(octets))
+        writer = await store.contents.begin(item.message.id)
+        await writer.write(octets)
+        await writer.finish()
+        await store.queue.accept(item)
+        return item
+
+    def _file(self, item: Accepted) -> Path:
+        return ContentFiles(self.data_dir / "queue").path(item.message.id)
+
+    async def test_D15_a_file_that_changed_is_never_handed_on_whole(self) -> None:
+        store = await self.started()
+        for at in (0, 300_000, len(LARGE) - 1):
+            item = await self._put_file(store)
+            self.assertEqual(await _drain(await store.contents.body(item.message, 50)), LARGE[50:])
+            path = self._file(item)
+            path.write_bytes(LARGE[:at] + bytes([LARGE[at] ^ 1]) + LARGE[at + 1 :])
+            with self.assertRaisesRegex(CorruptContentError, "checksum"):
+                await store.contents.read(item.message)
+            body = await store.contents.body(item.message, 50)
+            octets = b""
+            with self.assertRaises(CorruptContentError):
+                while chunk := await body.next_chunk():
+                    octets += chunk
+            self.assertLess(len(octets), body.size)
+            body.close()
+
+    async def test_D15_a_file_of_another_length_is_not_even_opened(self) -> None:
+        store = await self.started()
+        item = await self._put_file(store)
+        path = self._file(item)
+        for octets in (LARGE[:-1], b"", LARGE + b"x"):
+            path.write_bytes(octets)
+            for reading in (
+                store.contents.read(item.message),
+                store.contents.head(item.message),
+                store.contents.body(item.message, 0),
+            ):
+                with self.assertRaisesRegex(CorruptContentError, f"{len(octets)} octets are there"):
+                    await reading
+
+    async def test_D15_a_file_is_set_aside_for_thirty_days(self) -> None:
+        store = await self.started()
+        item = await self._put_file(store)
+        path = self._file(item)
+        for name in (f"{path.stem}.eml", f"{path.stem}.1.eml"):
+            self.assertEqual(
+                await store.contents.quarantine(item.message), f"queue/quarantine/{name}"
+            )
+            aside = self.data_dir / "queue" / "quarantine" / name
+            self.assertEqual(aside.read_bytes(), LARGE)
+            with self.assertRaises(NotFoundError):
+                await store.contents.body(item.message, 0)
+            self.assertEqual(await store.contents.quarantine(item.message), "")
+            path.write_bytes(LARGE)  # put back by hand: it goes out as ever
+            self.assertEqual(await store.contents.read(item.message), LARGE)
+        os.utime(aside, (NOW, NOW - QUARANTINE_SECONDS - 1))
+        self.assertEqual((await store.queue.recover(NOW)).files_removed, 1)
+        self.assertFalse(aside.exists())
+
+    async def test_D15_a_file_of_nobody_is_set_aside_at_the_start_others_go(self) -> None:
+        store = await self.started()
+        waits, over = await self._put_file(store), await self._put_file(store)
+        path = self._file(over)
+        await store.queue.settle([settlement(delivery_of(over))])
+        await store.close()  # the file has gone
+        self.assertFalse(path.exists())
+        path.write_bytes(LARGE)  # as a kill before its removal leaves it
+        store = await self.started()
+        nobody = store.ids.next(NOW)
+        writer = await store.contents.begin(nobody)
+        await writer.finish()
+        part = await store.contents.begin(store.ids.next(NOW))
+        await part.write(LARGE)
+        found = await store.queue.recover(NOW)
+        self.assertEqual((found.files_removed, found.files_quarantined), (2, 1))
+        self.assertEqual(found.rows_without_file, ())
+        self.assertEqual(await store.contents.read(waits.message), LARGE)
+        self.assertEqual(len(list((self.data_dir / "queue" / "quarantine").iterdir())), 1)
+        self.assertFalse(path.exists())
+
+    async def test_D15_a_row_that_changed_is_not_read(self) -> None:
+        store = await self.started()
+        item = accepted(store.ids, content=LARGE[:100_000])
+        await store.queue.accept(item)
+        self.assertEqual(await store.contents.read(item.message), LARGE[:100_000])
+        with sqlite3.connect(self.data_dir / "store.sqlite") as database:
+            changed = b"x" + LARGE[1:100_000]
+            database.execute("UPDATE content SET octets = ?", (changed,))
+        database.close()
+        with self.assertRaisesRegex(CorruptContentError, "checksum"):
+            await store.contents.read(item.message)
+        self.assertEqual(await store.contents.quarantine(item.message), "")
+
+    async def test_D15_a_page_that_was_lost_is_a_corrupt_content_not_a_broken_store(self) -> None:
+        store = await self.started()
+        bad, good = accepted(store.ids, content=LARGE[:100_000]), accepted(store.ids)
+        await store.queue.accept(bad)
+        await store.queue.accept(good)
+        await store.close()
+        path = self.data_dir / "store.sqlite"
+        octets = path.read_bytes()
+        at = octets.index(LARGE[50_000:50_100]) // 4096 * 4096
+        path.write_bytes(octets[:at] + bytes(4096) + octets[at + 4096 :])
+        store = await self.started()
+        with self.assertRaises(CorruptContentError):
+            await store.contents.read(bad.message)
+        self.assertEqual(await store.contents.read(good.message), good.content)
+        held = settlement(delivery_of(bad), DeliveryState.HELD)
+        await store.queue.settle([held])
+        self.assertEqual((await store.history.queue_size(None))[DeliveryState.HELD], 1)
