@@ -85,11 +85,19 @@ def _check_files(context: Context) -> None:
 
 
 @command("migrate")
+@click.option(
+    "--new-secret",
+    is_flag=True,
+    help="The store's secret.key is lost: take the one that is there from now on. DKIM keys in "
+    "the store stay closed, and must be made anew.",
+)
 @pass_context
-def migrate_command(context: Context) -> None:
+def migrate_command(context: Context, new_secret: bool) -> None:
     """Bring the store to this version's tables. Stop the service and take a backup first."""
+    from smtpplus.installation import read_secret
     from smtpplus.store import upgrade
 
-    before, after = upgrade(context.config.store_url)
+    secret = read_secret(context.config) if new_secret else None
+    before, after = upgrade(context.config.store_url, secret)
     found: dict[str, Any] = {"before": before, "after": after, "changed": before != after}
     context.show(found, f"{before} → {after}" if before != after else f"Nothing to do: {after}.")

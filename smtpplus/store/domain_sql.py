@@ -14,7 +14,7 @@ from smtpplus.store.commits import Transaction
 from smtpplus.store.schema import account, dkim_key, sender_domain
 from smtpplus.store.seal import Seal
 from smtpplus.values.address import to_ascii
-from smtpplus.values.errors import ConflictError, NotFoundError
+from smtpplus.values.errors import ConflictError, NotFoundError, UsageError
 from smtpplus.values.submission import DkimKey, DkimKeyState, SenderDomain
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "domain_named",
     "new_domain",
     "new_key",
+    "opens_a_key",
 ]
 
 
@@ -108,6 +109,18 @@ def _key(row: Row[Any], seal: Seal) -> DkimKey:
         row.public_b64,
         row.created_at,
     )
+
+
+def opens_a_key(connection: Connection, seal: Seal) -> bool | None:
+    """Does `seal` open the newest key? None: there is none."""
+    row = connection.execute(select(dkim_key).order_by(dkim_key.c.id.desc()).limit(1)).first()
+    if row is None:
+        return None
+    try:
+        _key(row, seal)
+    except UsageError:
+        return False
+    return True
 
 
 def active_key(connection: Connection, domain: str, seal: Seal) -> DkimKey | None:

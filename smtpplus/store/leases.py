@@ -69,7 +69,9 @@ class _OwnLease:
 class Leases(Protocol):
     """What queue and relay ask."""
 
-    lease: ILease
+    @property
+    def lease(self) -> ILease:
+        """What is leased from now on."""
 
     @property
     def hold(self) -> bool:

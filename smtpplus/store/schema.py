@@ -38,6 +38,7 @@ __all__ = [
     "delivery",
     "dkim_key",
     "event",
+    "installation",
     "mail_list",
     "message",
     "node",
@@ -345,6 +346,13 @@ counter = Table(
 )
 
 # ---------------------------------------------------------------- machinery
+
+installation = Table(
+    "installation",
+    METADATA,
+    Column("name", Text, primary_key=True),  # "secret": its fingerprint (secret_check.py)
+    Column("value", LargeBinary, nullable=False),
+)
 
 node = Table(
     "node",

@@ -38,6 +38,7 @@ from smtpplus.store.queue import SqlQueue
 from smtpplus.store.queue_changes import QueueChanges
 from smtpplus.store.sandbox import SqlSandbox
 from smtpplus.store.seal import Seal
+from smtpplus.store.secret_check import adopt_secret, check_secret
 from smtpplus.store.settlements import Settlements
 from smtpplus.store.sqlite import SqliteFile
 from smtpplus.store.transactions import InlineTransactions, ThreadedTransactions
@@ -172,11 +173,12 @@ def open_store(
     last word from it.
 
     Raises:
-        UsageError: the url, a store of another version, a missing one without `create`.
+        UsageError: the url, a store of another version or with another secret, a missing one
+            without `create`.
         StoreUnavailableError, StoreBrokenError, StoreFullError: the disk, or the server.
     """
     database = _database(url)
-    node = _prepare(database, data_dir, clock, node_name, create=create)
+    node = _prepare(database, data_dir, clock, node_name, secret, create=create)
 
     def committer() -> Committer:
         return Committer(database.open_writer, database.dialect, clock.monotonic)
@@ -198,7 +200,7 @@ def open_store_blocking(
     For `run`. Works beside a running service; do not call `Store.start`. Raises as `open_store`.
     """
     database = _database(url)
-    node = _prepare(database, data_dir, clock, None, create=create)
+    node = _prepare(database, data_dir, clock, None, secret, create=create)
 
     def committer() -> Committer:  # a command changes little: everybody looks after each
         return Committer(database.open_writer, database.dialect, clock.monotonic, topics=TOPICS)
@@ -219,10 +221,11 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError("The coroutine waits for something that only a reactor can bring.")
 
 
-def upgrade(url: str) -> tuple[str | None, str]:
+def upgrade(url: str, new_secret: bytes | None = None) -> tuple[str | None, str]:
     """Bring an older store to this version's tables: version before and after.
 
-    Makes the tables of a database that has none.
+    Makes the tables of a database that has none. With `new_secret` that is the store's own from
+    now on; what was sealed by another one stays closed.
 
     Raises:
         NotFoundError: there is no store, and no database for one.
@@ -234,7 +237,10 @@ def upgrade(url: str) -> tuple[str | None, str]:
     with _our_errors(database.dialect):
         connection = database.open_writer()
         try:
-            return migrate(connection, database.dialect)
+            versions = migrate(connection, database.dialect)
+            if new_secret is not None:
+                adopt_secret(connection, database.dialect, new_secret)
+            return versions
         finally:
             connection.close()
 
@@ -266,7 +272,13 @@ def _noted(
 
 
 def _prepare(
-    database: _Database, data_dir: Path, clock: IClock, node_name: str | None, *, create: bool
+    database: _Database,
+    data_dir: Path,
+    clock: IClock,
+    node_name: str | None,
+    secret: bytes,
+    *,
+    create: bool,
 ) -> Node:
     """Make a new store's tables, or check an old one's version; who we are in it."""
     if not database.exists and not create:
@@ -280,6 +292,7 @@ def _prepare(
         connection = database.open_writer()
         try:
             _prepare_tables(connection, database, create=create)
+            check_secret(connection, database.dialect, secret)
             return _node(connection, database.dialect, clock, node_name)
         finally:
             connection.close()

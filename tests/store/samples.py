@@ -133,6 +133,7 @@ class StoreCase(TestCase):
         self.timers = Clock()
         self.clock = ReactorClock(self.timers, lambda: NOW)
         self.data_dir = Path(self.mktemp()).absolute()
+        self.secret = SECRET
 
     @property
     def url(self) -> str:
@@ -148,14 +149,14 @@ class StoreCase(TestCase):
             reactor=reactor,  # type: ignore[arg-type]
             clock=self.clock,
             node_name=name,
-            secret=SECRET,
+            secret=self.secret,
             **options,
         )
 
     def open_blocking(self) -> Store:
         """A store as the command line opens it."""
         store = open_store_blocking(
-            self.url, self.data_dir, clock=self.clock, secret=SECRET, create=True
+            self.url, self.data_dir, clock=self.clock, secret=self.secret, create=True
         )
         self.addCleanup(store.close)
         return store

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from smtpplus.net.clock import ReactorClock
-from smtpplus.store import Store, open_store_blocking
+from smtpplus.store import Store, open_store_blocking, run, upgrade
 from smtpplus.store.changes import ACCOUNTS, DUE
 from smtpplus.store.commits import Committer, DoubtfulError, Request
 from smtpplus.store.leases import NodeLeases
@@ -27,7 +27,7 @@ from smtpplus.values.errors import (
     UsageError,
 )
 from smtpplus.values.message import DeliveryState
-from smtpplus.values.submission import Stream
+from smtpplus.values.submission import DkimKeyState, Stream
 from tests.postgresql import Cluster
 from tests.store.postgresql_case import PostgresqlCase, template
 from tests.store.samples import NOW, SECRET, VERIFIER, accepted, delivery_of, in_queue, settlement
@@ -88,6 +88,29 @@ class NameTests(SeveralCase):
         self.flushLoggedErrors()
         with self.assertRaisesRegex(ConflictError, "has become node 0"):
             await store.queue.accept(accepted(store.ids))
+
+
+class SecretTests(SeveralCase):
+    async def test_a_machine_with_another_secret_is_refused(self) -> None:
+        await self.node("one")
+        self.secret = b"another secret, of another machine"
+        for opening in (lambda: self.open("two"), self.open_blocking):
+            with self.assertRaisesRegex(UsageError, r"secret\.key .* copy it"):
+                opening()
+        upgrade(self.url, self.secret)
+        self.open_blocking()
+
+    def test_a_store_from_before_takes_the_secret_that_opens_its_keys(self) -> None:
+        store = self.open_blocking()
+        key = ("example.com", "s1", b"pem", "public", DkimKeyState.ACTIVE, NOW)
+        run(store.accounts.add_key(*key))
+        self.server.execute("DELETE FROM installation", self.database)
+        self.secret, good = b"another secret, of another machine", self.secret
+        with self.assertRaisesRegex(UsageError, r"secret\.key"):
+            self.open_blocking()
+        self.secret = good
+        self.open_blocking()
+        self.assertEqual(len(self.server.execute("TABLE installation", self.database)), 1)
 
 
 class LeaseTests(SeveralCase):
