@@ -50,7 +50,7 @@ __all__ = [
     "smtp_user",
 ]
 
-HEAD = "0003"
+HEAD = "0004"
 
 METADATA = MetaData(
     naming_convention={
