@@ -1,0 +1,151 @@
+"""The URLs that come back to us: pixel, tracked link, unsubscribe page.
+
+``<base>/t/o/<token>.gif``, ``<base>/t/c/<token>/<target>``, ``<base>/u/<token>``. A tracked link
+carries its target in base64url; its token is bound to the target's SHA-256, so that a redirect
+needs no database and goes nowhere that was not signed here (W2). What does not change from
+recipient to recipient is made once: `LinkTarget.of`.
+
+Guarantees: a target is absolute http or https, visible ASCII, with a host, at most
+`MAX_TARGET` octets, so it cannot break out of a Location header; one text for one target:
+other base64 of the same octets is refused. Raises what `Tokens.read` raises, and nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from smtpplus.message.token import Purpose, Token, TokenError, TokenFacts, TokenFault, Tokens
+from smtpplus.values.address import to_ascii
+
+__all__ = [
+    "MAX_TARGET",
+    "Click",
+    "LinkTarget",
+    "click_url",
+    "open_url",
+    "read_click",
+    "read_open",
+    "read_unsubscribe",
+    "unsubscribe_url",
+]
+
+MAX_TARGET = 4_096  # octets; a signed download link has up to some 2,500
+
+_IGNORED = re.compile(r"[\t\r\n]")  # browsers drop them inside a URL (WHATWG URL, 4.4)
+_ENDS = "".join(map(chr, range(0x21)))
+_AUTHORITY = re.compile(r"(https?)://([^/?#\\]+)(.*)", re.IGNORECASE | re.DOTALL)
+_HOST = re.compile(
+    r"(?:[A-Za-z0-9._~!$&'()*+,;=:%\-]*@)?"
+    r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._\-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?"
+)
+_SAFE = re.compile(rf"https?://{_HOST.pattern}(?:[/?#][!-~]*)?", re.IGNORECASE)
+_KEEP = "".join(letter for letter in map(chr, range(0x21, 0x7F)) if letter not in '"<>')
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTarget:
+    """Where a link leads, as it is signed and as it stands in our URL."""
+
+    url: str
+    segment: str
+    digest: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, href: str) -> LinkTarget | None:
+        """The target of an ``href`` whose HTML entities are decoded; None: leave the link alone.
+
+        Blanks around it and line ends in it go, as a browser would have it; blanks and letters
+        beyond ASCII inside are percent-encoded, a host's letters become A-labels.
+        """
+        url = _clean(href)
+        if url is None or len(url) > MAX_TARGET or not _SAFE.fullmatch(url):
+            return None
+        octets = url.encode("ascii")
+        segment = base64.urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")
+        return cls(url, segment, hashlib.sha256(octets).digest())
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """A verified click: who, which link, and where to."""
+
+    token: Token
+    target: str
+
+
+def open_url(base: str, tokens: Tokens, facts: TokenFacts, now: float) -> str:
+    """The pixel's URL; `base` is ``https://host`` without a final slash."""
+    return f"{base}/t/o/{tokens.make(Purpose.OPEN, facts, now)}.gif"
+
+
+def click_url(
+    base: str, tokens: Tokens, facts: TokenFacts, now: float, target: LinkTarget, link: int
+) -> str:
+    """A link's tracked form; `link` is its number in the message."""
+    token = tokens.make(Purpose.CLICK, facts, now, link=link, bound=target.digest)
+    return f"{base}/t/c/{token}/{target.segment}"
+
+
+def unsubscribe_url(base: str, tokens: Tokens, facts: TokenFacts, now: float) -> str:
+    """The unsubscribe page's URL, for List-Unsubscribe and for links in the body."""
+    return f"{base}/u/{tokens.make(Purpose.UNSUBSCRIBE, facts, now)}"
+
+
+def read_open(tokens: Tokens, name: str, now: float) -> Token:
+    """The token of ``/t/o/<name>``.
+
+    Raises:
+        TokenError: not ours, or too old.
+    """
+    token, dot, suffix = name.partition(".")
+    if not dot or suffix.lower() != "gif":
+        raise TokenError(TokenFault.MALFORMED)
+    return tokens.read(Purpose.OPEN, token, now)
+
+
+def read_click(tokens: Tokens, token: str, segment: str, now: float) -> Click:
+    """The click of ``/t/c/<token>/<segment>``.
+
+    Raises:
+        TokenError: the token is not ours or too old, or the target is not the one it was made for.
+    """
+    target = _read_target(segment)
+    if target is None:
+        raise TokenError(TokenFault.MALFORMED)
+    digest = hashlib.sha256(target.encode("ascii")).digest()
+    return Click(tokens.read(Purpose.CLICK, token, now, bound=digest), target)
+
+
+def read_unsubscribe(tokens: Tokens, token: str, now: float) -> Token:
+    """The token of ``/u/<token>``.
+
+    Raises:
+        TokenError: not ours, or too old.
+    """
+    return tokens.read(Purpose.UNSUBSCRIBE, token, now)
+
+
+def _clean(href: str) -> str | None:
+    match = _AUTHORITY.fullmatch(_IGNORED.sub("", href.strip(_ENDS)))
+    if match is None:
+        return None
+    scheme, authority, rest = match.groups()
+    user, at, host = authority.rpartition("@")
+    return f"{scheme}://{user}{at}{to_ascii(host)}{quote(rest, safe=_KEEP, errors='replace')}"
+
+
+def _read_target(segment: str) -> str | None:
+    if len(segment) > MAX_TARGET * 4 // 3 + 4 or not segment.isascii():
+        return None
+    try:
+        octets = base64.b64decode(segment + "=" * (-len(segment) % 4), b"-_", validate=True)
+        url = octets.decode("ascii")
+    except (binascii.Error, ValueError):
+        return None
+    again = base64.urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")
+    return url if again == segment and _SAFE.fullmatch(url) else None
