@@ -55,6 +55,7 @@ TITLES = {
     5890: "IDNA 2008: definitions",
     5892: "IDNA 2008: code points",
     6066: "TLS extensions",
+    6068: "The mailto URI scheme",
     6152: "SMTP: 8-bit MIME transport",
     6177: "IPv6 address assignment to end sites",
     6265: "HTTP state management (cookies)",
