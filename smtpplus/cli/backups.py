@@ -47,12 +47,15 @@ def backup_command(context: Context, file: Path) -> int:
 def restore_command(context: Context, file: Path, folder: Path | None) -> int:
     """Restore FILE: store, queue and secret into the empty data_dir of the configuration.
 
+    A store in PostgreSQL goes into the database that store.url names, which must be empty.
+
     What was delivered after the backup was taken is queued again, and will be sent again.
     """
     from smtpplus.backup import restore
 
     config = None if folder is not None else context.config
-    made = restore(file.absolute(), config, folder.absolute() if folder is not None else None)
+    to = folder.absolute() if folder is not None else None
+    made = restore(file.absolute(), config, to, context.settings)
     context.show(
         dataclasses.asdict(made),
         f"Restored {made.path}: {made.messages} messages, {made.waiting} deliveries waiting, "

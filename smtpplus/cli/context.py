@@ -34,7 +34,7 @@ class Context:
 
     def __init__(self, config: str | None, settings: Sequence[str], as_json: bool) -> None:
         self._path = config
-        self._settings = settings
+        self.settings = settings
         self.as_json = as_json
 
     @functools.cached_property
@@ -48,7 +48,7 @@ class Context:
                 "There is no configuration: name one with --config, set one up with "
                 "`smtpplus init DIR`, or start a trial with `twistd -n smtpplus`."
             )
-        return load(path, self._settings)
+        return load(path, self.settings)
 
     @contextlib.contextmanager
     def installation(self) -> Iterator[Installation]:

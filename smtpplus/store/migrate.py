@@ -44,8 +44,10 @@ def check_version(version: str | None) -> None:
     )
 
 
-def migrate(connection: Connection, dialect: StoreDialect) -> tuple[str | None, str]:
-    """Bring the store to the newest version, in one transaction: version before and after.
+def migrate(
+    connection: Connection, dialect: StoreDialect, to: str = HEAD
+) -> tuple[str | None, str]:
+    """Bring the store to version `to`, in one transaction: version before and after.
 
     Raises:
         UsageError: the store is of a newer version.
@@ -56,20 +58,20 @@ def migrate(connection: Connection, dialect: StoreDialect) -> tuple[str | None, 
         before = version_of(connection)
         if before is not None and before > HEAD:
             check_version(before)
-        if before != HEAD:
-            _run(connection)
+        if before != to:
+            _run(connection, to)
         connection.commit()
     except BaseException:
         connection.rollback()
         raise
-    return before, HEAD
+    return before, to
 
 
-def _run(connection: Connection) -> None:
+def _run(connection: Connection, to: str) -> None:
     from alembic import command  # noqa: PLC0415 - takes 0.2 s, needed once in a store's life
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", "smtpplus.store:migrations")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)

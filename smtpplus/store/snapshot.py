@@ -58,8 +58,8 @@ def sqlite_path(url: str) -> Path:
     """
     if not url.startswith("sqlite:"):
         raise UsageError(
-            "The store is in PostgreSQL: back it up with pg_dump, which copies large contents "
-            "too, and keep secret.key and the configuration with it."
+            "The backup is of a store in SQLite, and store.url names PostgreSQL: leave it away, "
+            "or restore with --to DIR."
         )
     return SqliteFile(url).path
 

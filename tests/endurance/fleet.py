@@ -100,6 +100,11 @@ class Fleet:
         self._peers[name].process.kill()
         self._peers[name].process.wait(10)
 
+    def end(self, name: str) -> None:
+        """SIGTERM, and wait."""
+        self._peers[name].process.terminate()
+        self._peers[name].process.wait(40)
+
     def logs(self) -> str:
         """What all processes have written."""
         found = sorted(self._directory.glob("*-*.log"))
@@ -119,6 +124,17 @@ class Fleet:
         """Deliveries that are not over."""
         sql = "SELECT count(*) FROM delivery WHERE state IN ('queued', 'held')"
         return int(self._server.execute(sql, self._database)[0][0])
+
+    def execute(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows of a statement."""
+        return self._server.execute(sql, self._database)
+
+    def restore(self, backup: Path) -> None:
+        """Go on with a new database, filled from `backup`."""
+        self._database = self._server.database()
+        self._test.addCleanup(self._server.drop, self._database)
+        self._settings["store.url"] = self._server.url(self._database)
+        self.cli("restore", str(backup))
 
     def counts(self) -> tuple[dict[str, int], dict[str, int]]:
         """The counters, and the events they count."""

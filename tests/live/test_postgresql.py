@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.endurance import postgresql
 from tests.endurance.fleet import Clients, Fleet
 from tests.live.peers import wait_for
-from tests.postgresql import Cluster
+from tests.postgresql import Cluster, cluster
 
 _BACK_SECONDS = 10.0
 
@@ -53,3 +53,50 @@ class DatabaseAwayTests(SynchronousTestCase):
         for _, _, said in clients.refused:
             self.assertIn("4.3.0", said)
         self.assertNotIn("Traceback", fleet.logs())
+
+
+class BackupTests(SynchronousTestCase):
+    """A backup while mail comes in and goes out; what was restored from it agrees."""
+
+    def test_a_backup_under_load_agrees_and_what_waits_in_it_is_delivered(self) -> None:
+        directory = Path(self.mktemp()).absolute()
+        directory.mkdir(parents=True)
+        fleet = Fleet(self, cluster(), directory, "60s")
+        fleet.start("both", "submission", "relay")
+        clients = Clients(fleet.submission, 600, 6)
+        clients.start()
+        wait_for("mail flows", lambda: len(clients.accepted) > 100)
+        before, backup = set(clients.accepted), directory / "backup.tar"
+        made = fleet.cli("backup", str(backup))
+        after = set(clients.accepted)
+        self.assertGreater(len(after), len(before))  # nobody waited for it
+        clients.join()
+        wait_for("all deliveries are over", lambda: not fleet.waiting(), 60)
+        fleet.end("both")
+        sent = set(fleet.arrivals())
+        fleet.restore(backup)
+        there = {int(row[0].split()[1]) for row in fleet.execute("SELECT subject FROM message")}
+        self.assertLessEqual(before, there)
+        self.assertLessEqual(there, clients.accepted)
+        self.assertEqual(made["messages"], len(there))
+        self._agrees(fleet)
+        fleet.start("both", "relay")
+        wait_for("what waited is delivered", lambda: not fleet.waiting(), 60)
+        self.assertEqual(set(fleet.arrivals()), sent)
+        self.assertEqual(fleet.counts()[0]["delivered"], len(there))
+        self.assertNotIn("Traceback", fleet.logs())
+
+    def _agrees(self, fleet: Fleet) -> None:
+        """Counters, events and states; each message that waits has its content, whole."""
+        counters, events = fleet.counts()
+        self.assertEqual(counters, events)
+        states = dict(fleet.execute("SELECT state, count(*)::int FROM delivery GROUP BY 1"))
+        self.assertEqual(states.get("delivered", 0), counters.get("delivered", 0))
+        self.assertEqual(sum(states.values()), counters["accepted"])
+        contents = fleet.execute(
+            "SELECT m.octets, coalesce(length(c.octets), (SELECT sum(length(p.octets))::int"
+            " FROM content_part p WHERE p.message_id = m.id))"
+            " FROM message m LEFT JOIN content c ON c.message_id = m.id WHERE m.remaining > 0"
+        )
+        for meant, found in contents:
+            self.assertEqual(meant, found)

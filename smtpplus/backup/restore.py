@@ -1,0 +1,202 @@
+"""Restores a backup, only into an empty place, and checks what came of it.
+
+A place is the data folder of a configuration or a whole new folder, and for a store in
+PostgreSQL a database without a store: the one that the configuration names. Guarantees: what
+is refused has written nothing; a database is filled in one transaction.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import sqlite3
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from smtpplus.backup.archive import (
+    Contained,
+    Manifest,
+    manifest_of,
+    members,
+    place_of,
+    table_of,
+    write_out,
+)
+from smtpplus.config import Config, load
+from smtpplus.store.migrate import check_version
+from smtpplus.store.snapshot import count_waiting, sqlite_path
+from smtpplus.values.errors import ConflictError, UsageError
+from smtpplus.values.ids import parse_id
+
+__all__ = ["restore"]
+
+_DATA_DIR = re.compile(r"^\s*data_dir\s*=.*$", re.MULTILINE)
+
+
+def restore(
+    source: Path, config: Config | None, folder: Path | None, settings: Sequence[str] = ()
+) -> Contained:
+    """Restore into the data folder of `config`, or as a whole into `folder`.
+
+    `settings` override the restored configuration where that says which database is meant.
+
+    Raises:
+        UsageError: the place is not empty, or `source` is no backup.
+        OSError: it cannot be read or written.
+    """
+    if folder is not None:
+        _check_empty(folder)
+    manifest = manifest_of(source)
+    if manifest.store == "postgresql":
+        return _restore_database(source, manifest, config, folder, settings)
+    return _restore_file(source, config, folder)
+
+
+# ---------------------------------------------------------------- into a file
+
+
+def _restore_file(source: Path, config: Config | None, folder: Path | None) -> Contained:
+    if folder is not None:
+        data_dir, store = folder, folder / "queue" / "smtpplus.sqlite3"
+    else:
+        assert config is not None
+        data_dir, store = config.server.data_dir, sqlite_path(config.store_url)
+        _check_free(config, store)
+    _take_out(source, data_dir, store, whole=folder is not None)
+    if not store.is_file():
+        raise UsageError(f"{source} is no backup of smtpplus: it holds no store.")
+    if folder is not None:
+        _point_home(folder / "smtpplus.toml")
+    return _checked(store, data_dir / "queue")
+
+
+def _take_out(source: Path, data_dir: Path, store: Path | None, *, whole: bool) -> None:
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with members(source) as found:
+        for member, inner in found:
+            place = place_of(member.name, data_dir, store, whole=whole)
+            if place is not None:
+                write_out(place, inner)
+
+
+def _check_empty(folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty: a backup is restored into an empty folder.")
+
+
+def _check_free(config: Config, store: Path) -> None:
+    if store.exists() and store.stat().st_size:
+        raise ConflictError(
+            f"There is a store at {store}: a backup is restored where there is none. Move it away, "
+            "or restore elsewhere with --to DIR."
+        )
+    queued = next(config.queue_dir.glob("[0-9a-f]/[0-9a-f]/*.eml"), None)
+    if queued is not None or config.secret_key_file.exists():
+        left = queued or config.secret_key_file
+        raise ConflictError(f"There is {left}: move it away first, or restore with --to DIR.")
+
+
+def _point_home(path: Path) -> None:
+    """Let the restored configuration name its own folder as ``data_dir``."""
+    if not path.is_file():
+        return
+    text = path.read_text(encoding="utf-8")
+    here = 'data_dir = "."'
+    if _DATA_DIR.search(text):
+        text = _DATA_DIR.sub(here, text, count=1)
+    elif "[server]" in text:
+        text = text.replace("[server]", f"[server]\n{here}", 1)
+    else:
+        text = f"[server]\n{here}\n\n{text}"
+    path.write_text(text, encoding="utf-8")
+
+
+def _checked(store: Path, queue_dir: Path) -> Contained:
+    with contextlib.closing(sqlite3.connect(store)) as connection:
+        counted = count_waiting(connection)
+    check_version(counted.version)
+    present = {parse_id(path.stem) for path in queue_dir.glob("[0-9a-f]/[0-9a-f]/*.eml")}
+    missing = set(counted.files) - present
+    return Contained(
+        str(store),
+        counted.messages,
+        counted.waiting,
+        len(present),
+        len(missing),
+        store.stat().st_size,
+    )
+
+
+# ---------------------------------------------------------------- into a database
+
+
+def _restore_database(
+    source: Path,
+    manifest: Manifest,
+    config: Config | None,
+    folder: Path | None,
+    settings: Sequence[str],
+) -> Contained:
+    if folder is None:
+        assert config is not None
+        return _into(config, source, manifest)
+    try:
+        _take_out(source, folder, None, whole=True)
+        path = folder / "smtpplus.toml"
+        _point_home(path)
+        return _into(load(path if path.is_file() else None, settings), source, manifest)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)  # it was empty
+        raise
+
+
+def _into(config: Config, source: Path, manifest: Manifest) -> Contained:
+    if not config.store_url.startswith("postgres"):
+        raise UsageError(
+            f"{source} is of a store in PostgreSQL: name the database to fill, with "
+            "--set store.url=postgresql://…"
+        )
+    from smtpplus.store.database_copy import Filling, check_free, fill  # noqa: PLC0415 - an extra
+
+    check_free(config.store_url, manifest.schema)
+    _take_secret(source, config.secret_key_file)
+
+    def put_all(filling: Filling) -> None:
+        left = set(manifest.tables)
+        with members(source) as found:
+            for member, inner in found:
+                table = table_of(member.name)
+                if table is not None and table in left:
+                    left.remove(table)
+                    filling.put(table, manifest.tables[table], inner)
+            if left or not manifest.tables:
+                raise tarfile.TarError(f"it lacks the tables {', '.join(sorted(left)) or 'all'}")
+
+    filled = fill(config.store_url, manifest.schema, put_all)
+    counted = filled.counted
+    return Contained(
+        filled.database,
+        counted.messages,
+        counted.waiting,
+        len(counted.files) - filled.missing,
+        filled.missing,
+        source.stat().st_size,
+    )
+
+
+def _take_secret(source: Path, place: Path) -> None:
+    """The secret goes where it is not, or is the same."""
+    with members(source) as found:
+        for member, inner in found:
+            if member.name != "secret.key":
+                continue
+            if not place.exists():
+                write_out(place, inner)
+            elif place.read_bytes().strip() != inner.read().strip():
+                raise ConflictError(
+                    f"{place} is not the secret of this backup: move it away first, or restore "
+                    "with --to DIR."
+                )
+            return
