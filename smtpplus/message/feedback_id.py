@@ -4,8 +4,9 @@
 is one of a recipient or a message, and no two parts are alike. (Google, Feedback Loop,
 support.google.com/a/answer/6254652.)
 
-Guarantees: the value is one to three parts without blanks and a SenderId of 5 to 15
-letters and digits, between colons, whatever the arguments hold (FI1); equal arguments, equal value, so all recipients of a campaign share it (FI2). Pure.
+Guarantees: the value is one to three parts without blanks and a SenderId of 5 to 15 letters and
+digits, between colons, whatever the arguments hold (FI1); equal arguments, equal value, so all
+recipients of a campaign share it (FI2). Pure.
 Does not remove what the sender wrote: `REPLACED` names the fields to cut.
 """
 
