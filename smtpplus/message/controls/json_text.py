@@ -1,0 +1,128 @@
+"""The JSON that a header holds: folded, encoded (RFC 2047), its letters perhaps escaped.
+
+Guarantees: bounded in size, depth and time; an object has each key once. Raises
+`ControlsError` that says where the JSON breaks off. A lone surrogate stays in the texts that are
+read: `smtpplus.message.controls.convert` replaces it.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+from typing import Any
+
+from smtpplus.message.charset import decode
+from smtpplus.message.controls.error import ControlsError, shown
+from smtpplus.message.headers import HeaderField
+from smtpplus.message.transfer_encoding import from_base64
+
+__all__ = ["json_object", "json_value"]
+
+_MAX_OCTETS = 4 * 1024 * 1024  # 10,000 recipients with some fields each have about one
+_MAX_DEPTH = 32
+_WORD = re.compile(r"=\?([!->@-~]{1,75})\?([bBqQ])\?([^?\r\n]*)\?=")  # RFC 2047 §2
+_BETWEEN = re.compile(r"(?<=\?=)\s+(?==\?)")
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+
+
+class _RepeatedKeyError(ValueError):
+    """An object has a key twice: readers would disagree."""
+
+
+def json_object(field: HeaderField) -> dict[str, Any]:
+    """The object in a header; an empty header holds an empty one."""
+    found = json_value(field)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise ControlsError(field.name, f"expected a JSON object, got {shown(found)}")
+    return found
+
+
+def json_value(field: HeaderField) -> Any:
+    """Whatever JSON the header holds; None where it is empty."""
+    if len(field.value) > _MAX_OCTETS:
+        raise ControlsError(field.name, f"the header is longer than {_MAX_OCTETS:,} octets")
+    text = field.unfolded
+    if not text:
+        return None
+    if not text.startswith("=?"):
+        try:
+            return _parsed(field.name, text)
+        except ControlsError:
+            # Some clients encode the stretch that holds other letters, quotes and all.
+            if "=?" not in text:
+                raise
+    return _parsed(field.name, _without_words(text))
+
+
+def _parsed(name: str, text: str) -> Any:
+    _check_depth(name, text)
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise ControlsError(
+            name, f"not JSON from character {error.pos + 1:,} on ({error.msg})"
+        ) from error
+    except _RepeatedKeyError as error:
+        raise ControlsError(name, f"the key {shown(error.args[0])} stands there twice") from error
+    except ValueError as error:
+        raise ControlsError(name, "expected JSON; a number in it is no JSON, or huge") from error
+
+
+def _check_depth(name: str, text: str) -> None:
+    if text.count("[") + text.count("{") <= _MAX_DEPTH:
+        return
+    depth = 0
+    for match in _TOKEN.finditer(text):
+        mark = text[match.start()]
+        if mark in "[{":
+            depth += 1
+            if depth > _MAX_DEPTH:
+                raise ControlsError(name, f"the JSON is nested deeper than {_MAX_DEPTH} levels")
+        elif mark != '"':
+            depth -= 1
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _RepeatedKeyError(key)
+            seen.add(key)
+    return made
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(text)
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object,
+    parse_constant=_no_constant,  # NaN and Infinity are no JSON
+    strict=False,  # a folded line may leave a tab in a text
+)
+
+
+def _without_words(text: str) -> str:
+    """Encoded words decoded, the blanks between two of them left out (RFC 2047 §6.2)."""
+    text = _BETWEEN.sub("", text)
+    pieces: list[str] = []
+    run: list[bytes] = []  # words of one charset: senders cut characters in two
+    run_charset, position = "", 0
+    for match in _WORD.finditer(text):
+        charset = match[1].partition("*")[0].lower()
+        if match.start() != position or charset != run_charset:
+            pieces += [decode(b"".join(run), run_charset), text[position : match.start()]]
+            run, run_charset = [], charset
+        run.append(_octets(match[2], match[3]))
+        position = match.end()
+    return "".join([*pieces, decode(b"".join(run), run_charset), text[position:]])
+
+
+def _octets(encoding: str, text: str) -> bytes:
+    octets = text.encode("utf-8", "replace")
+    return binascii.a2b_qp(octets, header=True) if encoding in "qQ" else from_base64(octets)

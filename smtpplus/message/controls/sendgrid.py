@@ -1,0 +1,142 @@
+"""SendGrid's keys of X-SMTPAPI: recipients with substitutions, categories, filters, schedule.
+
+Names in ``filters`` and their settings are in lower case. What SendGrid keeps on its side
+(templates, unsubscribe groups) is ignored and named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from smtpplus.message.controls.convert import (
+    a_bool,
+    a_long_text,
+    a_mapping,
+    a_text,
+    an_object,
+    comma_list,
+)
+from smtpplus.message.controls.draft import Draft
+from smtpplus.message.controls.error import ControlsError
+from smtpplus.message.controls.sendgrid_recipients import read_recipients
+from smtpplus.message.controls.times import a_time
+from smtpplus.values.options import Utm
+
+__all__ = ["KEYS", "read"]
+
+KEYS = frozenset(
+    {
+        "to",
+        "sub",
+        "section",
+        "category",
+        "unique_args",
+        "filters",
+        "send_at",
+        "send_each_at",
+        "asm_group_id",
+        "asm_groups_to_display",
+        "ip_pool",
+        "batch_id",
+    }
+)
+
+
+def read(header: str, found: Mapping[str, Any], draft: Draft) -> None:
+    """Take in the keys of `KEYS`; `found` holds no other ones."""
+    if found.get("send_at") is not None and found.get("send_each_at") is not None:
+        raise ControlsError(
+            f"{header} send_each_at", "expected it without send_at, or send_at alone"
+        )
+    draft.say("send_at", a_time(f"{header} send_at", found.get("send_at")))
+    draft.say("pool", a_text(f"{header} ip_pool", found.get("ip_pool")))
+    category = found.get("category")
+    if category is not None:
+        given = category if isinstance(category, list) else [category]
+        draft.tag(f"{header} category", comma_list(f"{header} category", given))
+    draft.describe(
+        f"{header} unique_args", a_mapping(f"{header} unique_args", found.get("unique_args"))
+    )
+    if any(key in found for key in ("to", "sub", "section", "send_each_at")):
+        read_recipients(header, found, draft)
+    _filters(f"{header} filters", found.get("filters"), draft)
+    if found.get("asm_group_id") is not None:
+        draft.say("unsubscribe", True)  # the group is the list
+    for key in ("asm_groups_to_display", "batch_id"):
+        if found.get(key) is not None:
+            draft.ignore(f"{header} {key}")
+
+
+def _filters(where: str, value: Any, draft: Draft) -> None:
+    for name, one in an_object(where, value).items():
+        place = f"{where}.{name}"
+        known = _FILTERS.get(name)
+        settings = an_object(f"{place}.settings", an_object(place, one).get("settings"))
+        if known is None:
+            draft.ignore(place)
+        else:
+            known(f"{place}.settings", settings, draft)
+
+
+def _click_track(where: str, settings: Mapping[str, Any], draft: Draft) -> None:
+    enabled = a_bool(f"{where}.enable", settings.get("enable"))
+    in_text = a_bool(f"{where}.enable_text", settings.get("enable_text"))
+    draft.say("track_clicks_html", enabled)
+    draft.say("track_clicks_text", False if enabled is False else in_text)
+
+
+def _open_track(where: str, settings: Mapping[str, Any], draft: Draft) -> None:
+    enabled = a_bool(f"{where}.enable", settings.get("enable"))
+    tag = a_text(f"{where}.replace", settings.get("replace"))
+    draft.say("track_opens", enabled)
+    if enabled is not False:
+        draft.say("open_tag", tag)
+
+
+def _footer(where: str, settings: Mapping[str, Any], draft: Draft) -> None:
+    enabled = a_bool(f"{where}.enable", settings.get("enable"))
+    html = a_long_text(f"{where}.text/html", settings.get("text/html"))
+    text = a_long_text(f"{where}.text/plain", settings.get("text/plain"))
+    draft.say("footer", enabled)
+    if enabled:
+        draft.say("footer_html", html)
+        draft.say("footer_text", text)
+
+
+def _subscription_track(where: str, settings: Mapping[str, Any], draft: Draft) -> None:
+    enabled = a_bool(f"{where}.enable", settings.get("enable"))
+    html = a_long_text(f"{where}.text/html", settings.get("text/html"))
+    text = a_long_text(f"{where}.text/plain", settings.get("text/plain"))
+    tag = a_text(f"{where}.replace", settings.get("replace"))
+    draft.say("unsubscribe", enabled)
+    if enabled is False:
+        return
+    draft.say("unsubscribe_tag", tag)
+    if tag is None:  # the tag overrides the texts
+        draft.say("unsubscribe_html", html)
+        draft.say("unsubscribe_text", text)
+
+
+def _analytics(where: str, settings: Mapping[str, Any], draft: Draft) -> None:
+    enabled = a_bool(f"{where}.enable", settings.get("enable"))
+    names = ("source", "medium", "term", "content", "campaign")
+    values = {
+        name: a_text(f"{where}.utm_{name}", settings.get(f"utm_{name}")) or "" for name in names
+    }
+    if enabled is not None:
+        draft.say("utm", Utm(**values, domains=()) if enabled else Utm())
+
+
+def _bypass(where: str, settings: Mapping[str, Any], draft: Draft) -> None:
+    draft.say("bypass_suppression", a_bool(f"{where}.enable", settings.get("enable")))
+
+
+_FILTERS: dict[str, Callable[[str, Mapping[str, Any], Draft], None]] = {
+    "clicktrack": _click_track,
+    "opentrack": _open_track,
+    "footer": _footer,
+    "subscriptiontrack": _subscription_track,
+    "ganalytics": _analytics,
+    "bypass_list_management": _bypass,
+}

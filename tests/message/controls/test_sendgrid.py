@@ -1,0 +1,283 @@
+"""SendGrid's X-SMTPAPI, after the examples of its documentation (SMTP API, SMTP filters)."""
+
+from __future__ import annotations
+
+import json
+from email.header import Header
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from smtpplus.message.controls import read_controls
+from smtpplus.values.options import MergeSyntax, Utm
+from tests.message.controls.heads import folded, head, json_head, options, read, refused, said
+
+THANKS = "<p>Thanks,<br />The SendGrid Team<p>"
+FILTERS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    (
+        "clicktrack",
+        {"enable": 1, "enable_text": True},
+        {"track_clicks_html": True, "track_clicks_text": True},
+    ),
+    ("clicktrack", {"enable": 1}, {"track_clicks_html": True}),
+    ("clicktrack", {"enable": 0}, {"track_clicks_html": False, "track_clicks_text": False}),
+    (
+        "opentrack",
+        {"enable": 1, "replace": "%opentrack%"},
+        {"track_opens": True, "open_tag": "%opentrack%"},
+    ),
+    ("opentrack", {"enable": "0"}, {"track_opens": False}),
+    (
+        "footer",
+        {"enable": 1, "text/html": THANKS, "text/plain": "Thanks,\n The SendGrid Team"},
+        {"footer": True, "footer_html": THANKS, "footer_text": "Thanks,\n The SendGrid Team"},
+    ),
+    ("footer", {"enable": 0, "text/html": THANKS}, {"footer": False}),
+    (
+        "subscriptiontrack",
+        {"text/html": "If you would like to <% click here %>.", "text/plain": "<% %>", "enable": 1},
+        {
+            "unsubscribe": True,
+            "unsubscribe_html": "If you would like to <% click here %>.",
+            "unsubscribe_text": "<% %>",
+        },
+    ),
+    (
+        "subscriptiontrack",
+        {"enable": 1, "replace": "[unsubscribe_url]", "text/html": "not used"},
+        {"unsubscribe": True, "unsubscribe_tag": "[unsubscribe_url]"},
+    ),
+    (
+        "ganalytics",
+        {
+            "enable": 1,
+            "utm_source": "Transactional Email",
+            "utm_medium": "email",
+            "utm_content": "Reset Your Password",
+            "utm_campaign": "Redesigned Transactional Messaging",
+        },
+        {
+            "utm": Utm(
+                "Transactional Email",
+                "email",
+                "",
+                "Reset Your Password",
+                "Redesigned Transactional Messaging",
+            )
+        },
+    ),
+    ("ganalytics", {"enable": 0}, {"utm": Utm()}),
+    ("bypass_list_management", {"enable": 1}, {"bypass_suppression": True}),
+    ("spamcheck", {"enable": 1, "maxscore": 3.5}, {"unknown": ("X-SMTPAPI filters.spamcheck",)}),
+    (
+        "templates",
+        {"enable": 1, "template_id": "5997"},
+        {"unknown": ("X-SMTPAPI filters.templates",)},
+    ),
+    ("bcc", {"enable": 1, "email": "a@b.com"}, {"unknown": ("X-SMTPAPI filters.bcc",)}),
+    ("dkim", {"domain": "example.com"}, {"unknown": ("X-SMTPAPI filters.dkim",)}),
+]
+KEYS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"category": "newuser"}, {"tags": ("newuser",)}),
+    ({"category": ["category1", "category2"]}, {"tags": ("category1", "category2")}),
+    (
+        {"unique_args": {"orderNumber": "12345", "eventID": 6789, "paid": True}},
+        {"metadata": {"orderNumber": "12345", "eventID": "6789", "paid": "true"}},
+    ),
+    ({"send_at": 1409348513}, {"send_at": 1409348513.0}),
+    ({"send_at": "1409348513"}, {"send_at": 1409348513.0}),
+    ({"ip_pool": "pool_name"}, {"pool": "pool_name"}),
+    ({"asm_group_id": 1}, {"unsubscribe": True}),
+    (
+        {"asm_groups_to_display": [1, 2], "batch_id": "MWQx"},
+        {"unknown": ("X-SMTPAPI asm_groups_to_display", "X-SMTPAPI batch_id")},
+    ),
+    ({"colour": "red", "category": "x"}, {"tags": ("x",), "unknown": ("X-SMTPAPI colour",)}),
+    ({"category": None, "to": [], "sub": None, "filters": None}, {}),
+]
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"to": [5]}, "X-SMTPAPI to 1: expected an address"),
+    ({"to": ["a@b.com", "nobody"]}, "X-SMTPAPI to 2: expected an address, got 'nobody'"),
+    ({"to": {"a": 1}}, "X-SMTPAPI to: expected a list, got an object"),
+    ({"to": ["a@b.com, c@d.com"]}, "X-SMTPAPI to 1: expected one address"),
+    ({"to": ["a@b.com"] * 10_001}, "X-SMTPAPI to: expected at most 10,000 entries, got 10,001"),
+    ({"sub": ["-a-"]}, "X-SMTPAPI sub: expected an object"),
+    ({"sub": {"": ["x"]}}, "X-SMTPAPI sub : a name is empty"),
+    ({"section": "x"}, "X-SMTPAPI section: expected an object"),
+    ({"send_at": "tomorrow"}, "X-SMTPAPI send_at: expected a time"),
+    ({"send_at": 1409348513000}, "X-SMTPAPI send_at: expected a time"),
+    ({"send_at": True}, "X-SMTPAPI send_at: expected a time"),
+    ({"send_at": 1, "send_each_at": [1]}, "X-SMTPAPI send_each_at: expected it without send_at"),
+    ({"send_each_at": ["x"]}, "X-SMTPAPI send_each_at 1: expected a time"),
+    ({"category": {"a": 1}}, "X-SMTPAPI category: expected a text, got an object"),
+    (
+        {"filters": {"opentrack": {"settings": {"enable": 2}}}},
+        "X-SMTPAPI filters.opentrack.settings.enable: expected true or false, got 2",
+    ),
+    ({"filters": {"opentrack": 1}}, "X-SMTPAPI filters.opentrack: expected an object"),
+    ({"unique_args": "x"}, "X-SMTPAPI unique_args: expected an object"),
+    ({"unique_args": {"a": "x" * 30_000}}, "X-SMTPAPI unique_args: metadata has at most"),
+]
+
+
+class SendGridTests(SynchronousTestCase):
+    maxDiff = None
+
+    def test_filters(self) -> None:
+        for name, settings, expected in FILTERS:
+            octets = json_head("X-SMTPAPI", {"filters": {name: {"settings": settings}}})
+            self.assertEqual(read(octets).options.said(), expected, (name, settings))
+
+    def test_keys(self) -> None:
+        for value, expected in KEYS:
+            self.assertEqual(read(json_head("X-SMTPAPI", value)).options.said(), expected, value)
+
+    def test_P2_wrong_values_are_refused_by_name(self) -> None:
+        for value, reply in WRONG:
+            text = refused(folded("X-SMTPAPI", json.dumps(value)))
+            self.assertEqual(text[: 10 + len(reply)], f"550 5.6.0 {reply}")
+
+    def test_to_replaces_the_envelope_and_each_is_alone_in_to(self) -> None:
+        found = options(
+            'X-SMTPAPI: {"to": ["<ben@example.com>", "Joe Smith <joe@example.com>",'
+            ' "\\"Smith, Ann\\" <ann@example.com>", "J\\u00f6rg <j@b\\u00fccher.example>"]}'
+        )
+        self.assertTrue(found.replaces_envelope)
+        self.assertTrue(found.own_to)
+        self.assertEqual(
+            [(one.name, str(one.address)) for one in found.recipients],
+            [
+                ("", "ben@example.com"),
+                ("Joe Smith", "joe@example.com"),
+                ("Smith, Ann", "ann@example.com"),
+                ("Jörg", "j@bücher.example"),
+            ],
+        )
+
+    def test_substitutions_go_by_place(self) -> None:
+        value = {
+            "to": ["john@example.com", "jane@example.com", "jack@example.com"],
+            "sub": {
+                "-name-": ["John", "Jane"],
+                "-customerID-": [1234, "5678", None, "nobody's"],
+                "%time%": ["3:00pm", "5:15pm", "x"],
+            },
+        }
+        found = read(json_head("X-SMTPAPI", value)).options
+        self.assertEqual(found.merge, (MergeSyntax.DASHES,))
+        self.assertEqual(
+            [one.fields for one in found.recipients],
+            [
+                {"-name-": "John", "-customerID-": "1234", "%time%": "3:00pm"},
+                {"-name-": "Jane", "-customerID-": "5678", "%time%": "5:15pm"},
+                {"-customerID-": "", "%time%": "x"},
+            ],
+        )
+
+    def test_sections_are_resolved_for_each(self) -> None:
+        value = {
+            "to": ["alice@example.com", "bob@bar.example", "casey@example.com", "d@example.com"],
+            "sub": {
+                ":salutation": [":female", ":male", ":neutral"],
+                ":name": ["Alice", "Bob", "Casey"],
+                ":event_details": [":event1", "the :event2!", ":event1"],
+                ":event_date": ["Jan 1", "Feb 14", "Aug 11"],
+            },
+            "section": {
+                ":male": "Mr. :name",
+                ":female": "Ms. :name",
+                ":neutral": ":name",
+                ":event1": "New User Event on :event_date",
+                ":event2": "Veteran User Appreciation on :event_date",
+                ":event": "the shorter name does not win",
+            },
+        }
+        found = read(json_head("X-SMTPAPI", value)).options.recipients
+        self.assertEqual(
+            [(one.fields.get(":salutation"), one.fields.get(":event_details")) for one in found],
+            [
+                ("Ms. Alice", "New User Event on Jan 1"),
+                ("Mr. Bob", "the Veteran User Appreciation on Feb 14!"),
+                ("Casey", "New User Event on Aug 11"),
+                (None, None),
+            ],
+        )
+
+    def test_a_section_cannot_swell_a_message(self) -> None:
+        value = {
+            "to": [f"a{number}@example.com" for number in range(1000)],
+            "sub": {"-x-": ["-s-"] * 1000},
+            "section": {"-s-": "long " * 2000},
+        }
+        self.assertIn(
+            "X-SMTPAPI section: the merge fields", refused(folded("X-SMTPAPI", json.dumps(value)))
+        )
+
+    def test_send_each_at(self) -> None:
+        value = {"to": ["<ben@example.com>", "john@example.com"], "send_each_at": [1409348513]}
+        found = read(json_head("X-SMTPAPI", value)).options
+        self.assertEqual([one.send_at for one in found.recipients], [1409348513.0, None])
+        self.assertIsNone(found.send_at)
+
+    def test_without_to_the_places_are_the_envelopes(self) -> None:
+        octets = json_head("X-SMTPAPI", {"sub": {"-name-": ["John", "Jane"]}})
+        found = read(octets, ("john@example.com", "Jane@example.com")).options
+        self.assertFalse(found.replaces_envelope)
+        self.assertIsNone(found.own_to)
+        self.assertEqual(found.by_key()["jane@example.com"].fields, {"-name-": "Jane"})
+        alone = read(octets, ("john@example.com",)).options
+        self.assertEqual((alone.fields, alone.recipients), ({"-name-": "John"}, ()))
+        unknown = read(octets).options  # nobody gets what may be another's
+        self.assertEqual((unknown.fields, unknown.recipients), ({}, ()))
+        everybody = read(json_head("X-SMTPAPI", {"sub": {"-name-": ["you"]}})).options
+        self.assertEqual(everybody.fields, {"-name-": "you"})
+
+    def test_folded_encoded_and_escaped(self) -> None:
+        value = {"category": ["Größe 🎉"], "unique_args": {"a": "x y"}}
+        expected = {"tags": ("Größe 🎉",), "metadata": {"a": "x y"}}
+        plain = json.dumps(value, ensure_ascii=False)
+        for field in [
+            f"X-SMTPAPI: {json.dumps(value)}",
+            f"X-SMTPAPI: {plain}",
+            f"x-SmtpApi : {json.dumps(value, indent=2)}".replace("\n", "\r\n "),
+            f"X-SMTPAPI: {json.dumps(value, indent=1)}".replace("\n", "\r\n\t"),
+            "X-SMTPAPI: " + Header(plain, "utf-8").encode(linesep="\r\n"),
+            "X-SMTPAPI: " + Header(plain, "utf-8", maxlinelen=40).encode(linesep="\r\n"),
+            (
+                'X-SMTPAPI: {"category": =?UTF-8?Q?["Gr=C3=B6=C3=9Fe_=F0=9F?=\r\n'
+                ' =?UTF-8?Q?=8E=89"],?= "unique_args": {"a": "x y"}}'
+            ),
+        ]:
+            self.assertEqual(said(field), expected, field)
+
+    def test_half_a_character_is_replaced(self) -> None:
+        found = options(
+            'X-SMTPAPI: {"category": "x\\ud83d", "unique_args": {"\\udc00": "\\ud800"}}'
+        )
+        self.assertEqual(found.tags, ("x\ufffd",))
+        self.assertEqual(found.metadata, {"\ufffd": "\ufffd"})
+
+    def test_several_headers_the_first_word_stands(self) -> None:
+        found = said(
+            'X-SMTPAPI: {"send_at": 1, "category": "a"}',
+            'X-SMTPAPI: {"send_at": 2, "category": "b", "ip_pool": "p"}',
+            "X-SMTPAPI:",
+        )
+        self.assertEqual(found, {"send_at": 1.0, "tags": ("a", "b"), "pool": "p"})
+
+    def test_ten_thousand_recipients(self) -> None:
+        count = 10_000
+        value = {
+            "to": [
+                f"Customer {number} <c{number}@example{number % 90}.com>" for number in range(count)
+            ],
+            "sub": {"-name-": [f"Name {number}" for number in range(count)]},
+        }
+        octets = head(folded("X-SMTPAPI", json.dumps(value)))
+        self.assertLess(max(map(len, octets.split(b"\r\n"))), 998)
+        found = read_controls(octets).options.recipients
+        self.assertEqual(len(found), count)
+        self.assertEqual(
+            (found[9999].name, str(found[9999].address), found[9999].fields),
+            ("Customer 9999", "c9999@example9.com", {"-name-": "Name 9999"}),
+        )
