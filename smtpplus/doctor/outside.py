@@ -1,0 +1,173 @@
+"""What the outside sees: certificate, ports, names in DNS."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from collections.abc import Iterator
+
+import dns.exception
+import dns.nameserver
+import dns.resolver
+import dns.reversename
+from cryptography import x509
+
+from smtpplus.config import Config
+from smtpplus.config.kinds import Endpoint
+from smtpplus.doctor.database_store import service_lives
+from smtpplus.doctor.findings import Finding, ok, problem, warning
+from smtpplus.net.certificates import CertificateFiles
+from smtpplus.store.process_lock import is_locked
+
+__all__ = ["certificate", "names", "ports"]
+
+_DAY = 86_400.0
+_SOON_DAYS = 14
+
+
+def certificate(config: Config) -> Iterator[Finding]:
+    """Is it right for us, and for how long?"""
+    section = config.submission
+    if section.certificate is None or section.private_key is None:
+        yield problem(
+            "certificate",
+            "There is none: TLS is not offered, and nobody can sign in.",
+            "Set submission.certificate and submission.private_key.",
+        )
+        return
+    pair = CertificateFiles(section.certificate, section.private_key).read()
+    leaf = pair.chain[0]
+    left = (leaf.not_valid_after_utc.timestamp() - time.time()) / _DAY
+    until = f"{leaf.not_valid_after_utc:%Y-%m-%d}"
+    if left < 0:
+        yield problem("certificate", f"It expired on {until}.", "Renew it.")
+    elif left < _SOON_DAYS:
+        yield warning("certificate", f"It expires on {until}.", "See why it was not renewed.")
+    else:
+        yield ok("certificate", f"It is valid until {until}.")
+    host = str(config.server.hostname)
+    covered = _names_in(leaf)
+    if not any(_covers(name, host) for name in covered):
+        yield problem(
+            "certificate",
+            f"It is for {', '.join(covered) or 'nobody'}, not for {host}.",
+            f"Get one for {host}, or set server.hostname.",
+        )
+    if leaf.issuer == leaf.subject and config.relay.deliver != "sandbox":
+        yield warning(
+            "certificate",
+            "It is self-signed: clients that check will refuse it.",
+            "Get one of a public authority, such as Let's Encrypt.",
+        )
+
+
+def _names_in(leaf: x509.Certificate) -> list[str]:
+    try:
+        found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return [name.lower() for name in found.get_values_for_type(x509.DNSName)]
+
+
+def _covers(name: str, host: str) -> bool:
+    return name == host or (name.startswith("*.") and host.partition(".")[2] == name[2:])
+
+
+def ports(config: Config) -> Iterator[Finding]:
+    """Can we listen, or do we?"""
+    in_file = config.store_url.startswith("sqlite:")
+    running = is_locked(config.server.data_dir) if in_file else service_lives(config)
+    wanted: list[Endpoint] = []
+    if "submission" in config.server.roles:
+        wanted += [*config.submission.listen, *config.submission.listen_tls]
+    if "web" in config.server.roles:
+        wanted.append(config.web.listen)
+    for where in wanted:
+        if where.port == 0:
+            continue
+        reason = _bind(where)
+        if running and reason == "taken":
+            yield ok("ports", f"{where} is listened on, and the service runs.")
+        elif running:
+            yield problem(
+                "ports",
+                f"The service runs, but nothing listens on {where}.",
+                "See its log; a port that was changed holds after a restart.",
+            )
+        elif not reason:
+            yield ok("ports", f"{where} is free.")
+        else:
+            text, mend = _PORT_REASONS.get(reason, (reason, "Choose an address of this machine."))
+            yield problem("ports", f"{where}: {text}.", mend)
+
+
+_PORT_REASONS = {
+    "taken": ("something else listens there", "Stop it, or choose another port."),
+    "forbidden": (
+        "this user may not bind a port below 1024",
+        "Run twistd as root with --uid, or give CAP_NET_BIND_SERVICE.",
+    ),
+}
+
+
+def _bind(where: Endpoint) -> str:
+    """Why the address cannot be had; "" where it can."""
+    family = socket.AF_INET6 if ":" in where.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((where.host, where.port))
+        except PermissionError:
+            return "forbidden"
+        except OSError as error:
+            return "taken" if error.errno == errno.EADDRINUSE else str(error.strerror)
+    return ""
+
+
+def names(config: Config) -> Iterator[Finding]:
+    """Our name and address, there and back."""
+    host = str(config.server.hostname)
+    if config.relay.deliver == "sandbox" or "." not in host:
+        yield ok("dns", "Not asked: nothing leaves the machine under this name.")
+        return
+    resolver = _resolver(config)
+    lifetime = config.dns.timeout.seconds
+    addresses: list[str] = []
+    for kind in ("A", "AAAA"):
+        try:
+            answer = resolver.resolve(host, kind, lifetime=lifetime, search=False)
+            addresses += [data.address for data in answer]
+        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+            continue
+        except (dns.exception.DNSException, OSError) as error:
+            yield problem("dns", f"{host}: DNS gave no answer: {error}.", "See dns.nameservers.")
+            return
+    if not addresses:
+        yield problem(
+            "dns", f"{host} has no address.", f"Publish an A record of {host} with this machine's."
+        )
+    for address in addresses:
+        yield _reverse(resolver, host, address, lifetime)
+
+
+def _reverse(resolver: dns.resolver.Resolver, host: str, address: str, lifetime: float) -> Finding:
+    mend = f"Ask who gave you {address} to set its reverse DNS to {host}."
+    try:
+        name = dns.reversename.from_address(address)
+        answer = resolver.resolve(name, "PTR", lifetime=lifetime, search=False)
+    except (dns.exception.DNSException, OSError) as error:
+        return problem("dns", f"{address} has no reverse DNS ({error}).", mend)
+    found = [str(data.target).rstrip(".").lower() for data in answer]
+    if host in found:
+        return ok("dns", f"{host} is {address}, and back.")
+    return problem("dns", f"The reverse DNS of {address} is {', '.join(found)}.", mend)
+
+
+def _resolver(config: Config) -> dns.resolver.Resolver:
+    resolver = dns.resolver.Resolver(configure=not config.dns.nameservers)
+    if config.dns.nameservers:
+        resolver.nameservers = [
+            dns.nameserver.Do53Nameserver(one.host, one.port) for one in config.dns.nameservers
+        ]
+    return resolver
