@@ -2,8 +2,9 @@
 
 Guarantees: every attempted delivery is settled exactly once and in the order of its attempts; a
 store that is away is tried again until it is back, with attempts paused meanwhile, so that the
-deliveries that could be sent twice after a crash stay few (D2). A report (DSN) is queued in the
-transaction that settles what it reports.
+deliveries that could be sent twice after a crash stay few (D2): those under way, and at most
+`_MOST_TAKEN` on their way to the disk. Where the disk is full, fewer are written together. A
+report (DSN) is queued in the transaction that settles what it reports.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from smtpplus.rules.retry import RetrySchedule
 from smtpplus.values.duration import Duration
 from smtpplus.values.errors import StoreBrokenError, StoreFullError, StoreUnavailableError
 from smtpplus.values.message import Accepted, Delivery, DeliveryState, Settlement
-from smtpplus.values.outcome import Result
+from smtpplus.values.outcome import Outcome, Result
 
 __all__ = ["Settling"]
 
 _log = Logger()
-_MOST_UNWRITTEN = 500  # outcomes; beyond it attempts pause
+_MOST_TAKEN = 32  # unwritten outcomes of mail that the remote took (D2); beyond it attempts pause
+_MOST_UNWRITTEN = 500  # outcomes in all, likewise
 _MOST_TOGETHER = 1000  # settlements in one transaction
 _TRY_AGAIN_SECONDS = 1.0
 
@@ -73,12 +75,14 @@ class Settling:
         self._done = done
         self._chance = chance
         self._unwritten: list[_Told] = []
+        self._taken = 0  # of those, which the remote has
+        self._together = _MOST_TOGETHER
         self._writing = False
 
     @property
     def has_room(self) -> bool:
         """May more attempts be started?"""
-        return len(self._unwritten) < _MOST_UNWRITTEN
+        return self._taken < _MOST_TAKEN and len(self._unwritten) < _MOST_UNWRITTEN
 
     def reconfigure(self, reporter: Reporter, retry: RetrySchedule, delay_notice: Duration) -> None:
         """What holds from the next outcome on."""
@@ -89,6 +93,7 @@ class Settling:
     def put(self, delivery: Delivery, attempted: Attempted) -> None:
         """Settle one delivery, soon."""
         self._unwritten.append(self._decide(delivery, attempted))
+        self._taken += _is_taken(attempted.outcome)
         if not self._writing:
             self._writing = True
             self._spawn.spawn("relay.settle", self._write())
@@ -138,14 +143,20 @@ class Settling:
     async def _write(self) -> None:
         try:
             while self._unwritten:
-                batch = self._unwritten[:_MOST_TOGETHER]
-                await self._write_batch(batch)
+                batch = self._unwritten[: self._together]
+                if not await self._write_batch(batch):
+                    self._together = max(len(batch) // 4, 1)
+                    continue
+                self._together = min(self._together * 2, _MOST_TOGETHER)
                 del self._unwritten[: len(batch)]
-                self._done([one.settlement for one in batch])
+                settled = [one.settlement for one in batch]
+                self._taken -= sum(_is_taken(one.outcome) for one in settled)
+                self._done(settled)
         finally:
             self._writing = False
 
-    async def _write_batch(self, batch: list[_Told]) -> None:
+    async def _write_batch(self, batch: list[_Told]) -> bool:
+        """Write them all; False: the disk has no room for so many."""
         reports = await self._reports(batch)
         settlements = [one.settlement for one in batch]
         while True:
@@ -153,6 +164,9 @@ class Settling:
                 queued = await self._queue.settle(settlements, reports)
                 break
             except (StoreUnavailableError, StoreFullError, StoreBrokenError) as error:
+                if isinstance(error, StoreFullError) and len(batch) > 1:
+                    self._cancel(reports)
+                    return False
                 _log.warn("outcomes wait for the store: {error}", error=error)
                 await self._clock.sleep(_TRY_AGAIN_SECONDS)
         for report in reports:
@@ -162,6 +176,13 @@ class Settling:
                 self._dispatch.cancel(len(report.deliveries))
             else:
                 self._dispatch.wake()
+        return True
+
+    def _cancel(self, reports: list[Accepted]) -> None:
+        """They will be written anew."""
+        for report in reports:
+            if report.leased:
+                self._dispatch.cancel(len(report.deliveries))
 
     async def _reports(self, batch: list[_Told]) -> list[Accepted]:
         """One DSN per message and kind, naming only the recipients it is about (DR4)."""
@@ -175,3 +196,8 @@ class Settling:
             leased = self._dispatch.reserve(1)
             reports.append(await self._reporter.report(told, settlements, leased=leased))
         return reports
+
+
+def _is_taken(outcome: Outcome) -> bool:
+    """May the remote have the message?"""
+    return outcome.result is Result.DELIVERED or outcome.uncertain

@@ -34,6 +34,8 @@ CALLS = ("fsync,fdatasync", "pwrite64", "rename,renameat,renameat2,unlink", "sen
 _LIVES_IN_ONE = 20  # then a fresh installation, so that a store stays small
 _CONCURRENCY = 10  # relay.concurrency: deliveries at a time to one destination
 _DOMAINS = ("example.net", "other.example.net")
+# D2: deliveries under way at once, and those whose outcome is on its way to the disk.
+_WINDOW = len(_DOMAINS) * _CONCURRENCY + 32
 
 
 @dataclass
@@ -181,6 +183,8 @@ class Siege:
             if ledger.states.get(address) != "delivered"
         ]
         toll.widest = max(toll.widest, len(open_ones))
+        if len(open_ones) > _WINDOW:
+            toll.wrong.append(f"{where}: {len(open_ones)} deliveries had no commit yet")
         self._allowed.update(open_ones)
         return ledger
 

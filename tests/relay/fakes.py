@@ -25,6 +25,7 @@ from smtpplus.ports import (
 )
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import Envelope, EnvelopeRecipient
+from smtpplus.values.errors import StoreFullError
 from smtpplus.values.message import Accepted, Delivery, Message, Settlement
 from smtpplus.values.outcome import TlsFacts
 from smtpplus.values.queue import QueueChange, Selection
@@ -273,6 +274,7 @@ class Queue:
         self.taken_back: set[int] = set()
         self.due: float | None = None
         self.failure: Exception | None = None
+        self.most = 1_000_000  # settlements that there is room for
 
     def accept(self, accepted: Accepted) -> Awaitable[None]:
         return succeed(None)
@@ -291,6 +293,8 @@ class Queue:
     ) -> Collection[int]:
         if self.failure is not None:
             raise self.failure
+        if len(settlements) > self.most:
+            raise StoreFullError("No room for so many.")
         self.settled += settlements
         if self.is_anothers:
             return ()

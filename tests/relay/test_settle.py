@@ -15,7 +15,7 @@ from smtpplus.relay.settle import Settling
 from smtpplus.rules.retry import RetrySchedule
 from smtpplus.values.duration import Duration
 from smtpplus.values.envelope import Envelope, Notify
-from smtpplus.values.errors import StoreUnavailableError
+from smtpplus.values.errors import StoreFullError, StoreUnavailableError
 from smtpplus.values.ids import IdSource
 from smtpplus.values.message import Accepted, DeliveryState, Settlement
 from smtpplus.values.outcome import Attempt, Outcome, Result, Stage
@@ -27,9 +27,10 @@ from tests.relay.fakes import Contents, Queue, a_clock, a_delivery
 class _Dispatch:
     def __init__(self) -> None:
         self.dispatched: list[Accepted] = []
-        self.cancelled = 0
+        self.reserved = self.cancelled = 0
 
     def reserve(self, deliveries: int, domains: Collection[str] = ()) -> bool:
+        self.reserved += deliveries
         return True
 
     def dispatch(self, accepted: Accepted) -> None:
@@ -47,6 +48,8 @@ def _attempted(result: Result, status: str, **more: Any) -> Attempted:
     return Attempted(outcome, Attempt(started_at=1000.0, host="mx.example.net"), **more)
 
 
+_UNCERTAIN = _attempted(Result.DEFERRED, "4.4.2")
+_UNCERTAIN = replace(_UNCERTAIN, outcome=replace(_UNCERTAIN.outcome, uncertain=True))
 _SENT = _attempted(Result.DELIVERED, "2.0.0")
 _BOUNCED = _attempted(Result.BOUNCED, "5.1.1")
 _DEFERRED = _attempted(Result.DEFERRED, "4.2.0")
@@ -79,6 +82,31 @@ class SettleTests(SynchronousTestCase):
 
     def _state(self) -> DeliveryState:
         return self.queue.settled[-1].state
+
+    def test_D2_few_deliveries_wait_for_their_commit_while_the_remote_has_them(self) -> None:
+        self.queue.failure = StoreUnavailableError("locked")
+        for number in range(100):
+            self.settling.put(a_delivery(number), _DEFERRED)
+        for number in range(100, 131):
+            self.settling.put(a_delivery(number), _SENT)
+        self.assertTrue(self.settling.has_room)
+        self.settling.put(a_delivery(131), _UNCERTAIN)
+        self.assertFalse(self.settling.has_room)
+        self.queue.failure = None
+        self.clock.advance(1)
+        self.assertTrue(self.settling.has_room)
+        self.assertEqual(len(self.done), 132)
+
+    def test_D6_on_a_full_disk_fewer_outcomes_are_written_together(self) -> None:
+        self.queue.failure = StoreFullError("full")
+        for number in range(40):
+            self.settling.put(a_delivery(number, notify=frozenset({Notify.FAILURE})), _BOUNCED)
+        self.clock.advance(1)
+        self.queue.failure, self.queue.most = None, 5
+        self.clock.pump([1.0] * 10)
+        self.assertEqual([one.delivery.id for one in self.done], list(range(40)))
+        self.assertEqual(len(self.queue.settled), 40)
+        self.assertEqual(self.dispatch.reserved, self.dispatch.cancelled + 40)
 
     def test_D15_what_must_not_be_sent_is_held_and_nobody_is_told(self) -> None:
         corrupt = _attempted(Result.DEFERRED, "4.3.0", corrupt=True)
