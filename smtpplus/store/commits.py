@@ -4,7 +4,8 @@ Guarantees: a request has a result only after the commit that holds its writes; 
 fails alone is rolled back alone; where the shared transaction fails as a whole each request
 runs again in its own, so a request's function may run twice and does nothing but use its
 `Transaction`. After the disk failed nothing is written until the store has been reopened and
-checked (fsync may have dropped what the connection believes to be written).
+checked (fsync may have dropped what the connection believes to be written). Where the disk is
+full the database may make room, and they run once more.
 
 Where the connection to a server is lost before the commit, the requests run once more on a new
 one. Lost in the commit itself, the server is asked what became of it, for `_DOUBT_SECONDS`;
@@ -28,6 +29,7 @@ __all__ = ["Committer", "DoubtfulError", "Request", "Transaction"]
 
 _REOPEN_AFTER_SECONDS = 5.0
 _CONNECT_AFTER_SECONDS = 0.5  # a server that is away is not asked by each request
+_ROOM_AFTER_SECONDS = 1.0
 _DOUBT_SECONDS = 8.0
 _ASK_SECONDS = 0.2
 
@@ -133,6 +135,7 @@ class Committer:
         self._connection: Connection | None = None
         self._broken: BaseException | None = None
         self._reopen_at = 0.0
+        self._room_at = float("-inf")
         self._away: SmtpplusError | None = None
         self.generation = 0  # grows when the store was reopened: readers follow
         self.refusal: SmtpplusError | None = None  # set: nothing is written any more
@@ -155,6 +158,8 @@ class Committer:
         except Exception as caught:  # noqa: BLE001 - whatever it was, each request gets an answer
             error = caught
         fault = self._abandon(error)
+        if fault is Fault.FULL and self._make_room():
+            return self.run(requests)
         if was_open and fault is Fault.UNAVAILABLE and self._connection is None:
             return self.run(requests)  # the connection had died: a new one tells more
         if len(requests) > 1 and fault in {Fault.REQUEST, Fault.FULL}:
@@ -199,6 +204,14 @@ class Committer:
         self._broken = self._away = None
         self.generation += 1
         return self._connection
+
+    def _make_room(self) -> bool:
+        """Once a second at most, so that it is not done for each request that does not fit."""
+        now = self._monotonic()
+        if self._connection is None or now < self._room_at:
+            return False
+        self._room_at = now + _ROOM_AFTER_SECONDS
+        return self._dialect.make_room(self._connection)
 
     def _settle_doubt(
         self, requests: Sequence[Request], lost: _LostInCommitError

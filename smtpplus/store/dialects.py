@@ -29,6 +29,7 @@ from smtpplus.values.errors import (
 )
 
 __all__ = [
+    "BUSY_MS",
     "CopySql",
     "Fault",
     "IdsSql",
@@ -42,6 +43,8 @@ __all__ = [
 ]
 
 
+BUSY_MS = 5_000  # how long SQLite waits for another process's lock
+_CHECKPOINT_PATIENCE_MS = 200
 _IDS_IN_ONE = 1_000
 
 
@@ -81,6 +84,9 @@ class StoreDialect(Protocol):
 
     def is_open(self, connection: Connection) -> bool:
         """Can the connection be used again, after an error?"""
+
+    def make_room(self, connection: Connection) -> bool:
+        """Outside a transaction, when the disk is (nearly) full: is there more room now?"""
 
     def transaction_id(self, connection: Connection) -> Any:
         """What `was_committed` asks by; None where a commit's end is never in doubt."""
@@ -210,6 +216,22 @@ class SqliteDialect:
     def is_open(self, connection: Connection) -> bool:
         """A file does not go away by itself."""
         return True
+
+    def make_room(self, connection: Connection) -> bool:
+        """Let the log's pages go into the database, as far as it can take them; cut the log off.
+
+        Whoever reads an old page is waited for a moment only: the writer stands still meanwhile.
+        """
+        busy: Any = 1
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {_CHECKPOINT_PATIENCE_MS}")
+        try:
+            row = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").first()
+            busy = 1 if row is None else row[0]
+        except exc.DBAPIError:
+            connection.rollback()  # nothing is lost: the log stays as it is
+        finally:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_MS}")
+        return not busy
 
     def transaction_id(self, connection: Connection) -> Any:
         """Never in doubt: the commit is a call."""

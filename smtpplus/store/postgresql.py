@@ -96,6 +96,10 @@ class PostgresqlDialect:
         raw = _driver_connection(connection)
         return raw is not None and not raw.closed
 
+    def make_room(self, connection: Connection) -> bool:
+        """The server's log is the server's."""
+        return False
+
     def transaction_id(self, connection: Connection) -> Any:
         """The id it has since its first write."""
         return connection.exec_driver_sql("SELECT pg_current_xact_id_if_assigned()::text").scalar()
@@ -215,10 +219,6 @@ class PostgresqlServer:
         """The database, without the password."""
         shown = {key: value for key, value in self._parts.items() if key not in _SECRET}
         return make_conninfo("", **shown) or "PostgreSQL's default database"
-
-    @property
-    def folder(self) -> None:
-        """Not here."""
 
     @property
     def exists(self) -> bool:

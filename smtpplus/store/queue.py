@@ -32,6 +32,7 @@ from smtpplus.store.facts import MESSAGES, hour_of
 from smtpplus.store.leases import Leases
 from smtpplus.store.messages import chunks, load_messages
 from smtpplus.store.queue_changes import QueueChanges
+from smtpplus.store.room import DiskRoom
 from smtpplus.store.rows import recipient_from
 from smtpplus.store.schema import counter, delivery
 from smtpplus.store.settlements import Settled, Settlements
@@ -61,6 +62,7 @@ class SqlQueue:
         node: int,
         leases: Leases,
         changes: QueueChanges,
+        room: DiskRoom | None = None,
     ) -> None:
         self._transactions = transactions
         self._accepts = accepts
@@ -70,10 +72,11 @@ class SqlQueue:
         self._leases = leases
         self._doubtful: set[int] = set()  # messages that may have been committed, leased
         self._changes = changes
+        self._room = room
 
     def accept(self, accepted: Accepted) -> Awaitable[None]:
         """See `IQueue.accept`."""
-        accepting = self._transactions.join(self._accepts.write, accepted)
+        accepting = self._transactions.join(self._write_accepted, accepted)
         if accepted.leased:
             accepting.addErrback(self._doubt, accepted.message.id)
         return accepting
@@ -168,6 +171,12 @@ class SqlQueue:
     def lease(self) -> ILease:
         """See `IQueue.lease`."""
         return self._leases.lease
+
+    def _write_accepted(self, transaction: Transaction, items: Sequence[Accepted]) -> None:
+        """Mail must leave room for what becomes of it; outcomes need not."""
+        if self._room is not None:
+            self._room.check(len(items), sum(len(item.content or b"") for item in items))
+        self._accepts.write(transaction, items)
 
     def _doubt(self, failure: Failure, message_id: int) -> Failure:
         """Whoever sent it is told to come again: if it is there after all, let it be claimed."""

@@ -8,6 +8,7 @@ missing or no database, StoreBrokenError where it does not pass its check.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,16 @@ from typing import Any
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 
-from smtpplus.store.dialects import IndexingCompiler, SqliteDialect, StoreDialect
+from smtpplus.store.dialects import BUSY_MS, IndexingCompiler, SqliteDialect, StoreDialect
 from smtpplus.values.errors import StoreBrokenError, UsageError
 
 __all__ = ["SqliteFile", "sync_folder"]
 
 _PREFIX = "sqlite:///"
-_BUSY_SECONDS = 5.0
 _PAGE_OCTETS = 4096
 _WRITER_CACHE_KIB = 16_384
 _READER_CACHE_KIB = 4_096
-_CHECKPOINT_PAGES = 4_000  # 16 MiB of log between two checkpoints
+_CHECKPOINT_PAGES = 4_000  # 16 MiB of log between two checkpoints, at most
 _LOG_LIMIT_OCTETS = 64 * 1024 * 1024
 
 
@@ -40,6 +40,7 @@ class SqliteFile:
             )
         self.dialect: StoreDialect = SqliteDialect()
         self.path = Path(url[len(_PREFIX) :]).absolute()
+        self._checkpoint_pages = 0  # not known yet
         self._engine = create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
         self._engine.dialect.statement_compiler = IndexingCompiler
 
@@ -48,7 +49,7 @@ class SqliteFile:
         return str(self.path)
 
     @property
-    def folder(self) -> Path | None:
+    def folder(self) -> Path:
         """Where the file and its companions lie."""
         return self.path.parent
 
@@ -56,6 +57,14 @@ class SqliteFile:
     def exists(self) -> bool:
         """Is there a file with something in it?"""
         return self.path.is_file() and self.path.stat().st_size > 0
+
+    @property
+    def log_octets(self) -> int:
+        """How long the write-ahead log is: what the file may have to grow by."""
+        try:
+            return Path(f"{self.path}-wal").stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def make(self) -> None:
         """Create the empty file, 0600, and its folder, 0700; SQLite's other files follow it."""
@@ -84,6 +93,18 @@ class SqliteFile:
         connection.rollback()
         return connection
 
+    def spare_octets(self, connection: Connection) -> int:
+        """Room inside the file that was in use once."""
+        return int(_pragma(connection, "freelist_count")) * _PAGE_OCTETS
+
+    @property
+    def checkpoint_octets(self) -> int:
+        """How long the log may become between two checkpoints: less on a small disk."""
+        if not self._checkpoint_pages:
+            share = shutil.disk_usage(self.folder).total // 32 // _PAGE_OCTETS
+            self._checkpoint_pages = min(max(share, 1), _CHECKPOINT_PAGES)
+        return self._checkpoint_pages * _PAGE_OCTETS
+
     def facts(self, connection: Connection) -> dict[str, str | int]:
         """How this connection writes, and how large the file is."""
         names = ("journal_mode", "synchronous", "page_size", "page_count", "freelist_count")
@@ -94,7 +115,7 @@ class SqliteFile:
         return sqlite3.connect(
             f"{self.path.as_uri()}?mode=rw",
             uri=True,
-            timeout=_BUSY_SECONDS,
+            timeout=BUSY_MS / 1_000,
             isolation_level=None,  # BEGIN is ours
             check_same_thread=False,  # opened in one thread, used in another, never in two
             cached_statements=256,
@@ -104,7 +125,7 @@ class SqliteFile:
         _pragma(connection, f"page_size = {_PAGE_OCTETS}")  # holds for a new file only
         mode = _pragma(connection, "journal_mode = WAL")
         _pragma(connection, "synchronous = FULL")
-        _pragma(connection, f"wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        _pragma(connection, f"wal_autocheckpoint = {self.checkpoint_octets // _PAGE_OCTETS}")
         _pragma(connection, f"journal_size_limit = {_LOG_LIMIT_OCTETS}")
         _pragma(connection, f"cache_size = -{_WRITER_CACHE_KIB}")
         _pragma(connection, "temp_store = MEMORY")

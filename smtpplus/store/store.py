@@ -36,6 +36,7 @@ from smtpplus.store.people import SqlPeople
 from smtpplus.store.process_lock import ProcessLock
 from smtpplus.store.queue import SqlQueue
 from smtpplus.store.queue_changes import QueueChanges
+from smtpplus.store.room import DiskRoom
 from smtpplus.store.sandbox import SqlSandbox
 from smtpplus.store.seal import Seal
 from smtpplus.store.secret_check import adopt_secret, check_secret
@@ -60,8 +61,6 @@ class _Database(Protocol):
 
     dialect: StoreDialect
 
-    @property
-    def folder(self) -> Path | None: ...
     @property
     def exists(self) -> bool: ...
     def make(self) -> None: ...
@@ -94,6 +93,8 @@ class Store:
         changes = QueueChanges(transactions, facts, large.remove)
         self._database = database
         self._data_dir = data_dir
+        self._room = DiskRoom(database) if isinstance(database, SqliteFile) else None
+        self._making_room = False
         self._transactions = transactions
         self._clock = clock
         self._lock = ProcessLock(data_dir / _LOCK_NAME)
@@ -104,7 +105,7 @@ class Store:
         self.accounts = SqlAccounts(transactions, Seal(secret, "dkim"))
         self.people = SqlPeople(transactions)
         self.queue = SqlQueue(
-            transactions, accepts, settlements, large, node.number, leases, changes
+            transactions, accepts, settlements, large, node.number, leases, changes, self._room
         )
         self.contents = StoredContents(transactions, large)
         self.history = SqlHistory(transactions)
@@ -145,10 +146,15 @@ class Store:
 
     def free_octets(self) -> int:
         """Room left on the disks of queue directory and store; a server looks after its own."""
-        if self._database.folder is None:
+        if self._room is None:
             return sys.maxsize
-        folders = {self._data_dir / _QUEUE_NAME, self._database.folder}
-        return min(shutil.disk_usage(folder).free for folder in folders)
+        if self._room.is_short() and not self._making_room:
+            self._making_room = True
+            self._transactions.outside(self._room.make_room).addBoth(self._made_room)
+        return min(self._room.left(), shutil.disk_usage(self._data_dir / _QUEUE_NAME).free)
+
+    def _made_room(self, _: object) -> None:
+        self._making_room = False
 
     async def facts(self) -> dict[str, str | int]:
         """What a doctor asks: how the store writes, how large it is."""
@@ -291,6 +297,8 @@ def _prepare(
             database.make()
         connection = database.open_writer()
         try:
+            if node_name is not None:
+                database.dialect.make_room(connection)  # a kill may have left a full disk
             _prepare_tables(connection, database, create=create)
             check_secret(connection, database.dialect, secret)
             return _node(connection, database.dialect, clock, node_name)

@@ -33,6 +33,9 @@ class FaultTests(SynchronousTestCase):
     def test_D6_a_full_disk(self) -> None:
         self.play("full-disk")
 
+    def test_D6_a_disk_full_of_the_queue_itself(self) -> None:
+        self.play("full-of-itself")
+
     def test_D8_more_clients_than_descriptors(self) -> None:
         self.play("descriptors")
 

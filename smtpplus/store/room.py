@@ -1,0 +1,63 @@
+"""Room on the disk for a store of SQLite and its write-ahead log.
+
+The log's pages need room a second time, in the store's file, before the log can be cut off: a disk
+that is filled by the log alone could never be emptied by deliveries. So what is accepted has to
+leave a reserve: what the log holds beyond the room inside the file, and one more interval of
+checkpoints. Guarantees: a delivery can be settled on a disk that only smtpplus has filled; where
+mail was delivered, there is room for new mail. Others can still fill the disk to its end: then
+nothing is written until they make room.
+"""
+
+from __future__ import annotations
+
+import os
+
+from sqlalchemy import Connection
+
+from smtpplus.store.sqlite import SqliteFile
+from smtpplus.values.errors import StoreFullError
+
+__all__ = ["DiskRoom"]
+
+SHORT_OCTETS = 64 << 20  # free on the disk: from here on it is looked after
+_OF_A_MESSAGE = 64 << 10  # rows and indexes, in pages of the log
+
+
+class DiskRoom:
+    """What is left for `database`."""
+
+    def __init__(self, database: SqliteFile) -> None:
+        self._database = database
+        self._spare_octets = 0  # inside the file; as of the last `make_room`
+
+    def left(self) -> int:
+        """Octets that may be taken; negative where the reserve is touched already.
+
+        Room inside the file counts for no more than what is free beside it: the log goes first.
+        """
+        free = self._free - self._reserve
+        return free + min(self._spare_octets, max(free, 0))
+
+    def check(self, messages: int, octets: int) -> None:
+        """Raise StoreFullError where so many messages of together so many octets are too much."""
+        if self._free - self._reserve < octets + messages * _OF_A_MESSAGE:
+            raise StoreFullError("The disk of the store is full.")
+
+    def is_short(self) -> bool:
+        """Should `make_room` be called?"""
+        return self._free < SHORT_OCTETS
+
+    def make_room(self, connection: Connection) -> None:
+        """On the writer's connection, outside a transaction: cut the log off, where it can be."""
+        self._database.dialect.make_room(connection)
+        self._spare_octets = self._database.spare_octets(connection)
+
+    @property
+    def _free(self) -> int:
+        found = os.statvfs(self._database.folder)
+        return found.f_bavail * found.f_frsize
+
+    @property
+    def _reserve(self) -> int:
+        growth = max(self._database.log_octets - self._spare_octets, 0)
+        return growth + self._database.checkpoint_octets
