@@ -21,6 +21,7 @@ from zope.interface import implementer
 
 from smtpplus.config import Config
 from smtpplus.installation import read_secret
+from smtpplus.log import LeastLevel, MailLog, UserNames
 from smtpplus.metrics import CountedQueue, Metrics
 from smtpplus.net.bound import BoundPorts
 from smtpplus.net.certificates import CertificateFiles
@@ -54,9 +55,14 @@ _PASSWORD_THREADS = 2
 _DNS_THREADS = 8
 
 
-def assemble(config: Config, reactor: Any) -> Assembly:
-    """The service of this configuration; nothing is opened before it starts."""
-    return Assembly(config, reactor)
+def assemble(
+    config: Config, reactor: Any, put_line: Callable[[str], object], least: LeastLevel
+) -> Assembly:
+    """The service of this configuration; nothing is opened before it starts.
+
+    Of mail it tells the log by `put_line`, where `least` lets it.
+    """
+    return Assembly(config, reactor, put_line, least)
 
 
 class Assembly(Service):
@@ -64,9 +70,13 @@ class Assembly(Service):
 
     _log = Logger()
 
-    def __init__(self, config: Config, reactor: Any) -> None:
+    def __init__(
+        self, config: Config, reactor: Any, put_line: Callable[[str], object], least: LeastLevel
+    ) -> None:
         self._config = config
         self._reactor = reactor
+        self._put_line = put_line
+        self._least = least
         self._bound = BoundPorts()
         self._secret = b""
         self._tls: ServerTls | None = None
@@ -171,7 +181,7 @@ class Assembly(Service):
         self._stops.append(("store", store.close))
         self._stops.append(("drain", self._drain))  # what is under way writes to the store
         await store.start()
-        queue = self._queue = CountedQueue(store.queue, self._metrics.counts)
+        queue = self._queue = CountedQueue(store.queue, self._metrics.counts, self._mail_log(store))
         await self._recover(queue)
         self._has_come_up("store")
         self._watch(store, queue)
@@ -259,6 +269,10 @@ class Assembly(Service):
             self._log.error("the content of message {message_id} is missing", message_id=shown)
 
     # ------------------------------------------------ the parts
+
+    def _mail_log(self, store: Store) -> MailLog:
+        names = UserNames(lambda: store.accounts.users(None), self._spawn)
+        return MailLog(self._put_line, self._least, names)
 
     def _server_tls(self) -> ServerTls | None:
         section = self._config.submission

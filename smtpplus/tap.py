@@ -14,6 +14,7 @@ import pwd
 import secrets
 import signal
 import sys
+import syslog
 import time
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
@@ -30,7 +31,7 @@ from smtpplus.assembly import Assembly, assemble
 from smtpplus.banner import banner, left_behind
 from smtpplus.config import TRIAL_FOLDER, Config, find_configuration, load
 from smtpplus.installation import open_installation, run
-from smtpplus.log import LeastLevel, json_log
+from smtpplus.log import LeastLevel, LogWriter, json_log
 from smtpplus.net.clock import make_monotonic
 from smtpplus.ownership import hand_over
 from smtpplus.trial import Facts, set_up, sign_in_link
@@ -80,7 +81,8 @@ def makeService(options: Options) -> MultiService:
     try:
         config, facts = _configuration(options)
         text = banner(config, facts, options["set"]) if facts is not None else None
-        service = assemble(config, reactor)
+        log, least = LogWriter(), LeastLevel(config.log.level)
+        service = assemble(config, reactor, log.put, least)
         path = config.file
     except (SmtpplusError, OSError) as error:
         raise SystemExit(f"smtpplus: {error}") from error
@@ -92,7 +94,7 @@ def makeService(options: Options) -> MultiService:
     def load_again() -> Config:
         return load(path, options["set"])
 
-    return _Service(service, config, load_again, twistd, text, left, reactor)
+    return _Service(service, config, load_again, twistd, text, left, reactor, log, least)
 
 
 def _configuration(options: Options) -> tuple[Config, Facts | None]:
@@ -134,12 +136,15 @@ class _Service(MultiService):
         text: str | None,
         left: str | None,
         reactor: Any,
+        log: LogWriter,
+        least: LeastLevel,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._assembled = service
         self._config = config
         self._load_again = load_again
-        self._least = LeastLevel(config.log.level)
+        self._lines = log
+        self._least = least
         self._twistd = twistd
         self._text = text
         self._left = left
@@ -149,9 +154,13 @@ class _Service(MultiService):
 
     def setServiceParent(self, parent: Any) -> None:
         """Hand the log to the application, where twistd's options leave it to us."""
-        if isinstance(parent, Componentized) and not self._twistd.get("syslog"):
-            write, flush = self._log_file()
-            parent.setComponent(ILogObserver, json_log(write, flush, self._least))  # type: ignore[no-untyped-call]
+        if not isinstance(parent, Componentized):
+            pass
+        elif self._twistd.get("syslog"):  # an observer of twistd's own takes all but the mail
+            self._lines.open(lambda text: [syslog.syslog(one) for one in text.split("\n") if one])
+        else:
+            self._lines.open(*self._log_file())
+            parent.setComponent(ILogObserver, json_log(self._lines.put, self._least))  # type: ignore[no-untyped-call]
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]
 
     def privilegedStartService(self) -> None:
@@ -172,6 +181,8 @@ class _Service(MultiService):
         """Start; tell when all is up, or why it is not."""
         # twistd's parent process waits for a word on this pipe: it is to be the true one.
         self._status_pipe = self._twistd.pop("statusPipe", None)
+        self._lines.start()
+        self._reactor.addSystemEventTrigger("after", "shutdown", self._lines.stop)
         self._assembled.started.addCallbacks(lambda _: self._announce(), self._give_up)
         super().startService()  # type: ignore[no-untyped-call]
         # The reactor sets its own signals when it begins to run: ours come after those.
@@ -227,7 +238,7 @@ class _Service(MultiService):
             print(f"smtpplus: {text}", file=sys.__stderr__, flush=True)
         if self._left is not None and self._is_foreground:
             _say(self._left)
-        atexit.register(_exit_badly)
+        atexit.register(_exit_badly, self._lines)
         self._reactor.callWhenRunning(self._reactor.stop)
 
     def _tell_parent(self, word: bytes) -> None:
@@ -260,7 +271,8 @@ def _say(text: str) -> None:
         print(text, file=sys.__stdout__, flush=True)
 
 
-def _exit_badly() -> None:
+def _exit_badly(log: LogWriter) -> None:
+    log.stop()
     if sys.__stdout__ is not None:
         sys.__stdout__.flush()
     os._exit(1)

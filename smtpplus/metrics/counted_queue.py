@@ -1,7 +1,8 @@
-"""The queue, with its work counted on the way.
+"""The queue, with its work counted, and told to the log, on the way.
 
-Guarantees: what it answers is what the queue answers; a count is made after the commit that it is
-about, by this process and since its start (the store's own counters are exact for ever).
+Guarantees: what it answers is what the queue answers; a count and a line are made after the commit
+that they are about, by this process and since its start (the store's own counters are exact for
+ever).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from smtpplus.log import MailLog
 from smtpplus.ports import ILease, IQueue, Recovery
 from smtpplus.values.errors import (
     SmtpplusError,
@@ -65,9 +67,10 @@ class QueueCounts:
 class CountedQueue:
     """An `IQueue` over another one."""
 
-    def __init__(self, queue: IQueue, counts: QueueCounts) -> None:
+    def __init__(self, queue: IQueue, counts: QueueCounts, log: MailLog) -> None:
         self._queue = queue
         self._counts = counts
+        self._log = log
         self._trouble = ""
         self._trouble_until = 0.0
         self.unwritten = 0  # messages that wait for their commit
@@ -104,6 +107,7 @@ class CountedQueue:
             self._trouble_until = 0.0
             counts.messages.inc()
             counts.accepted.inc(deliveries)
+            self._log.accepted(accepted)
             return result
 
         def failed(failure: Any) -> Any:
@@ -124,6 +128,7 @@ class CountedQueue:
         """See `IQueue.settle`."""
 
         def committed(queued: Any) -> Any:
+            self._log.settled(settlements)
             for settlement in settlements:
                 counter = self._counts.outcomes.get(settlement.state)
                 if counter is not None:
@@ -132,6 +137,7 @@ class CountedQueue:
                 if report.message.id in queued:
                     self._counts.messages.inc()
                     self._counts.accepted.inc(len(report.deliveries))
+                    self._log.accepted(report)
             return queued
 
         return _deferred(self._queue.settle(settlements, reports)).addCallback(committed)

@@ -61,6 +61,9 @@ class Metrics:
         self._commits = self._histogram(
             "commit_seconds", "A write transaction with its sync to the disk.", _COMMIT_BUCKETS
         )
+        self._syncs = self._histogram(
+            "sync_seconds", "Of it, the COMMIT: the log's write and its sync.", _COMMIT_BUCKETS
+        )
         self._groups = self._histogram(
             "commit_requests", "Requests that shared a transaction.", _GROUP_BUCKETS
         )
@@ -72,8 +75,10 @@ class Metrics:
             collector(registry=self._registry)
         self._registry.register(_Asked(self._families))
 
-    def commit(self, requests: int, seconds: float) -> None:
+    def commit(self, requests: int, seconds: float, sync_seconds: float) -> None:
         """A transaction ended; may be called in any thread."""
+        if sync_seconds:
+            self._syncs.observe(sync_seconds)
         self._groups.observe(requests)
         self._commits.observe(seconds)
 

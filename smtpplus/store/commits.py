@@ -137,6 +137,7 @@ class Committer:
         self._reopen_at = 0.0
         self._room_at = float("-inf")
         self._away: SmtpplusError | None = None
+        self.sync_seconds = 0.0  # how long the last COMMIT took: the log's write and its sync
         self.generation = 0  # grows when the store was reopened: readers follow
         self.refusal: SmtpplusError | None = None  # set: nothing is written any more
 
@@ -246,8 +247,10 @@ class Committer:
                 self._guarded(unit, transaction)
         self._dialect.tell(connection, transaction.topics | self._topics)
         transaction_id = self._dialect.transaction_id(connection)
+        begun = self._monotonic()
         try:
             connection.commit()
+            self.sync_seconds = self._monotonic() - begun
         except Exception as error:
             if transaction_id is None or self._dialect.is_open(connection):
                 raise

@@ -136,10 +136,11 @@ class Store:
         await self._transactions.stop()
         self._lock.release()
 
-    def observe_commits(self, observe: Callable[[int, float], None]) -> None:
+    def observe_commits(self, observe: Callable[[int, float, float], None]) -> None:
         """Call `observe` after each write transaction, in the writer's thread.
 
-        With how many requests shared it, and how many seconds it took with its sync.
+        With how many requests shared it, how many seconds it took in all, and how many of them
+        were its COMMIT, which writes the log and syncs it (0: it did not come so far).
         """
         if isinstance(self._transactions, ThreadedTransactions):
             self._transactions.observe = observe

@@ -193,7 +193,9 @@ class ThreadedTransactions:
         }
         self._watched: Watched | None = None
         self._closing = False
-        self.observe: Callable[[int, float], None] | None = None  # requests, seconds of a commit
+        self.observe: Callable[[int, float, float], None] | None = (
+            None  # see `Store.observe_commits`
+        )
 
     def start(self) -> None:
         """Start the threads; what was asked before runs now."""
@@ -302,9 +304,11 @@ class ThreadedTransactions:
                 self._settle_task(task, answer)
             if batch:
                 begun = time.perf_counter()
+                self._committer.sync_seconds = 0.0
                 after = self._committer.run(batch)
                 if self.observe is not None:
-                    self.observe(len(batch), time.perf_counter() - begun)
+                    took = time.perf_counter() - begun
+                    self.observe(len(batch), took, self._committer.sync_seconds)
                 for call in after:
                     self._files.put((call, None))
                 self._reactor.callFromThread(_fire, batch)

@@ -12,6 +12,7 @@ __all__ = ["IdSource", "id_milliseconds", "parse_id", "show_id"]
 _EPOCH_MS = 1_577_836_800_000  # 2020-01-01T00:00:00Z in Unix milliseconds
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32, lower case
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _LENGTH = 13
 _NODE_BITS = 10
 _SEQUENCE_BITS = 12
@@ -47,11 +48,16 @@ def id_milliseconds(identifier: int) -> int:
 
 def show_id(identifier: int) -> str:
     """The id as people see it: 13 characters."""
-    letters = []
-    for _ in range(_LENGTH):
-        identifier, value = divmod(identifier, 32)
-        letters.append(_ALPHABET[value])
-    return "".join(reversed(letters))
+    pairs, rest = _PAIRS, identifier  # an id is shown several times a message
+    return (
+        _ALPHABET[rest >> 60 & 31]
+        + pairs[rest >> 50 & 1023]
+        + pairs[rest >> 40 & 1023]
+        + pairs[rest >> 30 & 1023]
+        + pairs[rest >> 20 & 1023]
+        + pairs[rest >> 10 & 1023]
+        + pairs[rest & 1023]
+    )
 
 
 def parse_id(text: str) -> int | None:

@@ -51,6 +51,26 @@ class _Case(SynchronousTestCase):
         return lines()[0]
 
 
+class LogTests(_Case):
+    def test_S17_a_message_and_each_outcome_have_a_line(self) -> None:
+        service = self.installation()
+        service.start()
+        to = ["b@example.net", "bounce-5.1.1@example.net"]
+        with service.client() as client:
+            client.sendmail("a@example.com", to, _MAIL)
+        wanted = ("accepted from a@example.com for", "delivered to b@", "bounced to bounce-5.1.1@")
+        accepted, delivered, bounced = (self.logged(service, text) for text in wanted)
+        self.assertEqual(accepted["recipients"], 2)
+        for line in (accepted, delivered, bounced):
+            self.assertEqual(line["message_id"], accepted["message_id"])
+            self.assertEqual((line["user"], line["source"]), (service.username, "smtpplus.mail"))
+        self.assertEqual((delivered["event"], delivered["status"]), ("delivered", "2.0.0"))
+        self.assertIn("TLSv1.3", delivered["tls"])
+        self.assertIn("550", bounced["reply"])
+        report = self.logged(service, "accepted from <> for a@example.com")
+        self.assertEqual(report["reports_on"], accepted["message_id"])
+
+
 class ReloadTests(_Case):
     def edit(self, service: Installation, old: str, new: str) -> None:
         path = Path(service.facts["config"])

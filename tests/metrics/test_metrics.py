@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 from prometheus_client.parser import text_string_to_metric_families
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
+from smtpplus.log import LeastLevel, MailLog, UserNames
 from smtpplus.metrics import CountedQueue, Metrics
 from smtpplus.net.clock import ReactorClock
 from smtpplus.net.delay import ReactorDelay
+from smtpplus.net.spawn import Spawn
 from smtpplus.ports import IQueue
 from smtpplus.store.memory import MemoryContents, MemoryQueue
 from smtpplus.values.errors import StoreBrokenError, StoreUnavailableError
@@ -25,7 +29,13 @@ class MetricsTests(TestCase):
         self.clock = Clock()
         self.metrics = Metrics(ReactorClock(self.clock, lambda: NOW))
         self.inner = MemoryQueue(MemoryContents())
-        self.queue = CountedQueue(self.inner, self.metrics.counts)
+        self.lines: list[str] = []
+        self.log = MailLog(
+            self.lines.append,
+            LeastLevel("info"),
+            UserNames(lambda: succeed(()), Spawn(ReactorClock(self.clock))),
+        )
+        self.queue = CountedQueue(self.inner, self.metrics.counts, self.log)
 
     async def values(self) -> dict[str, float]:
         page = (await self.metrics.page()).decode()
@@ -48,6 +58,10 @@ class MetricsTests(TestCase):
         self.inner.failure = StoreUnavailableError("away")
         with self.assertRaises(StoreUnavailableError):
             await self.queue.accept(accepted(ids))
+        self.assertEqual(
+            [json.loads(line)["event"] for line in self.lines],
+            ["accepted", "delivered", "deferred", "bounced"],
+        )
         found = await self.values()
         for name, value in {
             "messages_accepted": 1,
@@ -69,7 +83,7 @@ class MetricsTests(TestCase):
                 held.append(Deferred())
                 return held[-1]
 
-        queue = CountedQueue(Slow(MemoryContents()), self.metrics.counts)
+        queue = CountedQueue(Slow(MemoryContents()), self.metrics.counts, self.log)
         ids = IdSource(0)
         waiting = [queue.accept(accepted(ids)) for _ in range(999)]
         self.assertFalse(queue.is_crowded)
@@ -107,11 +121,13 @@ class MetricsTests(TestCase):
         self.assertGreater(found["process_resident_memory_bytes"], 1e6)
 
     async def test_commits_and_delays_are_histograms(self) -> None:
-        self.metrics.commit(20, 0.004)
+        self.metrics.commit(20, 0.004, 0.003)
+        self.metrics.commit(1, 0.001, 0.0)  # rolled back
         self.metrics.delay(0.2)
         found = await self.values()
-        self.assertEqual(found["smtpplus_commit_requests_sum"], 20)
-        self.assertEqual(found["smtpplus_commit_seconds_count"], 1)
+        self.assertEqual(found["smtpplus_commit_requests_sum"], 21)
+        self.assertEqual(found["smtpplus_commit_seconds_count"], 2)
+        self.assertEqual(found["smtpplus_sync_seconds_sum"], 0.003)
         self.assertEqual(found["smtpplus_reactor_delay_seconds_bucket['0.25']"], 1)
 
 

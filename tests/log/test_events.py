@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
-import random
 from typing import Any
 
 from twisted.logger import Logger
@@ -13,12 +10,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from smtpplus.log import LeastLevel, json_log
 from smtpplus.smtp.events import PasswordOffered
 from smtpplus.values.submission import ScramVerifier
+from tests.log.payloads import payloads
 
 
 class JsonLogTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.lines: list[str] = []
-        observer = json_log(self.lines.append, lambda: None, LeastLevel("info"))
+        observer = json_log(self.lines.append, LeastLevel("info"))
         self.log = Logger("smtpplus.test", observer=observer)
 
     def written(self) -> dict[str, Any]:
@@ -63,7 +61,7 @@ class JsonLogTests(SynchronousTestCase):
 
     def test_S17_no_payload_forges_a_line(self) -> None:
         lines = 0
-        for payload in _payloads(200):
+        for payload in payloads(200):
             for write in (
                 lambda text: self.log.info("HELO {hello} of {ip}", hello=text, ip="192.0.2.1"),
                 lambda text: self.log.warn("refused: {reply}", reply=text),
@@ -79,75 +77,9 @@ class JsonLogTests(SynchronousTestCase):
                 self.assertNotEqual(line.get("forged"), True)
         self.assertEqual(lines, 1_000)
 
-    def test_C4_a_log_that_cannot_be_written_stops_nothing_and_says_so_later(self) -> None:
-        broken = True
-
-        def write(line: str) -> None:
-            if broken:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            self.lines.append(line)
-
-        log = Logger(observer=json_log(write, lambda: None, LeastLevel("info")))
-        for _ in range(3):
-            log.info("lost")
-        broken = False
-        log.info("kept")
-        texts = [json.loads(line)["text"] for line in self.lines]
-        self.assertEqual(texts, ["kept", "3 lines could not be written to the log"])
-
-    def test_C4_a_full_disk_and_a_closed_file(self) -> None:
-        with open("/dev/full", "w") as full:  # noqa: PTH123 - it is no path of ours
-            log = Logger(observer=json_log(full.write, full.flush, LeastLevel("info")))
-            for _ in range(100):
-                log.info("x" * 1000)
-            with contextlib.suppress(OSError):
-                full.close()
-            log.info("still here")
-
     def test_S17_secrets_of_values_are_never_shown(self) -> None:
         event = PasswordOffered("PLAIN", "user", "top-secret", "")
         verifier = ScramVerifier(b"salt", 4096, b"stored-secret", b"server-secret")
         self.log.info("{event} {verifier}", event=event, verifier=verifier)
         for secret in ("top-secret", "stored-secret", "server-secret"):
             self.assertNotIn(secret, self.lines[0])
-
-
-def _payloads(count: int) -> list[str]:
-    """What is put into names, addresses and headers to forge lines of a log."""
-    forged = '{"time": "2026-01-01", "level": "critical", "text": "FAKE", "forged": true}'
-    ends = [
-        "\n",
-        "\r\n",
-        "\r",
-        "\x0b",
-        "\x0c",
-        "\x1c",
-        "\x1d",
-        "\x1e",
-        "\x85",
-        "\u2028",
-        "\u2029",
-        "\0",
-    ]
-    odd = [
-        "\x1b[2J",
-        "\x1b]0;t\x07",
-        "\u202e",
-        "\u2066",
-        "\x7f",
-        "\x9b",
-        "\udc0a",
-        "\ufeff",
-        "\ufffe",
-        '"',
-        "\\",
-        '\\"}',
-    ]
-    made = [f"x{end}{forged}{end}" for end in ends]
-    made += [f"{one}{end}2026-01-01 FAKE" for one in odd for end in ends]
-    made += [f"{forged}{one}" for one in odd]
-    made += ["".join(ends) * 9, "".join(odd) * 9, "%s%n%x" * 9, "{a.b[c]!r:>9}", "\n" * 9_000]
-    chance = random.Random(17)
-    while len(made) < count:
-        made.append("".join(chr(chance.randrange(0x110000)) for _ in range(60)))
-    return made[:count]
