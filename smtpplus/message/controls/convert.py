@@ -207,15 +207,20 @@ def a_mailbox(where: str, value: Any) -> tuple[str, Address]:
 
 def _plain_mailbox(value: str) -> tuple[str, Address] | None:
     """What `Address.parse` and `addresses` give, sooner; None: they have to look themselves."""
-    match = _BARE.fullmatch(value)
-    if match is not None:
-        name, (local, domain) = "", match.groups()
-    else:
+    name = ""
+    if value.endswith(">"):
         match = _NAMED.fullmatch(value)
         if match is None:
             return None
         quoted, plain, local, domain = match.groups()
-        name = harmless(quoted or plain or "").strip()
+        name = (quoted or plain or "").strip()
+        if not name.isprintable():
+            name = harmless(name)
+    else:
+        match = _BARE.fullmatch(value)
+        if match is None:
+            return None
+        local, domain = match.groups()
     if len(local) > _MAX_PLAIN or len(domain) > _MAX_PLAIN or not _is_domain(domain):
         return None
     return name, Address(local, domain)

@@ -44,7 +44,7 @@ def json_value(field: HeaderField) -> Any:
     """Whatever JSON the header holds; None where it is empty."""
     if len(field.value) > _MAX_OCTETS:
         raise ControlsError(field.name, f"the header is longer than {_MAX_OCTETS:,} octets")
-    text = field.unfolded
+    text = _unfolded(field)
     if not text:
         return None
     if not text.startswith("=?"):
@@ -55,6 +55,17 @@ def json_value(field: HeaderField) -> Any:
             if "=?" not in text:
                 raise
     return _parsed(field.name, _without_words(text))
+
+
+def _unfolded(field: HeaderField) -> str:
+    """`HeaderField.unfolded`, in a tenth of its time: it may be a megabyte."""
+    value = field.value.replace(b"\r\n ", b" ").replace(b"\r\n\t", b"\t")
+    if b"\n" in value or b"\r" in value:
+        return field.unfolded
+    try:
+        return value.decode().strip(" \t")
+    except UnicodeDecodeError:
+        return field.unfolded
 
 
 def _parsed(name: str, text: str) -> Any:
