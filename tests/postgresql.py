@@ -104,6 +104,23 @@ class Cluster:
             self._process.wait(30)
             self._process = None
 
+    def freeze(self) -> None:
+        """Stop every process of the server where it is; what is sent to it is kept by the kernel."""
+        for process in self._all():
+            os.kill(process, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        for process in self._all():
+            os.kill(process, signal.SIGCONT)
+
+    def _all(self) -> list[int]:
+        if self._process is None:
+            return []
+        first = self._process.pid
+        children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+        return [first, *map(int, children)]
+
     def database(self, template: str = "template1") -> str:
         """The name of a new database."""
         name = f"test_{next(self._numbers)}"
@@ -124,6 +141,7 @@ class Cluster:
 
     def remove(self) -> None:
         """End it, and leave nothing behind."""
+        self.thaw()
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self._home, ignore_errors=True)
 

@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from smtpplus.store.dialects import CopySql, Fault, StoreDialect
+from smtpplus.store.watched_connection import WatchedConnection
 from smtpplus.values.errors import (
     ConflictError,
     StoreBrokenError,
@@ -286,7 +287,13 @@ class PostgresqlServer:
             "options": f"{said} {self._parts.get('options', '')}".strip(),
             "client_encoding": "utf8",
         }
-        return psycopg.connect(autocommit=autocommit, **parts)
+        connection = WatchedConnection.connect(autocommit=autocommit, **parts)
+
+        def probe() -> None:
+            psycopg.connect(**parts).close()
+
+        connection.probe = probe
+        return connection
 
 
 _SECRET = {"password", "sslpassword"}

@@ -14,6 +14,7 @@ import subprocess
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,11 @@ class Fleet:
         """The rows of a statement."""
         return self._server.execute(sql, self._database)
 
+    def from_outside(self, *statements: str) -> None:
+        """Do something to the database that is named ``{database}``."""
+        for statement in statements:
+            self._server.execute(statement.format(database=self._database))
+
     def restore(self, backup: Path) -> None:
         """Go on with a new database, filled from `backup`."""
         self._database = self._server.database()
@@ -176,7 +182,7 @@ class Clients:
     def __init__(self, port: int, messages: int, clients: int, body: bytes = b"Hello\r\n") -> None:
         self._port = port
         self._body = body
-        self._numbers = iter(range(messages))
+        self._numbers: Iterator[int] = iter(range(messages))
         self._lock = threading.Lock()
         self.accepted: set[int] = set()
         self.refused: list[tuple[float, int, str]] = []  # when, which, what was said
@@ -187,6 +193,11 @@ class Clients:
         """Begin to send."""
         for thread in self._threads:
             thread.start()
+
+    def enough(self) -> None:
+        """Begin no more messages."""
+        with self._lock:
+            self._numbers = iter(())
 
     def join(self) -> None:
         """Wait until all were taken."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,6 +14,12 @@ from tests.live.peers import wait_for
 from tests.postgresql import Cluster, cluster
 
 _BACK_SECONDS = 10.0
+_ALTER = "ALTER DATABASE {database}"
+_READ_ONLY = "default_transaction_read_only"
+_CUT = (
+    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+    " WHERE datname = '{database}' AND pid <> pg_backend_pid()"
+)
 
 
 class RelaysKilledTests(postgresql.RelaysKilled):
@@ -53,6 +60,62 @@ class DatabaseAwayTests(SynchronousTestCase):
         for _, _, said in clients.refused:
             self.assertIn("4.3.0", said)
         self.assertNotIn("Traceback", fleet.logs())
+
+    def test_cut_off_read_only_or_frozen_it_says_451_and_goes_on_by_itself(self) -> None:
+        directory = Path(self.mktemp()).absolute()
+        directory.mkdir(parents=True)
+        server = Cluster()
+        self.addCleanup(server.remove)
+        fleet = Fleet(self, server, directory, "60s")
+        fleet.start("relay", "relay")
+        fleet.start("both", "submission", "relay")
+        clients = Clients(fleet.submission, 100_000, 6)
+        clients.start()
+        self.addCleanup(clients.enough)
+        ways: tuple[tuple[str, Callable[[], None], Callable[[], None]], ...] = (
+            (
+                "cut off",
+                lambda: fleet.from_outside(f"{_ALTER} ALLOW_CONNECTIONS false", _CUT),
+                lambda: fleet.from_outside(f"{_ALTER} ALLOW_CONNECTIONS true"),
+            ),
+            (
+                "read-only",
+                lambda: fleet.from_outside(f"{_ALTER} SET {_READ_ONLY} = on", _CUT),
+                lambda: fleet.from_outside(f"{_ALTER} RESET {_READ_ONLY}"),
+            ),
+            ("frozen", server.freeze, server.thaw),
+        )
+        for name, go, come_back in ways:
+            self._away(clients, name, go, come_back)
+        clients.enough()
+        clients.join()
+        wait_for("all deliveries are over", lambda: not fleet.waiting(), 60)
+        arrivals = fleet.arrivals()
+        self.assertEqual(set(arrivals), clients.accepted)
+        twice = {number for number, times in arrivals.items() if len(times) > 1}
+        self.assertLessEqual(twice, {number for _, number, _ in clients.refused})  # in doubt
+        counters, events = fleet.counts()
+        self.assertEqual(counters, events)
+        self.assertEqual(counters["accepted"], counters["delivered"])
+        self.assertNotIn("Traceback", fleet.logs())
+
+    def _away(
+        self, clients: Clients, name: str, go: Callable[[], None], come_back: Callable[[], None]
+    ) -> None:
+        accepted = len(clients.accepted)
+        wait_for("mail flows", lambda: len(clients.accepted) > accepted + 50)
+        refused = len(clients.refused)
+        go()
+        began = time.time()
+        wait_for(f"{name}: 451", lambda: len(clients.refused) > refused + 5, 60)
+        said = time.time()
+        time.sleep(1)  # away for a while
+        come_back()
+        back = time.time()
+        wait_for(f"{name}: again", lambda: clients.accepted_at[-1] > back, _BACK_SECONDS)
+        print(f"{name}: 451 after {said - began:.1f} s, mail {time.time() - back:.1f} s after")
+        for _, _, text in clients.refused[refused:]:
+            self.assertIn("4.3.0", text)
 
 
 class BackupTests(SynchronousTestCase):
