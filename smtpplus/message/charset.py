@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-__all__ = ["decode", "harmless"]
+__all__ = ["codec_of", "decode", "harmless"]
 
 _CODECS = {
     **{f"iso8859{n}": f"iso8859-{n}" for n in range(2, 17) if n != 12},
@@ -76,7 +76,7 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 def decode(octets: bytes, charset: str = "") -> str:
     """The text that `octets` are: by `charset` where it is known and fits, else UTF-8, else CP1252."""
-    codec = _codec(charset)
+    codec = codec_of(charset)
     for name in (codec, "utf-8", "cp1252"):
         if not name:
             continue
@@ -90,7 +90,8 @@ def decode(octets: bytes, charset: str = "") -> str:
 
 
 @lru_cache(maxsize=512)
-def _codec(charset: str) -> str:
+def codec_of(charset: str) -> str:
+    """The codec that reads `charset`, "" where it is not one of mail's."""
     if not charset or len(charset) > _MAX_NAME:
         return ""
     return _CODECS.get(re.sub(r"[^a-z0-9]", "", charset.lower()), "")

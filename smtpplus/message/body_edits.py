@@ -1,0 +1,282 @@
+"""What is changed in a text or HTML body, found once per message and part.
+
+Brings together header and footer, merge and unsubscribe tags, links and pixel. Works on the
+text of a part (`TextView`) and answers with edits of it; the encoding is someone else's.
+Guarantees: linear time; places where browsers run or hide text (script, style, comments) are
+left alone. Raises `TooManyTagsError`.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Sequence
+
+from smtpplus.message.copy_plan import CopyFields, CopyPlan, TagSyntax
+from smtpplus.message.edits import Edit, Fill, pieces_of
+from smtpplus.message.header_footer import (
+    footer_position,
+    fragment,
+    html_footer_position,
+    text_banner,
+)
+from smtpplus.message.html_spans import Anchor, HtmlSpans, Place, PlaceKind, html_spans
+from smtpplus.message.links import TEXT_LINK, Links, attribute_text, text_link_end
+from smtpplus.message.merge import Tag, TagFinder, TagKind, escape_for, in_url, plain, safe_url
+from smtpplus.message.pixel import pixel
+from smtpplus.message.text_view import TextView
+from smtpplus.message.unsubscribe_tags import (
+    is_unsubscribe_text,
+    subscription_html,
+    subscription_text,
+    url_fill,
+)
+
+__all__ = ["BodyEdits"]
+
+_MAX_WORDS = 400  # characters of a link's text that are looked at
+_MARKUP = re.compile(r"<[^>]*+>")
+_STUFFED = re.compile(r"^(?=[ >]|From )", re.MULTILINE)
+_FLOWS = re.compile(r"(?<!^--) +$", re.MULTILINE)
+Real = Callable[[int, int], str]
+
+
+class BodyEdits:
+    """Finds the edits of one message's bodies.
+
+    Args:
+        plan: what is to be done.
+        is_reply: does the message answer another one?
+        unsubscribe: targets of the sender's own List-Unsubscribe.
+    """
+
+    def __init__(
+        self, plan: CopyPlan, *, is_reply: bool, unsubscribe: frozenset[str] = frozenset()
+    ) -> None:
+        self._plan = plan
+        self._is_reply = is_reply
+        self.finder = TagFinder(plan)
+        self._banner_finder = TagFinder(plan, plan.syntaxes | {TagSyntax.BRACKETS})
+        self.links = Links(plan, unsubscribe)
+        self.unknown: dict[str, None] = {}
+        self.has_unsubscribe = False
+        self.has_pixel = False
+
+    # ------------------------------------------------ HTML
+
+    def html(self, view: TextView, *, is_main: bool) -> list[Edit]:
+        """The edits of an HTML part; `is_main`: header, footer and pixel go into it."""
+        tags = self.finder.tags(view)
+        spans = html_spans(view.text, [(tag.start, tag.end) for tag in tags], view.mark)
+        edits: list[Edit] = []
+        if is_main and self._plan.header_html:
+            pieces = self._fragment(fragment(self._plan.header_html))
+            edits.append(Edit(spans.body_start, spans.body_start, pieces))
+        edits += self._inside(view.text, view.real, tags, spans)
+        if is_main:
+            edits += self._html_end(spans)
+        return edits
+
+    def _html_end(self, spans: HtmlSpans) -> list[Edit]:
+        edits = []
+        plan = self._plan
+        pieces: tuple[str | Fill, ...] = ()
+        if plan.footer_html:
+            pieces += self._fragment(fragment(plan.footer_html))
+        if plan.unsubscribe_html and plan.unsubscribe_url and not self.has_unsubscribe:
+            pieces += self._fragment(subscription_html(fragment(plan.unsubscribe_html)))
+        if pieces:
+            at = html_footer_position(spans, is_reply=self._is_reply)
+            edits.append(Edit(at, at, pieces))
+        if plan.open_url is not None and not self.has_pixel:
+            edits.append(Edit(spans.body_end, spans.body_end, pixel(plan.open_url)))
+            self.has_pixel = True
+        return edits
+
+    def _fragment(self, markup: str) -> tuple[str | Fill, ...]:
+        """HTML of the list's own, with its tags and links."""
+        markup = markup.replace("\r\n", "\n")
+        tags = self._banner_finder.tags(markup)
+        spans = html_spans(markup, [(tag.start, tag.end) for tag in tags])
+        edits = self._inside(markup, lambda start, end: markup[start:end], tags, spans)
+        return ("\n", *pieces_of(markup, edits), "\n")
+
+    def _inside(self, text: str, real: Real, tags: Sequence[Tag], spans: HtmlSpans) -> list[Edit]:
+        """Edits of links and of the tags outside them."""
+        edits: list[Edit] = []
+        position = 0
+        wanted = self.links.wanted
+        for anchor in spans.anchors:
+            while position < len(tags) and tags[position].start < anchor.start:
+                edits += self._tag(tags[position], spans.places[position], real)
+                position += 1
+            first = position
+            while position < len(tags) and tags[position].end <= anchor.end:
+                position += 1
+            inside = tags[first:position]
+            edit = self._link(text, real, anchor, inside) if wanted else None
+            if edit is not None:
+                edits.append(edit)
+                continue
+            for index in range(first, position):
+                edits += self._tag(tags[index], spans.places[index], real)
+        for index in range(position, len(tags)):
+            edits += self._tag(tags[index], spans.places[index], real)
+        return edits
+
+    def _link(self, text: str, real: Real, anchor: Anchor, tags: Sequence[Tag]) -> Edit | None:
+        """The edit of a link's href, None where it stays."""
+        if any(tag.kind in {TagKind.UNSUBSCRIBE, TagKind.OPEN} for tag in tags):
+            return None
+        if not tags and ":" not in text[anchor.start : anchor.end]:
+            return None
+        if self.links.is_marked(anchor.attributes) or _unsubscribes(text, anchor.tag_end):
+            return None
+        pieces = self._url_pieces(real, anchor.start, anchor.end, tags, attribute_text)
+        made = self.links.replacement(pieces)
+        if made is None:
+            return None
+        return Edit(anchor.start, anchor.end, tuple(_escaped(piece) for piece in made))
+
+    def _url_pieces(
+        self, real: Real, start: int, end: int, tags: Sequence[Tag], decoded: Callable[[str], str]
+    ) -> list[str | Fill]:
+        """A URL between `start` and `end`, as pieces."""
+        pieces: list[str | Fill] = []
+        position = start
+        for tag in tags:
+            before = decoded(real(position, tag.start))
+            pieces.append(before)
+            raw = real(tag.start, tag.end)
+            if tag.kind is TagKind.MERGE:
+                at_start = not before.strip() and position == start
+                pieces.append(self.finder.fill(tag, raw, safe_url if at_start else in_url))
+            else:
+                self._note(tag, raw)
+                pieces.append(raw)
+            position = tag.end
+        pieces.append(decoded(real(position, end)))
+        return [piece for piece in pieces if piece != ""] or [""]
+
+    def _tag(self, tag: Tag, place: Place, real: Real) -> list[Edit]:
+        """The edit of a tag where it stands in HTML."""
+        if place.kind is PlaceKind.NONE:
+            return []
+        raw = real(tag.start, tag.end)
+        self._note(tag, raw)
+        if tag.kind is TagKind.MERGE:
+            escape = escape_for(place, unescaped=tag.key in self._plan.unescaped)
+            return [Edit(tag.start, tag.end, (self.finder.fill(tag, raw, escape),))]
+        if tag.kind is TagKind.OPEN:
+            return [Edit(tag.start, tag.end, self._pixel_here(place))]
+        if tag.kind is TagKind.UNSUBSCRIBE and self._plan.unsubscribe_url is not None:
+            url = _escaped(url_fill(self._plan.unsubscribe_url))
+            if place.kind is PlaceKind.TEXT and raw.startswith("["):
+                word = html.escape(self._plan.unsubscribe_word)
+                return [Edit(tag.start, tag.end, ('<a href="', url, f'">{word}</a>'))]
+            return [Edit(tag.start, tag.end, (url,))]
+        return []
+
+    def _pixel_here(self, place: Place) -> tuple[str | Fill, ...]:
+        if place.kind is not PlaceKind.TEXT or self._plan.open_url is None or self.has_pixel:
+            return ()
+        self.has_pixel = True
+        return pixel(self._plan.open_url)
+
+    def _note(self, tag: Tag, raw: str) -> None:
+        if tag.kind is TagKind.UNKNOWN:
+            self.unknown.setdefault(raw)
+        elif tag.kind is TagKind.UNSUBSCRIBE:
+            self.has_unsubscribe = True
+
+    # ------------------------------------------------ text
+
+    def text(
+        self, view: TextView, *, is_main: bool, flowed: bool = False, delsp: bool = False
+    ) -> list[Edit]:
+        """The edits of a plain text part; `flowed`, `delsp` as in RFC 3676."""
+        plan = self._plan
+        edits: list[Edit] = []
+        if is_main and plan.header_text:
+            edits.append(self._banner(view, plan.header_text, view.mark, flowed=flowed))
+        edits += self._text_inside(view.text, view.real, self.finder.tags(view), delsp=delsp)
+        if is_main:
+            banner = plan.footer_text.strip("\r\n")
+            if plan.unsubscribe_text and plan.unsubscribe_url and not self.has_unsubscribe:
+                banner = f"{banner}\n\n{subscription_text(plan.unsubscribe_text)}".strip("\r\n")
+            if banner:
+                at = footer_position(view.text, view.mark, is_reply=self._is_reply)
+                edits.append(self._banner(view, banner, at, flowed=flowed))
+        return edits
+
+    def _banner(self, view: TextView, banner: str, at: int, *, flowed: bool) -> Edit:
+        banner = banner.replace("\r\n", "\n")
+        if flowed:  # RFC 3676 §4.2, §4.4: no line of it flows, none looks like a quotation
+            banner = _STUFFED.sub(" ", _FLOWS.sub("", banner))
+        banner = text_banner(view.text, at, banner, view.mark)
+        edits = self._text_inside(
+            banner, lambda start, end: banner[start:end], self._banner_finder.tags(banner)
+        )
+        return Edit(at, at, pieces_of(banner, edits))
+
+    def _text_inside(
+        self, text: str, real: Real, tags: Sequence[Tag], *, delsp: bool = False
+    ) -> list[Edit]:
+        edits: list[Edit] = []
+        position = 0
+        if self._plan.click_text and self.links.wanted:
+            for found in TEXT_LINK.finditer(text):
+                start = found.start()
+                while position < len(tags) and tags[position].start < start:
+                    edits += self._text_tag(tags[position], real)
+                    position += 1
+                first = position
+                end = text_link_end(text, start, found.end())
+                while position < len(tags) and tags[position].start < end:
+                    end = max(end, tags[position].end)
+                    position += 1
+                if delsp and text.startswith((" \r\n", " \n"), found.end()):
+                    edit = None  # the rest of it stands on the next line
+                else:
+                    edit = self._text_link(real, start, end, tags[first:position])
+                if edit is not None:
+                    edits.append(edit)
+                else:
+                    position = first
+        for tag in tags[position:]:
+            edits += self._text_tag(tag, real)
+        return edits
+
+    def _text_link(self, real: Real, start: int, end: int, tags: Sequence[Tag]) -> Edit | None:
+        if any(tag.kind in {TagKind.UNSUBSCRIBE, TagKind.OPEN} for tag in tags):
+            return None
+        made = self.links.replacement(self._url_pieces(real, start, end, tags, str))
+        return None if made is None else Edit(start, end, made)
+
+    def _text_tag(self, tag: Tag, real: Real) -> list[Edit]:
+        raw = real(tag.start, tag.end)
+        self._note(tag, raw)
+        if tag.kind is TagKind.MERGE:
+            return [Edit(tag.start, tag.end, (self.finder.fill(tag, raw, plain),))]
+        if tag.kind is TagKind.OPEN:
+            return [Edit(tag.start, tag.end, ())]
+        if tag.kind is TagKind.UNSUBSCRIBE and self._plan.unsubscribe_url is not None:
+            return [Edit(tag.start, tag.end, (url_fill(self._plan.unsubscribe_url),))]
+        return []
+
+
+def _escaped(piece: str | Fill) -> str | Fill:
+    if isinstance(piece, str):
+        return html.escape(piece)
+
+    def fill(fields: CopyFields) -> str:
+        return html.escape(piece(fields))
+
+    return fill
+
+
+def _unsubscribes(text: str, tag_end: int) -> bool:
+    """Do the words between a link's tags say that it unsubscribes?"""
+    close = text.find("</a", tag_end, tag_end + _MAX_WORDS)
+    words = text[tag_end : close if close >= 0 else tag_end + _MAX_WORDS // 4]
+    return is_unsubscribe_text(_MARKUP.sub(" ", words))

@@ -1,0 +1,181 @@
+"""What is to be done to a message's copies, settled: the plan, and what one recipient adds to it.
+
+Values only. The plan holds for all recipients of a message, `CopyFields` for one of them. URLs
+come from callables, so nothing here knows tokens: they must return ASCII octets without blanks,
+quotes or control characters, and should be of one length for each purpose.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from smtpplus.values.address import Address
+
+__all__ = [
+    "ClickUrl",
+    "CopyFields",
+    "CopyPlan",
+    "CopyUrl",
+    "HeadField",
+    "LeftAlone",
+    "OwnTo",
+    "TagSyntax",
+    "Utm",
+]
+
+
+class OwnTo(enum.StrEnum):
+    """Who gets a copy whose To is the recipient's own address.
+
+    BCC: who stands in neither To nor Cc; Cc stays, as in every blind copy. ALL: each recipient,
+    alone: Cc goes, too (SendGrid's ``to``, Mandrill's ``PreserveRecipients: false``).
+    """
+
+    OFF = "off"
+    BCC = "bcc"
+    ALL = "all"
+
+
+class TagSyntax(enum.StrEnum):
+    """How merge tags are written. Literal keys (SendGrid's ``-tag-``) are named in the plan."""
+
+    BRACKETS = "[name]"
+    MANDRILL = "*|NAME|*"
+    MAILGUN = "%recipient.name%"
+
+
+@dataclass(frozen=True, slots=True)
+class CopyFields:
+    """What one recipient's copy is filled with. `values` go before the message's own fields."""
+
+    address: Address
+    name: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+    delivery_id: int = 0
+
+
+CopyUrl = Callable[[CopyFields], bytes]
+ClickUrl = Callable[[CopyFields, int, str], bytes]  # the link's number, from 1, and its target
+
+
+@dataclass(frozen=True, slots=True)
+class Utm:
+    """Campaign parameters for links; "" leaves one out. `domains` empty: every domain."""
+
+    source: str = ""
+    medium: str = ""
+    term: str = ""
+    content: str = ""
+    campaign: str = ""
+    domains: frozenset[str] = frozenset()
+
+    @property
+    def parameters(self) -> tuple[tuple[str, str], ...]:
+        """Names and values of those that are set."""
+        named = (
+            ("utm_source", self.source),
+            ("utm_medium", self.medium),
+            ("utm_term", self.term),
+            ("utm_content", self.content),
+            ("utm_campaign", self.campaign),
+        )
+        return tuple((name, value) for name, value in named if value)
+
+
+@dataclass(frozen=True, slots=True)
+class HeadField:
+    """A header field that every copy carries exactly once.
+
+    `value` is text, or made for each recipient. `keep`: where the sender set the field, the
+    sender's first one stays and this one is not added.
+    """
+
+    name: str
+    value: str | Callable[[CopyFields], str]
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LeftAlone:
+    """Why a part (its index in `Structure.parts`), or with -1 the whole body, was not changed."""
+
+    part: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CopyPlan:
+    """What all copies of a message have in common. As it stands it changes nothing.
+
+    Args:
+        header_html: goes to the beginning of HTML bodies; "" for none. Fragment or document.
+        header_text: the same for text bodies.
+        footer_html: goes to the end of what the sender wrote.
+        footer_text: the same for text bodies.
+        open_url: the pixel's address; None: opens are not tracked.
+        open_tag: text in whose place the pixel goes.
+        click_url: the address that links are replaced by; None: clicks are not tracked.
+        click_text: are links in text bodies replaced, too?
+        own_hosts: lower-case hosts that are ours; links to them stay.
+        utm: parameters added to links.
+        unsubscribe_url: what unsubscribe tags become; None: they stay.
+        unsubscribe_tag: a tag of the sender's own, beside the known ones.
+        unsubscribe_word: what the link reads where the tag stands alone in HTML text.
+        unsubscribe_html: put behind the footer where the body has no unsubscribe tag.
+        unsubscribe_text: the same for text bodies.
+        syntaxes: how merge tags of subject and body are written.
+        literals: keys that are tags as they stand.
+        fields: values of the whole message.
+        names: names of the values that recipients bring.
+        unescaped: names whose values are HTML already and are put into HTML text as they are.
+        own_to: who finds only the own address in To.
+        head: fields that every copy carries.
+        head_cuts: lower-case names of fields that no copy carries.
+    """
+
+    header_html: str = ""
+    header_text: str = ""
+    footer_html: str = ""
+    footer_text: str = ""
+    open_url: CopyUrl | None = None
+    open_tag: str = ""
+    click_url: ClickUrl | None = None
+    click_text: bool = False
+    own_hosts: frozenset[str] = frozenset()
+    utm: Utm | None = None
+    unsubscribe_url: CopyUrl | None = None
+    unsubscribe_tag: str = ""
+    unsubscribe_word: str = "Unsubscribe"
+    unsubscribe_html: str = ""
+    unsubscribe_text: str = ""
+    syntaxes: frozenset[TagSyntax] = frozenset()
+    literals: tuple[str, ...] = ()
+    fields: Mapping[str, str] = field(default_factory=dict)
+    names: frozenset[str] = frozenset()
+    unescaped: frozenset[str] = frozenset()
+    own_to: OwnTo = OwnTo.OFF
+    head: tuple[HeadField, ...] = ()
+    head_cuts: frozenset[str] = frozenset()
+
+    @property
+    def changes_bodies(self) -> bool:
+        """Is there anything to look for in a body?"""
+        return bool(
+            self.header_html
+            or self.header_text
+            or self.footer_html
+            or self.footer_text
+            or self.open_url
+            or self.open_tag
+            or self.click_url
+            or (self.utm and self.utm.parameters)
+            or self.unsubscribe_url
+            or self.has_tags
+        )
+
+    @property
+    def has_tags(self) -> bool:
+        """Are there merge tags to look for?"""
+        return bool(self.syntaxes or self.literals)

@@ -1,0 +1,385 @@
+"""What an HTML body holds, as spans: links, where its body begins and ends, where a reply quotes.
+
+A tolerant scanner after the HTML standard's tokeniser, not a parser: comments, bogus comments,
+CDATA, the raw text of script and style, attributes with ``>`` in them, tags in any case, missing
+tags. It also says for marked places in which context they stand, so that what goes there can be
+escaped for it.
+
+Guarantees: never raises, linear time, whatever the text is; what browsers do not show as
+elements (comments, raw text, an unfinished tag at the end) is not taken for any. Inside
+Outlook's conditional comments places are found and links are not. Builds no tree.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+__all__ = ["Anchor", "HtmlSpans", "Place", "PlaceKind", "attributes_of", "html_spans"]
+
+_ATTRIBUTE_PATTERN = r"""[^\s/>][^\s/>=]*+
+    (?:\s*+=\s*+(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\s>"'][^\s>]*+|(?=>)))?+"""
+_TAG = re.compile(
+    rf"<(/?)([A-Za-z][^\s/>]*+)((?:[\s/]++|{_ATTRIBUTE_PATTERN})*+)>",
+    re.VERBOSE,
+)
+_ATTRIBUTE = re.compile(
+    r"""([^\s/>][^\s/>=]*+)(?:\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s>"'][^\s>]*+)|(?=>)))?+""",
+    re.VERBOSE,
+)
+_COMMENT_END = re.compile(r"--!?>")
+_CONDITION = re.compile(r"<!--\[if[^\]]*+\]>", re.IGNORECASE)
+_RAW = frozenset(
+    {"script", "style", "xmp", "iframe", "noembed", "noframes", "textarea", "title", "plaintext"}
+)
+_RAW_END = {
+    name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name in _RAW - {"plaintext"}
+}
+_HEADISH = frozenset(
+    {"html", "head", "title", "meta", "link", "style", "script", "base", "noscript", "template"}
+)
+_URLS = frozenset({"href", "src", "action", "background", "formaction", "cite", "data", "poster"})
+_QUOTE_CLASSES = frozenset(
+    {
+        "gmail_quote",
+        "gmail_quote_container",
+        "gmail_extra",
+        "yahoo_quoted",
+        "moz-cite-prefix",
+        "protonmail_quote",
+        "zmail_extra",
+        "tutanota_quote",
+    }
+)
+_QUOTE_IDS = frozenset(
+    {
+        "divrplyfwdmsg",
+        "appendonsend",
+        "mail-editor-reference-message-container",
+        "olk_src_body_section",
+        "reply-intro",
+        "replybody",
+    }
+)
+_SIGNATURE_CLASSES = frozenset(
+    {"gmail_signature", "gmail_signature_prefix", "moz-signature", "protonmail_signature_block"}
+)
+_SIGNATURE_IDS = frozenset({"signature", "ms-outlook-mobile-signature"})
+# Outlook's line above the header of what is answered; everything after it is the quotation.
+_OUTLOOK_RULE = re.compile(r"border-top:\s*solid\s*#(?:e1e1e1|b5c4df)\s*1\.0pt", re.IGNORECASE)
+_WATCHED = frozenset({"a", "area", "body", "blockquote", "div", "span", "pre", "hr", "p", "table"})
+_NOTHING_SHOWN = re.compile(r"(?:<!--.*?-->|<[^>]*+>|&nbsp;|&#160;|\s++)*+", re.DOTALL)
+_MAX_CLASSES = 2_000  # characters of an attribute that are looked at for names
+
+
+class PlaceKind(enum.Enum):
+    """Where a marked place stands; NONE: where nothing is to be put in."""
+
+    TEXT = "text"
+    ATTRIBUTE = "attribute"
+    URL_START = "URL, at its beginning"
+    URL = "URL"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A context; `quoted` False: an attribute value without quotes."""
+
+    kind: PlaceKind
+    quoted: bool = True
+
+
+_NOWHERE = Place(PlaceKind.NONE)
+_IN_TEXT = Place(PlaceKind.TEXT)
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """The value of a link's href, without its quotes; `tag_end` is where the link's text begins."""
+
+    start: int
+    end: int
+    tag_end: int
+    attributes: dict[str, str]
+
+
+@dataclass(slots=True)
+class HtmlSpans:
+    """What was found. `body_start` and `body_end`: where the first and the last thing go.
+
+    `quote_start`: where the quotation of a reply begins that goes on to the end; None: there is
+    none. `signature_start`: the same of a signature. `places` goes with the marks given.
+    """
+
+    body_start: int = 0
+    body_end: int = 0
+    quote_start: int | None = None
+    signature_start: int | None = None
+    anchors: list[Anchor] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
+
+
+def html_spans(text: str, marks: Sequence[tuple[int, int]] = (), start: int = 0) -> HtmlSpans:
+    """Scan an HTML text.
+
+    Args:
+        text: the text; only its ASCII characters matter.
+        marks: spans whose context is asked for, in order, without overlap.
+        start: where the text begins, after a byte order mark.
+    """
+    scan = _Scan(text, marks)
+    scan.run(start, len(text), hidden=False)
+    scan.places += [_NOWHERE] * (len(marks) - len(scan.places))
+    return scan.result(start)
+
+
+def attributes_of(text: str) -> dict[str, str]:
+    """Attributes by lower-case name, values as written; the first of a name counts."""
+    found: dict[str, str] = {}
+    for match in _ATTRIBUTE.finditer(text):
+        found.setdefault(match[1].lower(), match[2] or match[3] or match[4] or "")
+    return found
+
+
+class _Scan:
+    """One pass over a text."""
+
+    def __init__(self, text: str, marks: Sequence[tuple[int, int]]) -> None:
+        self.text = text
+        self.marks = marks
+        self.places: list[Place] = []
+        self.anchors: list[Anchor] = []
+        self.after_body_tag = -1
+        self.first_content = -1
+        self.body_end = -1  # the last </body>
+        self.html_end = -1
+        self.unclosed = -1  # where something begins that never ends: a comment, a tag, a script
+        self.quote: tuple[int, str, int] | None = None  # start, element, open elements
+        self.quote_end = -1
+        self.signature = -1
+        self.rule = (-1, -1)  # the last <hr>
+        self.no_cdata_end = False
+
+    # ------------------------------------------------ the pass
+
+    def run(self, position: int, end: int, *, hidden: bool) -> None:
+        """Scan ``text[position:end]``; `hidden`: it is the inside of a conditional comment."""
+        text = self.text
+        while position < end:
+            start = text.find("<", position, end)
+            inside = self.text_until(position, end if start < 0 else start)
+            if inside > 0:  # the < belongs to a mark
+                position = inside
+                continue
+            if start < 0:
+                return
+            match = _TAG.match(text, start, end)
+            if match is not None:
+                position = self.tag(match, end, hidden=hidden)
+            elif text.startswith(("<!", "<?"), start):
+                position = self.declaration(start, end, hidden=hidden)
+            elif text.startswith("</", start) and not text[start + 2 : start + 3].isalpha():
+                position = self.bogus(start, end)
+            elif text[start + 1 : start + 3].lstrip("/")[:1].isalpha():
+                position = -1  # a tag that never ends
+            else:
+                self.content(start)
+                position = start + 1
+            if position < 0:
+                if not hidden:
+                    self.unclosed = start
+                return
+
+    def text_until(self, position: int, end: int) -> int:
+        """Note the marks in plain text before `end`; where to go on if one reaches beyond it."""
+        if self.first_content < 0 and position < end and not self.text[position:end].isspace():
+            self.content(position)
+        while len(self.places) < len(self.marks):
+            start, stop = self.marks[len(self.places)]
+            if start > end or (start == end and not self.text.startswith("<", end)):
+                break
+            self.places.append(_IN_TEXT if start >= position else _NOWHERE)
+            if stop > end:
+                self.content(start)
+                return stop
+        return 0
+
+    def skip(self, end: int) -> None:
+        """Marks before `end` that were not noted stand where nothing is put in."""
+        while len(self.places) < len(self.marks) and self.marks[len(self.places)][0] < end:
+            self.places.append(_NOWHERE)
+
+    def content(self, at: int) -> None:
+        if self.first_content < 0:
+            self.first_content = at
+
+    def declaration(self, start: int, end: int, *, hidden: bool) -> int:
+        """A comment, a doctype, CDATA; where to go on, -1 where it never ends."""
+        text = self.text
+        if not text.startswith("<!--", start):
+            return self.bogus(start, end)
+        if text.startswith(("<!-->", "<!--->"), start):  # empty comments
+            stop = text.index(">", start) + 1
+            self.skip(stop)
+            return stop
+        closing = _COMMENT_END.search(text, start + 4, end)
+        if closing is None:
+            self.skip(end)
+            return -1
+        condition = None if hidden else _CONDITION.match(text, start, closing.start())
+        if condition is not None:
+            self.skip(condition.end())
+            self.run(condition.end(), closing.start(), hidden=True)
+        self.skip(closing.end())
+        return closing.end()
+
+    def bogus(self, start: int, end: int) -> int:
+        text = self.text
+        if text.startswith("<![CDATA[", start) and not self.no_cdata_end:
+            stop = text.find("]]>", start, end)
+            if stop >= 0:
+                self.skip(stop + 3)
+                return stop + 3
+            self.no_cdata_end = True
+        stop = text.find(">", start, end)
+        self.skip(end if stop < 0 else stop + 1)
+        return stop + 1 if stop >= 0 else -1
+
+    # ------------------------------------------------ tags
+
+    def tag(self, match: re.Match[str], end: int, *, hidden: bool) -> int:
+        """Take a tag, and the raw text behind it; where to go on, -1 where that never ends."""
+        name = match[2].lower()
+        self.places_in_tag(match)
+        if not hidden:
+            if match[1]:
+                self.end_tag(name, match.start(), match.end())
+            else:
+                self.start_tag(name, match)
+        if match[1] or name not in _RAW:
+            return match.end()
+        closing = _RAW_END[name].search(self.text, match.end(), end) if name in _RAW_END else None
+        stop = end if closing is None else closing.start()
+        if name == "title":  # its text is text, though no elements stand in it
+            self.marks_in_title(stop)
+        self.skip(stop)
+        return -1 if closing is None else stop
+
+    def marks_in_title(self, end: int) -> None:
+        while len(self.places) < len(self.marks) and self.marks[len(self.places)][1] <= end:
+            self.places.append(_IN_TEXT)
+
+    def places_in_tag(self, match: re.Match[str]) -> None:
+        """Contexts of the marks inside a tag."""
+        marks, places = self.marks, self.places
+        if len(places) >= len(marks) or marks[len(places)][0] >= match.end():
+            return
+        for found in _ATTRIBUTE.finditer(self.text, match.start(3), match.end(3)):
+            group = found.lastindex or 1
+            if group == 1:
+                continue
+            start, end = found.span(group)
+            is_url = found[1].lower() in _URLS
+            while len(places) < len(marks) and marks[len(places)][0] < end:
+                at, stop = marks[len(places)]
+                if at < start or stop > end:
+                    places.append(_NOWHERE)
+                    continue
+                kind = PlaceKind.ATTRIBUTE
+                if is_url:
+                    blank = self.text[start:at].strip()
+                    kind = PlaceKind.URL if blank else PlaceKind.URL_START
+                places.append(Place(kind, group != 4))
+        self.skip(match.end())
+
+    def start_tag(self, name: str, match: re.Match[str]) -> None:
+        if name == "body":
+            if self.after_body_tag < 0:
+                self.after_body_tag = match.end()
+            return
+        if name not in _HEADISH:
+            self.content(match.start())
+        if self.quote is not None and name == self.quote[1] and self.quote[2]:
+            self.quote = (self.quote[0], name, self.quote[2] + 1)
+        if name not in _WATCHED or match.end(3) == match.start(3):
+            if name == "hr":
+                self.rule = match.span()
+            return
+        if name in {"a", "area"}:
+            self.anchor(match)
+            return
+        if name == "hr":
+            self.rule = match.span()
+        if self.quote is None:
+            self.quotation(name, match)
+
+    def anchor(self, match: re.Match[str]) -> None:
+        for found in _ATTRIBUTE.finditer(self.text, match.start(3), match.end(3)):
+            if found[1].lower() == "href":
+                group = found.lastindex or 1
+                if group > 1:
+                    start, end = found.span(group)
+                    self.anchors.append(Anchor(start, end, match.end(), attributes_of(match[3])))
+                return
+
+    def quotation(self, name: str, match: re.Match[str]) -> None:
+        """Does a reply's quotation, or a signature, begin here?"""
+        attributes = attributes_of(match[3])
+        classes = set(attributes.get("class", "")[:_MAX_CLASSES].lower().split())
+        identity = attributes.get("id", "")[:100].lower().removeprefix("x_")
+        start = match.start()
+        if classes & _SIGNATURE_CLASSES or identity in _SIGNATURE_IDS:
+            self.signature = start if self.signature < 0 else self.signature
+            return
+        if classes & _QUOTE_CLASSES:
+            runs_on = "moz-cite-prefix" in classes
+        elif identity in _QUOTE_IDS or _OUTLOOK_RULE.search(
+            attributes.get("style", "")[:_MAX_CLASSES]
+        ):
+            runs_on = True
+        elif name == "blockquote" and attributes.get("type", "").lower() == "cite":
+            runs_on = False
+        else:
+            return
+        if self.rule[1] >= 0 and not self.text[self.rule[1] : start].strip():
+            start = self.rule[0]  # Outlook on the web draws a line above it
+        self.quote = (start, name, 0 if runs_on else 1)
+
+    def end_tag(self, name: str, start: int, end: int) -> None:
+        if name == "body":
+            self.body_end = start
+        elif name == "html":
+            self.html_end = start
+        elif self.quote is not None and name == self.quote[1] and self.quote[2]:
+            self.quote = (self.quote[0], name, self.quote[2] - 1)
+            if not self.quote[2]:
+                self.quote_end = end
+
+    # ------------------------------------------------ the result
+
+    def result(self, start: int) -> HtmlSpans:
+        length = len(self.text) if self.unclosed < 0 else self.unclosed
+        ends = [at for at in (self.body_end, self.html_end, length) if at >= 0]
+        end = min(ends[0], length)
+        begin = self.after_body_tag
+        if begin < 0:
+            begin = self.first_content if self.first_content >= 0 else end
+        begin = max(min(begin, end), start)
+        quote = self.quote[0] if self.quote is not None and self.ends_quoted(end) else None
+        return HtmlSpans(
+            body_start=begin,
+            body_end=max(end, begin),
+            quote_start=quote if quote is not None and begin <= quote <= end else None,
+            signature_start=self.signature if begin <= self.signature <= end else None,
+            anchors=self.anchors,
+            places=self.places,
+        )
+
+    def ends_quoted(self, end: int) -> bool:
+        """Does nothing that is shown follow the quotation?"""
+        if self.quote is None or self.quote[2] or self.quote_end < 0:
+            return True  # never closed, or of the kind that runs on
+        return _NOTHING_SHOWN.fullmatch(self.text, self.quote_end, end) is not None

@@ -1,0 +1,219 @@
+"""Links that are followed through us: which, their numbers, their targets, campaign parameters.
+
+A link is tracked where it is ``http`` or ``https`` in the href of ``a`` or ``area``, or in plain
+text. Not: other schemes and anchors, links to hosts of ours, unsubscribe links (by target, by
+words, by the sender's List-Unsubscribe), and links that the sender marked in any way of the
+services that people come from (``data-notrack`` is ours). A target with merge tags is made for
+each recipient before it is signed. Numbers count from 1 in the order of the parts.
+
+Guarantees: a target is ASCII, without blanks and control characters, with its entities decoded
+as browsers do in attributes (``&copy=1`` stays). Linear time; never raises. After `MAX_LINKS`
+links the others stay as they are.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html.entities import html5
+from urllib.parse import quote_plus
+
+from smtpplus.message.copy_plan import ClickUrl, CopyFields, CopyPlan, Utm
+from smtpplus.message.edits import Fill
+from smtpplus.message.merge import safe_url
+from smtpplus.message.unsubscribe_tags import is_unsubscribe_target
+from smtpplus.values.address import to_ascii
+
+__all__ = ["MAX_LINKS", "TEXT_LINK", "Links", "attribute_text", "text_link_end", "with_utm"]
+
+MAX_LINKS = 5_000
+_MAX_TARGET = 8_192  # characters; a longer one stays as it is
+
+TEXT_LINK = re.compile(r"(?<![A-Za-z0-9])https?://[^\s<>\"\x00-\x20]++", re.IGNORECASE)
+_REFERENCE = re.compile(
+    r"&(?:#(?:[0-9]{1,9}|[xX][0-9A-Fa-f]{1,8});?|([A-Za-z][A-Za-z0-9]{0,40})(;?))"
+)
+_HTTP = re.compile(r"https?://(?:[^/?#\\@]*+@)?+(\[[^\]/?#]*+\]|[^/?#:\\]*+)", re.IGNORECASE)
+_BLANK = "".join(map(chr, range(33)))
+_BREAKS = re.compile(r"[\t\r\n]")
+_CLOSERS = {")": "(", "]": "[", "}": "{"}
+
+# Marks of ours, Postmark, SES, Mandrill, Mailgun, SendGrid, SparkPost: attribute and the values
+# that say no ("" means: any).
+_UNTRACKED = {
+    "data-notrack": frozenset({""}),
+    "data-no-track": frozenset({""}),
+    "data-pm-no-track": frozenset({""}),
+    "ses:no-track": frozenset({""}),
+    "mc:disable-tracking": frozenset({""}),
+    "disable-tracking": frozenset({"true", "yes", "1"}),
+    "clicktracking": frozenset({"off"}),
+    "data-msys-clicktrack": frozenset({"0"}),
+    "data-msys-unsubscribe": frozenset({"1"}),
+}
+
+
+@dataclass(slots=True)
+class Links:
+    """The links of one message, as they are found.
+
+    Args:
+        plan: what is tracked.
+        unsubscribe: targets of the sender's own List-Unsubscribe field.
+    """
+
+    plan: CopyPlan
+    unsubscribe: frozenset[str] = frozenset()
+    targets: list[str] = field(default_factory=list)
+
+    @property
+    def wanted(self) -> bool:
+        """Is anything done to links?"""
+        return self.plan.click_url is not None or bool(self._utm())
+
+    def is_marked(self, attributes: dict[str, str]) -> bool:
+        """Did the sender say that this link is not to be tracked?"""
+        for name, values in _UNTRACKED.items():
+            given = attributes.get(name)
+            if given is not None and ("" in values or given.strip().lower() in values):
+                return True
+        return False
+
+    def replacement(
+        self, pieces: Sequence[str | Fill], *, click: bool = True
+    ) -> tuple[str | Fill, ...] | None:
+        """What stands instead of a URL, as text not yet escaped; None: it stays.
+
+        Args:
+            pieces: the URL, decoded, with merge values to be filled in.
+            click: is it to be tracked, or does it get campaign parameters only?
+        """
+        utm = self._utm()
+        click_url = self.plan.click_url if click else None
+        if all(isinstance(piece, str) for piece in pieces):
+            target = self.target("".join(map(str, pieces)))
+            if target is None:
+                return None
+            made = with_utm(target, utm) if utm else target
+            if click_url is None:
+                return (made,) if made != target else None
+            number = self._number(made)
+            return (_click(click_url, number, made),) if number else None
+        first = pieces[0]
+        if isinstance(first, str) and self.target(first + "x") is None:
+            return None
+        shown = "".join(piece if isinstance(piece, str) else "…" for piece in pieces)
+        number = self._number(shown) if click_url is not None else 0
+        if click_url is not None and not number:
+            return None
+        return (self._merged(tuple(pieces), click_url, number, utm),)
+
+    def target(self, url: str) -> str | None:
+        """The target that `url` is, cleaned; None where it is not to be changed."""
+        cleaned = _BREAKS.sub("", url.strip(_BLANK))
+        found = _HTTP.match(cleaned)
+        if found is None or not found[1] or len(cleaned) > _MAX_TARGET:
+            return None
+        if to_ascii(found[1]) in self.plan.own_hosts:
+            return None
+        if cleaned in self.unsubscribe or is_unsubscribe_target(cleaned):
+            return None
+        if not cleaned.isascii():
+            start, end = found.span(1)
+            cleaned = f"{cleaned[:start]}{to_ascii(found[1])}{cleaned[end:]}"
+        return safe_url(cleaned)
+
+    def _utm(self) -> Utm | None:
+        return self.plan.utm if self.plan.utm is not None and self.plan.utm.parameters else None
+
+    def _number(self, target: str) -> int:
+        if len(self.targets) >= MAX_LINKS:
+            return 0
+        self.targets.append(target)
+        return len(self.targets)
+
+    def _merged(
+        self,
+        pieces: tuple[str | Fill, ...],
+        click_url: ClickUrl | None,
+        number: int,
+        utm: Utm | None,
+    ) -> Fill:
+        def fill(fields: CopyFields) -> str:
+            made = "".join([p if isinstance(p, str) else p(fields) for p in pieces])
+            target = self.target(made)
+            if target is None:
+                return made
+            if utm is not None:
+                target = with_utm(target, utm)
+            return (
+                target if click_url is None else click_url(fields, number, target).decode("ascii")
+            )
+
+        return fill
+
+
+def _click(click_url: ClickUrl, number: int, target: str) -> Fill:
+    def fill(fields: CopyFields) -> str:
+        return click_url(fields, number, target).decode("ascii")
+
+    return fill
+
+
+def attribute_text(raw: str) -> str:
+    """An attribute's value with its character references decoded (HTML standard §13.2.5.73)."""
+    if "&" not in raw:
+        return raw
+
+    def decoded(found: re.Match[str]) -> str:
+        name = found[1]
+        if name is None:
+            return html.unescape(found.group())
+        if found[2]:
+            return html5.get(f"{name};", found.group())
+        # Without its semicolon it counts only where nothing of a parameter's name follows.
+        if raw[found.end() : found.end() + 1] == "=":
+            return found.group()
+        return html5.get(name, found.group())
+
+    return _REFERENCE.sub(decoded, raw)
+
+
+def text_link_end(text: str, start: int, end: int) -> int:
+    """Where a URL in plain text ends: punctuation behind it is not its own."""
+    surplus: dict[str, int] = {}  # closing brackets without their opening ones
+    while end > start:
+        last = text[end - 1]
+        if last in _CLOSERS:
+            if last not in surplus:
+                opened = text.count(_CLOSERS[last], start, end)
+                surplus[last] = text.count(last, start, end) - opened
+            if surplus[last] <= 0:
+                break
+            surplus[last] -= 1
+        elif last not in ".,;:!?'*_~|":
+            break
+        end -= 1
+    return end
+
+
+def with_utm(target: str, utm: Utm) -> str:
+    """`target` with the parameters that it does not have yet, before its fragment."""
+    found = _HTTP.match(target)
+    host = to_ascii(found[1]) if found else ""
+    if utm.domains and not any(host == d or host.endswith(f".{d}") for d in utm.domains):
+        return target
+    base, mark, fragment = target.partition("#")
+    path, _, query = base.partition("?")
+    present = {part.partition("=")[0].lower() for part in query.split("&")}
+    added = "&".join(
+        f"{name}={quote_plus(value, errors='replace')}"
+        for name, value in utm.parameters
+        if name not in present
+    )
+    if not added:
+        return target
+    glue = "&" if query and not query.endswith("&") else ""
+    return f"{path}?{query}{glue}{added}{mark}{fragment}"

@@ -1,0 +1,268 @@
+"""Merge tags: found once per message, filled in for each recipient, escaped for their place.
+
+`TagFinder` finds merge tags, unsubscribe tags and the pixel's tag in one pass. A tag is a merge
+tag where a field of that name exists (names without regard to case, literal keys exactly); one
+that has a tag's form but no field stays as it is and is listed.
+
+| place | how a value is put in |
+|---|---|
+| HTML text | ``& < > " '`` as character references; HTML as it is only for names the plan lists |
+| attribute | the same; without quotes around it blanks, too |
+| a URL's beginning | as a URL: blanks and the like in percent form; no scheme that runs code |
+| the rest of a URL | everything but letters, digits and ``-._~`` in percent form |
+| plain text | as it is, without control characters |
+| header field | on one line |
+
+Guarantees: linear time; at most `MAX_TAGS` tags a part. Raises `TooManyTagsError`.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from urllib.parse import quote
+
+from smtpplus.message.charset import harmless
+from smtpplus.message.copy_plan import CopyFields, CopyPlan, TagSyntax
+from smtpplus.message.edits import Fill
+from smtpplus.message.html_spans import Place, PlaceKind
+from smtpplus.message.text_view import TextView
+from smtpplus.message.unsubscribe_tags import PATTERN as UNSUBSCRIBE_PATTERN
+
+__all__ = [
+    "MAX_LITERALS",
+    "MAX_LITERAL_CHARACTERS",
+    "MAX_TAGS",
+    "Tag",
+    "TagFinder",
+    "TagKind",
+    "TooManyTagsError",
+    "escape_for",
+    "in_url",
+    "one_line",
+    "plain",
+    "safe_url",
+]
+
+MAX_TAGS = 20_000
+MAX_LITERALS = 10_000
+MAX_LITERAL_CHARACTERS = 128  # longer keys are not looked for
+_ADDRESS_NAMES = frozenset({"email", "recipient", "recipient_email", "recipient.email"})
+_NAME_NAMES = frozenset({"recipient_name", "recipient.name"})
+_LOOKS_LIKE_TAG = re.compile(r"[A-Za-z_][\w-]{1,40}")
+_BAR = r"(?:\||%7[Cc])"
+_PATTERNS = {
+    TagSyntax.MANDRILL: rf"\*{_BAR}(?P<mandrill>[^|*\s<>\"'%]{{1,64}}){_BAR}\*",
+    TagSyntax.MAILGUN: r"%(?P<mailgun>recipient(?:[._][A-Za-z0-9._\-]{1,64})?)%",
+    TagSyntax.BRACKETS: r"\[(?P<bracket>[^\[\]<>&\"'=\r\n]{1,64})\]",
+}
+_SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.\-]*):")
+_SCHEMES = frozenset({"http", "https", "mailto", "tel", "cid", "sms", "ftp"})
+
+
+class TooManyTagsError(Exception):
+    """A part holds more tags than anybody writes."""
+
+
+class TagKind(Enum):
+    """What a tag stands for."""
+
+    MERGE = "merge"
+    UNSUBSCRIBE = "unsubscribe"
+    OPEN = "open"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """``text[start:end]``; `key` is the field's name as the plan has it, else what is written."""
+
+    start: int
+    end: int
+    kind: TagKind
+    key: str
+
+
+class TagFinder:
+    """Finds the tags of one message.
+
+    Args:
+        plan: which syntaxes, keys and names there are.
+        syntaxes: instead of the plan's.
+    """
+
+    def __init__(self, plan: CopyPlan, syntaxes: frozenset[TagSyntax] | None = None) -> None:
+        self._plan = plan
+        self._syntaxes = plan.syntaxes if syntaxes is None else syntaxes
+        self._names = {name.casefold(): name for name in (*plan.fields, *plan.names)}
+        self._literals: dict[str, str] = {}
+        for key in plan.literals[:MAX_LITERALS]:
+            if 0 < len(key) <= MAX_LITERAL_CHARACTERS:
+                self._literals[key] = key
+                self._literals.setdefault(html.escape(key, quote=False), key)
+        self._compiled: dict[str, re.Pattern[str] | None] = {}
+
+    def tags(self, view: TextView | str) -> list[Tag]:
+        """The tags in order.
+
+        Raises:
+            TooManyTagsError: there are more than `MAX_TAGS`.
+        """
+        text = view if isinstance(view, str) else view.text
+        codec = "" if isinstance(view, str) or view.ends is not None else view.codec
+        if codec not in self._compiled:
+            self._compiled[codec] = self._pattern(codec)
+        pattern = self._compiled[codec]
+        found: list[Tag] = []
+        if pattern is None:
+            return found
+        for match in pattern.finditer(text):
+            tag = self._tag(match, view)
+            if tag is not None:
+                found.append(tag)
+                if len(found) > MAX_TAGS:
+                    raise TooManyTagsError(f"it holds more than {MAX_TAGS:,} tags")
+        return found
+
+    def _pattern(self, codec: str) -> re.Pattern[str] | None:
+        plan, alternatives = self._plan, []
+        if plan.unsubscribe_tag:
+            alternatives.append(f"(?P<own>{re.escape(_seen(plan.unsubscribe_tag, codec))})")
+        if plan.open_tag:
+            alternatives.append(f"(?P<open>{re.escape(_seen(plan.open_tag, codec))})")
+        if plan.unsubscribe_url is not None:
+            alternatives.append(f"(?P<unsubscribe>{UNSUBSCRIBE_PATTERN})")
+        if self._literals:
+            words = sorted({_seen(key, codec) for key in self._literals})
+            alternatives.append(f"(?P<literal>{_one_of(words)})")
+        alternatives += [p for syntax, p in _PATTERNS.items() if syntax in self._syntaxes]
+        return re.compile("|".join(alternatives)) if alternatives else None
+
+    def _tag(self, match: re.Match[str], view: TextView | str) -> Tag | None:
+        group = match.lastgroup or ""
+        start, end = match.span()
+        if group in {"own", "unsubscribe"}:
+            if self._plan.unsubscribe_url is None:
+                return None
+            return Tag(start, end, TagKind.UNSUBSCRIBE, match.group())
+        if group == "open":
+            return Tag(start, end, TagKind.OPEN, match.group())
+        name = match[group]
+        if not isinstance(view, str) and not name.isascii():
+            name = view.real(*match.span(group))
+        if group == "literal":
+            return Tag(start, end, TagKind.MERGE, self._literals.get(name, name))
+        known = self._names.get(name.casefold())
+        if known is None and group == "mailgun":  # %recipient.name%: the field is `name`
+            known = self._names.get(name.casefold().partition(".")[2])
+        if known is not None:
+            return Tag(start, end, TagKind.MERGE, known)
+        folded = name.casefold()
+        if folded in _ADDRESS_NAMES or (group == "mailgun" and folded in _NAME_NAMES):
+            return Tag(start, end, TagKind.MERGE, folded)
+        if group == "bracket" and not _LOOKS_LIKE_TAG.fullmatch(name):
+            return None
+        return Tag(start, end, TagKind.UNKNOWN, match.group())
+
+    def fill(self, tag: Tag, raw: str, escape: Callable[[str], str]) -> str | Fill:
+        """What a merge tag becomes: text where it is the same for all, `raw` where it is unset."""
+        key, plan = tag.key, self._plan
+        default = escape(plan.fields[key]) if key in plan.fields else raw
+        if key in plan.names or (key in plan.literals and key not in plan.fields):
+            return _valued(key, default, escape)
+        if key in plan.fields:
+            return default
+        return _built_in(key, raw, escape)
+
+
+def _valued(key: str, default: str, escape: Callable[[str], str]) -> Fill:
+    def fill(fields: CopyFields) -> str:
+        value = fields.values.get(key)
+        return default if value is None else escape(value)
+
+    return fill
+
+
+def _built_in(key: str, raw: str, escape: Callable[[str], str]) -> Fill:
+    def fill(fields: CopyFields) -> str:
+        if key in _NAME_NAMES:
+            return escape(fields.name)
+        return escape(str(fields.address)) if key in _ADDRESS_NAMES else raw
+
+    return fill
+
+
+def _seen(key: str, codec: str) -> str:
+    """How `key` looks in a view whose characters are octets."""
+    if not codec or key.isascii():
+        return key
+    return key.encode(codec, "replace").decode("latin-1")
+
+
+def _one_of(words: list[str]) -> str:
+    """A pattern for any of `words`, which are sorted, the longest first; no word is tried alone."""
+    first, last = words[0], words[-1]
+    unlike = (at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
+    size = next(unlike, len(first))
+    rest = [word[size:] for word in words]
+    groups: dict[str, list[str]] = {}
+    for word in rest:
+        if word:
+            groups.setdefault(word[0], []).append(word)
+    if not groups:
+        return re.escape(first)
+    inner = "|".join(_one_of(group) for group in groups.values())
+    return f"{re.escape(first[:size])}(?:{inner}){'?' if '' in rest else ''}"
+
+
+# ---------------------------------------------------------------- escaping
+
+
+def escape_for(place: Place, *, unescaped: bool = False) -> Callable[[str], str]:
+    """How a value is written at a place in HTML."""
+    if place.kind is PlaceKind.TEXT:
+        return plain if unescaped else _html
+    if place.kind is PlaceKind.URL:
+        return in_url
+    if place.kind is PlaceKind.URL_START:
+        return _whole_url if place.quoted else lambda value: _unquoted(_whole_url(value))
+    return _html if place.quoted else lambda value: _unquoted(_html(value))
+
+
+def plain(value: str) -> str:
+    """A value without control characters and lone surrogates; line ends are LF."""
+    return value if value.isprintable() else harmless(value, lines=True)
+
+
+def one_line(value: str) -> str:
+    """A value for a header field."""
+    return harmless(value)
+
+
+def _html(value: str) -> str:
+    return html.escape(plain(value))
+
+
+def _unquoted(escaped: str) -> str:
+    return re.sub(r"[\s`=]", lambda found: f"&#{ord(found[0])};", escaped)
+
+
+def in_url(value: str) -> str:
+    """A value as a part of a URL."""
+    return quote(one_line(value), safe="", errors="replace")
+
+
+def safe_url(value: str) -> str:
+    """A value as a whole URL; the colon of a scheme that might run code is escaped."""
+    value = one_line(value).strip()
+    scheme = _SCHEME.match(value)
+    if scheme is not None and scheme[1].lower() not in _SCHEMES:
+        value = value.replace(":", "%3A", 1)
+    return quote(value, safe="!#$%&'()*+,/:;=?@[]~", errors="replace")
+
+
+def _whole_url(value: str) -> str:
+    return html.escape(safe_url(value))

@@ -1,0 +1,78 @@
+"""The copy whose To is the recipient's own address (the Bcc rule).
+
+`visible_addresses` says who stands in To and Cc. Who stands in neither gets a copy whose To is
+that address alone; Cc stays (a blind copy shows whom the mail went to openly; only the list in
+To would name strangers as its recipients). Where each recipient is to be alone (`OwnTo.ALL`),
+Cc goes, too. Bcc stands in no copy. A second To field goes; a missing one is added behind From.
+
+Guarantees: `own_to_field` is one field with its CRLF; the name is quoted or encoded (RFC 2047),
+the address as it goes on the wire (RFC 6532 where its local part is not ASCII). Never raises.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from smtpplus.message.encoded_fields import encoded_words
+from smtpplus.message.headers import HeaderField
+from smtpplus.message.mailboxes import addresses
+from smtpplus.message.merge import one_line
+from smtpplus.values.address import Address
+from smtpplus.values.errors import AddressError
+
+__all__ = ["Visible", "mailbox_text", "own_to_field", "visible_addresses"]
+
+_ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~\-]+)*")
+_SPECIAL = re.compile(r'(["\\])')
+_SHOWN = frozenset({"to", "cc"})
+_MAX_NAME = 200  # characters
+
+
+class Visible:
+    """The addresses of To and Cc; of a field that cannot be read, its text."""
+
+    def __init__(self, keys: frozenset[str], unread: str) -> None:
+        self._keys = keys
+        self._unread = unread
+
+    def __contains__(self, address: object) -> bool:
+        if not isinstance(address, Address):
+            return False
+        if address.key in self._keys:
+            return True
+        return bool(self._unread) and str(address).lower() in self._unread
+
+
+def visible_addresses(fields: Sequence[HeaderField]) -> Visible:
+    """Who is openly addressed by these fields of a head."""
+    keys: set[str] = set()
+    unread: list[str] = []
+    for field in fields:
+        if field.lower not in _SHOWN:
+            continue
+        try:
+            keys.update(mailbox.address.key for mailbox in addresses(field.unfolded))
+        except AddressError:
+            unread.append(field.unfolded.lower())
+    return Visible(frozenset(keys), " ".join(unread))
+
+
+def own_to_field(address: Address, name: str = "") -> bytes:
+    """The To field of the recipient's own copy."""
+    return f"To: {mailbox_text(address, name)}\r\n".encode("utf-8", "replace")
+
+
+def mailbox_text(address: Address, name: str) -> str:
+    """A mailbox as it is written in a field; folded where name and address are long."""
+    name = one_line(name).strip()[:_MAX_NAME]
+    if not name:
+        return address.wire
+    if not name.isascii() or "=?" in name:
+        shown = encoded_words(name).replace(" ", "\r\n ")
+    elif _ATOMS.fullmatch(name):
+        shown = name
+    else:
+        shown = '"' + _SPECIAL.sub(r"\\\1", name) + '"'
+    glue = "\r\n " if len(shown) + len(address.wire) > 70 else " "
+    return f"{shown}{glue}<{address.wire}>"

@@ -1,0 +1,205 @@
+"""One part of a copy: its edits found, and put into its encoding.
+
+Where the part is too narrow for what is put in, it is switched: plain text to UTF-8, and what is
+not encoded to quoted-printable, in its header, too. Where that cannot be had (octets that are not
+valid in their charset, a header that cannot be read), characters of plain text that do not exist
+there become their nearest ASCII letters or ``?``.
+
+Guarantees: never raises for the part itself; a fill made here may raise `NotFittingError` for one
+recipient's values, unless the part was prepared `wide`.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from smtpplus.message.body_edits import BodyEdits
+from smtpplus.message.body_parts import BodyPart
+from smtpplus.message.copy_plan import CopyFields
+from smtpplus.message.edits import (
+    Edit,
+    Fill,
+    NotFittingError,
+    OctetEdit,
+    OctetFill,
+    Piece,
+    in_order,
+)
+from smtpplus.message.encoded_body import (
+    Base64Body,
+    EncodedBody,
+    PlainBody,
+    QuotedPrintableBody,
+)
+from smtpplus.message.headers import parse_head
+from smtpplus.message.merge import TooManyTagsError
+from smtpplus.message.parameters import parameterised
+from smtpplus.message.part_head import retold_head
+from smtpplus.message.text_view import TextView, view_of
+from smtpplus.message.transfer_encoding import to_base64, to_quoted_printable
+
+__all__ = ["PartCopy"]
+
+
+class PartCopy:
+    """One part: its edits found and put into its encoding, switched where it is too narrow."""
+
+    def __init__(self, edits: BodyEdits, found: BodyPart, body: EncodedBody, head: bytes) -> None:
+        self.edits = edits
+        self.found = found
+        self.body = body
+        self.head = head
+        self.pieces: list[Piece] | None = None
+        self.new_head: bytes | None = None
+
+    def run(self, *, wide: bool) -> str:
+        """Find and splice; the reason why the part is left alone, or ""."""
+        view = self._view()
+        if isinstance(view, str):
+            return view
+        before = _Found.of(self.edits)
+        try:
+            if not wide:
+                try:
+                    self.pieces = self._spliced(self.body, view, self._found_in(view))
+                except NotFittingError:
+                    before.restore(self.edits)
+                    wide = True
+            if wide:
+                self._switch(view, before)
+        except TooManyTagsError as error:
+            before.restore(self.edits)
+            return str(error)
+        return ""
+
+    def _view(self) -> TextView | str:
+        body = self.body
+        return view_of(
+            body.octets,
+            self.found.part.charset,
+            is_html=self.found.is_html,
+            seven_bit=isinstance(body, PlainBody) and body.octets.isascii(),
+            may_use_lf=isinstance(body, Base64Body),
+        )
+
+    def _found_in(self, view: TextView) -> list[Edit]:
+        if self.found.is_html:
+            return self.edits.html(view, is_main=self.found.is_main)
+        flowed, delsp = _flow(self.head)
+        return self.edits.text(view, is_main=self.found.is_main, flowed=flowed, delsp=delsp)
+
+    def _spliced(
+        self, body: EncodedBody, view: TextView, edits: Sequence[Edit], *, lossy: bool = False
+    ) -> list[Piece] | None:
+        """The body with its edits; None where there are none."""
+        if not edits:
+            return None
+        return body.spliced(_octet_edits(view, in_order(edits), lossy=lossy))
+
+    def _switch(self, view: TextView, before: _Found) -> None:
+        """Put the edits into the part in UTF-8 (plain text) and quoted-printable or base64."""
+        edits = self._found_in(view)
+        if not edits:
+            return
+        before.restore(self.edits)
+        octets, charset = self.body.octets, ""
+        if not self.found.is_html and view.written != "utf-8":
+            try:
+                octets, charset = octets.decode(view.codec).encode(), "utf-8"
+            except UnicodeError:
+                self.pieces = self._lossy(view)
+                return
+        switched: EncodedBody = self.body
+        encoding = ""
+        if isinstance(self.body, Base64Body):
+            switched = Base64Body(to_base64(octets)) if charset else self.body
+        elif isinstance(self.body, PlainBody) or charset:
+            encoding = "quoted-printable" if isinstance(self.body, PlainBody) else ""
+            switched = QuotedPrintableBody(to_quoted_printable(octets))
+        try:
+            if charset or encoding:
+                self.new_head = retold_head(
+                    self.head, charset=charset, encoding=encoding, is_message=not self.found.index
+                )
+        except NotFittingError:
+            self.pieces = self._lossy(view)
+            return
+        new_view = view_of(
+            octets,
+            charset or self.found.part.charset,
+            is_html=self.found.is_html,
+            seven_bit=False,
+            may_use_lf=isinstance(switched, Base64Body),
+        )
+        assert isinstance(new_view, TextView)  # it was one before
+        self.pieces = self._spliced(switched, new_view, self._found_in(new_view))
+
+    def _lossy(self, view: TextView) -> list[Piece] | None:
+        return self._spliced(self.body, view, self._found_in(view), lossy=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What `BodyEdits` had found before a part, to find it again."""
+
+    links: int
+    has_unsubscribe: bool
+    has_pixel: bool
+
+    @classmethod
+    def of(cls, edits: BodyEdits) -> _Found:
+        return cls(len(edits.links.targets), edits.has_unsubscribe, edits.has_pixel)
+
+    def restore(self, edits: BodyEdits) -> None:
+        del edits.links.targets[self.links :]
+        edits.has_unsubscribe, edits.has_pixel = self.has_unsubscribe, self.has_pixel
+
+
+def _flow(head: bytes) -> tuple[bool, bool]:
+    """``format=flowed`` and ``delsp=yes`` (RFC 3676 §4) of a part's header."""
+    for header in parse_head(head):
+        if header.lower == "content-type":
+            given = parameterised(header.unfolded)[1]
+            flowed = given.get("format", "").strip().lower() == "flowed"
+            return flowed, flowed and given.get("delsp", "").strip().lower() == "yes"
+    return False, False
+
+
+def _octet_edits(view: TextView, edits: Sequence[Edit], *, lossy: bool) -> list[OctetEdit]:
+    """Edits of the text as edits of the octets; neighbours become one."""
+    made: list[OctetEdit] = []
+    for edit in edits:
+        start = view.start_of(edit.start)
+        end = start if edit.end == edit.start else view.end_of(edit.end)
+        pieces = tuple(_octets(view, piece, lossy=lossy) for piece in edit.pieces)
+        if made and made[-1].end == start:
+            last = made.pop()
+            made.append(OctetEdit(last.start, end, (*last.pieces, *pieces)))
+        else:
+            made.append(OctetEdit(start, end, pieces))
+    return made
+
+
+def _octets(view: TextView, piece: str | Fill, *, lossy: bool) -> bytes | OctetFill:
+    encoded = _lossily(view) if lossy else view.encoded
+    if isinstance(piece, str):
+        return encoded(piece)
+
+    def fill(fields: CopyFields) -> bytes:
+        return encoded(piece(fields))
+
+    return fill
+
+
+def _lossily(view: TextView) -> Callable[[str], bytes]:
+    def encoded(text: str) -> bytes:
+        try:
+            return view.encoded(text)
+        except NotFittingError:
+            plain = unicodedata.normalize("NFKD", text)
+            plain = "".join(c for c in plain if not unicodedata.combining(c))
+            return view.encoded(plain.encode("ascii", "replace").decode("ascii"))
+
+    return encoded

@@ -1,0 +1,87 @@
+"""The tags that stand for the unsubscribe link, of all services that people come from.
+
+| written | from |
+|---|---|
+| ``[unsubscribe]`` | MailUp, ours |
+| ``<%unsubscribe%>``, ``<%unsubscribe_url%>``, ``<%asm_group_unsubscribe_raw_url%>``, ``{{unsubscribe}}`` | SendGrid |
+| ``*|UNSUB|*``, ``*|UNSUB:https://…|*`` | Mandrill, Mailchimp |
+| ``%unsubscribe_url%``, ``%tag_unsubscribe_url%``, ``%mailing_list_unsubscribe_url%`` | Mailgun |
+| ``{{{ pm:unsubscribe }}}`` | Postmark |
+| ``{{amazonSESUnsubscribeUrl}}`` | Amazon SES |
+
+In an attribute and in plain text a tag becomes the address; in HTML text ``[unsubscribe]``
+becomes a link that can be read, the others the address. ``<% words %>`` in the text of SendGrid's
+subscriptiontrack becomes a link that reads so. Also says which links are unsubscribe links of
+the sender's own. Pure; linear time.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+
+from smtpplus.message.copy_plan import CopyFields, CopyUrl
+from smtpplus.message.edits import Fill
+
+__all__ = [
+    "LINK_TAG",
+    "PATTERN",
+    "is_unsubscribe_target",
+    "is_unsubscribe_text",
+    "subscription_html",
+    "subscription_text",
+    "url_fill",
+]
+
+LINK_TAG = "[unsubscribe]"
+_BAR = r"(?:\||%7C)"
+PATTERN = (
+    r"(?i:\[unsubscribe(?:_url|_link)?\]"
+    r"|(?:<|&lt;)%\s*(?:asm_group_)?unsubscribe(?:_raw)?(?:_url)?\s*%(?:>|&gt;)"
+    r"|%(?:tag_|mailing_list_)?unsubscribe_url%"
+    rf"|\*{_BAR}UNSUB(?::[^|*\s<>\"']{{1,500}})?{_BAR}\*"
+    r"|\{\{\{?\s*(?:pm:unsubscribe(?:_url)?|amazonSESUnsubscribeUrl|unsubscribe(?:_url)?)\s*\}?\}\})"
+)
+_WORDS = re.compile(r"(?:<|&lt;)%\s*(.*?)\s*%(?:>|&gt;)", re.DOTALL)
+_TARGET = re.compile(
+    r"unsubscri|opt[-_]?out|abmelde|abbestell|desinscri|d%C3%A9sinscri|disiscri|cancella-?iscri"
+    r"|darse-?de-?baja|cancelar-?suscri|afmeld|avregistr|email-?preferences",
+    re.IGNORECASE,
+)
+_READS = re.compile(
+    r"unsubscribe|opt[ -]?out|abmelden|abbestellen|austragen|se d.{1,8}sinscrire|d.{1,8}sabonner"
+    r"|disiscri|cancella(?:rsi| l.iscrizione)|darse de baja|cancelar (?:la )?(?:suscrip|inscri)"
+    r"|uitschrijven|afmelden|avregistrera|afmeld|wypisz",
+    re.IGNORECASE,
+)
+
+
+def is_unsubscribe_target(target: str) -> bool:
+    """Does a link lead to some unsubscribe page of the sender's?"""
+    return _TARGET.search(target[:2048]) is not None
+
+
+def is_unsubscribe_text(text: str) -> bool:
+    """Do the words of a link say that it unsubscribes?"""
+    return _READS.search(text) is not None
+
+
+def url_fill(url: CopyUrl) -> Fill:
+    """The address as text."""
+
+    def fill(fields: CopyFields) -> str:
+        return url(fields).decode("ascii")
+
+    return fill
+
+
+def subscription_html(block: str) -> str:
+    """The HTML of SendGrid's subscriptiontrack with our tag in its link; one is added if none is."""
+    made = _WORDS.sub(lambda found: f'<a href="{LINK_TAG}">{found[1] or "Unsubscribe"}</a>', block)
+    return made if re.search(PATTERN, made) else f"{block} {LINK_TAG}"
+
+
+def subscription_text(block: str) -> str:
+    """The same for its plain text: the address follows the words."""
+    made = _WORDS.sub(lambda found: f"{html.unescape(found[1])} {LINK_TAG}".strip(), block)
+    return made if re.search(PATTERN, made) else f"{block} {LINK_TAG}"

@@ -1,0 +1,607 @@
+"""Copies: only what is named changes, in every charset, encoding and nesting (M1, M6, P4, P5)."""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from smtpplus.message.copy_plan import (
+    CopyFields,
+    CopyPlan,
+    HeadField,
+    OwnTo,
+    TagSyntax,
+    Utm,
+)
+from smtpplus.message.edits import Span
+from smtpplus.message.recipient_copy import Excerpts, Prepared, needed_spans, prepare
+from smtpplus.message.structure import scan
+from smtpplus.values.address import Address
+from tests.corpora import corpus_path, messages
+from tests.message.wrapped import CHARSETS, ENCODINGS, Wrapped, decoded, split, wrap
+
+WHOLE = os.environ.get("SMTPPLUS_TEST_WHOLE_CORPORA") == "1"
+ANNA = CopyFields(Address.parse("anna@example.net"), "Anna", {"first": "Anna", "code": "a b"}, 1)
+CLICK = "https://t.example/t/c/"
+PIXEL = '<img src="https://t.example/t/o/x.gif"'
+
+
+def click_url(fields: CopyFields, number: int, target: str) -> bytes:
+    return f"{CLICK}{fields.delivery_id}-{number}/{target.encode().hex()}".encode()
+
+
+def open_url(fields: CopyFields) -> bytes:
+    return b"https://t.example/t/o/x.gif"
+
+
+def unsubscribe_url(fields: CopyFields) -> bytes:
+    return b"https://t.example/u/%d" % fields.delivery_id
+
+
+EVERYTHING = CopyPlan(
+    header_html="<p>Header</p>",
+    header_text="Header",
+    footer_html="<p>Fuß €</p>",
+    footer_text="Footer",
+    open_url=open_url,
+    click_url=click_url,
+    click_text=True,
+    own_hosts=frozenset({"t.example"}),
+    unsubscribe_url=unsubscribe_url,
+    syntaxes=frozenset(TagSyntax),
+    names=frozenset({"first", "code"}),
+    own_to=OwnTo.BCC,
+)
+
+
+def prepared(message: Wrapped, plan: CopyPlan = EVERYTHING) -> Prepared:
+    return prepare(message.head, message.body, message.structure, plan)
+
+
+def copied(message: Wrapped, plan: CopyPlan = EVERYTHING, fields: CopyFields = ANNA) -> bytes:
+    return prepared(message, plan).copy(fields).content
+
+
+def of_content(content: bytes) -> Wrapped:
+    return Wrapped(content, scan(content))
+
+
+def texts(content: bytes) -> list[str]:
+    """The text of each text part, decoded in its declared charset."""
+    found = []
+    for part in scan(content).leaves:
+        if part.is_text:
+            codec = CHARSETS.get(part.charset, part.charset or "ascii")
+            found.append(decoded(content, part).decode(codec))
+    return found
+
+
+class _Events(HTMLParser):
+    """What a parser of somebody else's sees, without the links' targets."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=False)
+        self.seen: list[object] = []
+        self.links: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        kept = []
+        for name, value in attrs:
+            if tag == "a" and name == "href" and (value or "").startswith("http"):
+                self.links.append(value or "")
+                kept.append((name, "link"))
+            else:
+                kept.append((name, value or ""))
+        self.seen.append((tag, kept))
+
+    def handle_endtag(self, tag: str) -> None:
+        self.seen.append(("/", tag))
+
+    def handle_data(self, data: str) -> None:
+        self.seen.append(data)
+
+    def handle_entityref(self, name: str) -> None:
+        self.seen.append(("&", name))
+
+    def handle_charref(self, name: str) -> None:
+        self.seen.append(("&#", name))
+
+    def handle_comment(self, data: str) -> None:
+        self.seen.append(("!", data))
+
+
+def without_ours(page: str) -> str:
+    """The page after, with what was put in taken out and the links' targets back."""
+    for banner in ("\r\n<p>Header</p>\r\n", "\n<p>Header</p>\n"):
+        page = page.replace(banner, "", 1)
+    page = re.sub(r"\r?\n<p>Fu(?:ß|&#223;) (?:€|&#8364;)</p>\r?\n", "", page, count=1)
+    page = re.sub(re.escape(PIXEL) + r"[^>]*>", "", page, count=1)
+    return re.sub(
+        rf"{CLICK}\d+-\d+/([0-9a-f]+)",
+        lambda found: html.escape(bytes.fromhex(found[1]).decode()),
+        page,
+    )
+
+
+def pages() -> list[tuple[str, str]]:
+    paths = sorted(corpus_path("html").rglob("*.html"))
+    if not WHOLE:
+        paths = paths[::8]
+    made = []
+    for path in paths:
+        page = path.read_text("utf-8")
+        # The templates' own tags: real targets, as an application would write them.
+        page = re.sub(r"\{\{(\w+_url)\}\}", r"https://shop.example/\1?a=1&amp;copy=2", page)
+        made.append((path.name, page))
+    return made
+
+
+class CorpusTest(SynchronousTestCase):
+    def check(self, name: str, message: Wrapped, plan: CopyPlan = EVERYTHING) -> None:
+        after = copied(message, plan)
+        before_texts, after_texts = texts(message.content), texts(after)
+        self.assertEqual(len(before_texts), len(after_texts), name)
+        for before, now in zip(before_texts, after_texts, strict=True):
+            if "<body" not in before.lower():
+                continue
+            self.assertIn(PIXEL, now, name)
+            self.assertIn("<p>Header</p>", now, name)
+            self.assertEqual(before, without_ours(now), name)
+            was, is_now = _Events(before), _Events(without_ours(now))
+            self.assertEqual(was.seen, is_now.seen, name)
+            self.assertEqual(was.links, is_now.links, name)
+            self.assertEqual(now.count(CLICK), len(was.links), name)
+        self.check_lines(name, message.content, after)
+
+    def check_lines(self, name: str, before: bytes, after: bytes) -> None:
+        self.assertNotRegex(after, rb"(?<!\r)\n|\r(?!\n)", name)
+        lines, old = after.split(b"\r\n"), set(before.split(b"\r\n"))
+        longest = max(len(line) for line in lines if line not in old)
+        self.assertLessEqual(longest, 998, name)
+        in_encoded = [
+            line
+            for part in scan(after).leaves
+            if part.encoding in {"quoted-printable", "base64"}
+            for line in after[part.body_start : part.body_end].split(b"\r\n")
+        ]
+        self.assertLessEqual(max(map(len, in_encoded), default=0), 76, name)
+
+    def test_M6_only_the_named_spans_differ(self) -> None:
+        for name, page in pages():
+            for charset in CHARSETS:
+                for encoding in ENCODINGS:
+                    if encoding == "7bit" and charset not in {"us-ascii", "iso-2022-jp", "utf-8"}:
+                        continue
+                    page = page.replace("<title>", "<title>Grüße 日本語 漢字 ", 1)
+                    message = wrap(page, charset=charset, encoding=encoding)
+                    self.check(f"{name} {charset} {encoding}", message)
+
+    def test_M6_nested(self) -> None:
+        for name, page in pages()[:: 1 if WHOLE else 3]:
+            for encoding in ENCODINGS:
+                message = wrap(page, encoding=encoding, nested=True)
+                self.check(f"{name} {encoding}", message)
+                after = copied(message)
+                for old, new in zip(message.structure.parts, scan(after).parts, strict=True):
+                    if not new.is_multipart and new.type not in {"text/html"} and new.filename:
+                        self.assertEqual(
+                            message.content[old.header_start : old.body_end],
+                            after[new.header_start : new.body_end],
+                        )
+                for kept in (
+                    b"calendar.example/ [first]",
+                    b"epilogue.example/\r\n",
+                    b"Preamble [first]",
+                ):
+                    self.assertEqual(message.content.count(kept), after.count(kept))
+
+    def test_M6_only_lines_with_edits_are_encoded_anew(self) -> None:
+        for name, page in pages():
+            message = wrap(page, encoding="quoted-printable")
+            after = set(copied(message).split(b"\r\n"))
+            changed = [line for line in message.body.split(b"\r\n") if line not in after]
+            spans = page.count("http") + 4
+            self.assertLessEqual(len(changed), 3 * spans, name)
+
+    def test_M1_with_everything_off_nothing_changes(self) -> None:
+        for name, content in messages("mime", "bounces"):
+            message = of_content(content)
+            made = prepare(message.head, message.body, message.structure, CopyPlan())
+            self.assertEqual(made.copy(ANNA).content, content, name)
+            self.assertTrue(made.is_same_for_all(ANNA))
+
+    def test_M12_any_message_can_be_copied_and_other_parts_stay(self) -> None:
+        for name, content in messages("mime", "bounces"):
+            content = content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+            message = of_content(content)
+            made = prepared(message)
+            after = made.copy(ANNA).content
+            if not made.changes_body:
+                self.assertEqual(split(after)[1], message.body, name)
+            now = scan(after)
+            self.assertEqual(len(now.parts), len(message.structure.parts), name)
+            for old, new in zip(message.structure.parts, now.parts, strict=True):
+                if old.type not in {"text/plain", "text/html"} and not old.has_children:
+                    self.assertEqual(
+                        content[old.body_start : old.body_end],
+                        after[new.body_start : new.body_end],
+                        name,
+                    )
+
+    def test_excerpts_give_the_same_copy(self) -> None:
+        for name, content in [
+            ("nested", wrap("<p>[first] ä</p>", nested=True).content),
+            *messages("mime"),
+        ]:
+            message = of_content(content)
+            spans = needed_spans(message.structure, EVERYTHING)
+            some = Excerpts({span: content[span[0] : span[1]] for span in spans})
+            made = prepare(message.head, some, message.structure, EVERYTHING).copy(ANNA)
+            joined = made.head + b"".join(
+                content[p.start : p.end] if isinstance(p, Span) else p for p in made.body
+            )
+            self.assertEqual(joined, copied(message), name)
+
+
+class HeadTest(SynchronousTestCase):
+    HEAD = (
+        b"From: Shop <shop@example.com>\r\nTo: Anna\r\n <anna@example.net>\r\n"
+        b"Cc: carl@example.net\r\nSubject: Hi\r\n"
+    )
+
+    def head(self, plan: CopyPlan, fields: CopyFields = ANNA, head: bytes = b"") -> bytes:
+        return split(copied(wrap("<p>x", head=head or self.HEAD), plan, fields))[0]
+
+    def test_P5_who_stands_in_neither_to_nor_cc_finds_the_own_to(self) -> None:
+        plan = CopyPlan(own_to=OwnTo.BCC)
+        for address in ("anna@example.net", "ANNA@EXAMPLE.NET", "carl@example.net"):
+            made = self.head(plan, CopyFields(Address.parse(address)))
+            self.assertTrue(made.startswith(self.HEAD), address)
+        for number in range(500):
+            own = CopyFields(Address.parse(f"bcc{number}@example.net"))
+            made = self.head(plan, own)
+            expected = self.HEAD.replace(
+                b"To: Anna\r\n <anna@example.net>", b"To: bcc%d@example.net" % number
+            )
+            self.assertTrue(made.startswith(expected), made)
+
+    def test_P5_alone(self) -> None:
+        plan = CopyPlan(own_to=OwnTo.ALL)
+        made = self.head(plan)
+        self.assertIn(b"\r\nTo: Anna <anna@example.net>\r\nSubject", made)
+        self.assertNotIn(b"carl", made)
+
+    def test_P5_names_and_addresses(self) -> None:
+        plan = CopyPlan(own_to=OwnTo.ALL)
+        for name, address, expected in [
+            ("Bob", "bob@example.net", b"To: Bob <bob@example.net>\r\n"),
+            ('B. "x"\\', "bob@example.net", b'To: "B. \\"x\\"\\\\" <bob@example.net>\r\n'),
+            ("Zoë", "zoe@example.net", b"To: =?utf-8?b?Wm/Dqw==?= <zoe@example.net>\r\n"),
+            ("a\r\nBcc: x@y.example", "b@c.example", b'To: "a Bcc: x@y.example" <b@c.example>\r\n'),
+            (
+                "=?utf-8?q?=0aBcc:x?=",
+                "b@c.example",
+                b"To: =?utf-8?b?PT91dGYtOD9xPz0wYUJjYzp4Pz0=?= <b@c.example>\r\n",
+            ),
+            ("", "zoë@exämple.net", "To: zoë@exämple.net\r\n".encode()),
+            ("", "zoe@exämple.net", b"To: zoe@xn--exmple-cua.net\r\n"),
+        ]:
+            made = self.head(plan, CopyFields(Address.parse(address), name))
+            self.assertIn(b"\r\n" + expected, made)
+
+    def test_P5_missing_repeated_and_unreadable_to(self) -> None:
+        own = CopyFields(Address.parse("b@c.example"))
+        plan = CopyPlan(own_to=OwnTo.BCC)
+        for head, shown in [
+            (b"From: a@b.example\r\nSubject: x\r\n", True),
+            (
+                b"From: a@b.example\r\nTo: x@c.example\r\nto: y@c.example\r\nBcc: z@c.example\r\n",
+                True,
+            ),
+            (b"From: a@b.example\r\nTo: undisclosed-recipients:;\r\n", True),
+            (b"From: a@b.example\r\nTo: (((, b@c.example\r\n", False),
+            (b"From: a@b.example\r\nTo: =?utf-8?q?B?= <B@C.example>\r\n", False),
+            (b"From: a@b.example\r\nTo: friends: x@y.example, b@c.example;\r\n", False),
+        ]:
+            made = self.head(plan, own, head)
+            self.assertEqual(b"To: b@c.example\r\n" in made, shown, made)
+            if shown:
+                self.assertEqual(len(re.findall(rb"(?im)^to:", made)), 1)
+                self.assertNotRegex(made, rb"(?im)^bcc:")
+
+    def test_fields_stand_there_once(self) -> None:
+        head = (
+            self.HEAD
+            + b"List-Unsubscribe: <https://x.example/>\r\nFeedback-ID: a\r\nfeedback-id: b\r\n"
+        )
+        plan = CopyPlan(
+            head=(
+                HeadField("List-Unsubscribe", lambda fields: "<https://ours.example/>", keep=True),
+                HeadField("Feedback-ID", "x:y:z"),
+                HeadField("Precedence", "list"),
+                HeadField("X-Bad", "a\r\nBcc: x@y.example"),
+            ),
+            head_cuts=frozenset({"cc"}),
+        )
+        made = self.head(plan, head=head)
+        self.assertEqual(made.count(b"List-Unsubscribe: <https://x.example/>\r\n"), 1)
+        self.assertNotIn(b"ours", made)
+        self.assertEqual(re.findall(rb"(?im)^feedback-id: .*", made), [b"Feedback-ID: x:y:z\r"])
+        self.assertIn(b"Precedence: list\r\nX-Bad: a Bcc: x@y.example\r\n\r\n", made)
+        self.assertNotIn(b"Cc:", made)
+
+    def test_long_fields_are_folded(self) -> None:
+        url = "<https://t.example/u/" + "x" * 60 + ">"
+        plan = CopyPlan(head=(HeadField("List-Unsubscribe", f"{url}, <mailto:u@t.example>"),))
+        made = self.head(plan)
+        self.assertIn(f"List-Unsubscribe: {url},\r\n <mailto:u@t.example>\r\n".encode(), made)
+
+    def test_merge_tags_in_subject_and_names(self) -> None:
+        head = (
+            b"From: =?utf-8?q?Shop_=5Bcity=5D?= <shop@example.com>\r\nTo: *|FIRST|* <a@b.example>\r\n"
+            b"Subject: =?utf-8?q?F=C3=BCr_=5Bfirst=5D?= -code- [what] %recipient.code%\r\n"
+        )
+        plan = replace(
+            EVERYTHING,
+            fields={"city": "Köln"},
+            literals=("-code-",),
+            names=frozenset({"first", "code", "-code-"}),
+        )
+        fields = CopyFields(
+            ANNA.address, "", {"first": "Änne", "-code-": "1\r\nBcc: x", "code": "7"}
+        )
+        message = wrap("<p>x", head=head)
+        made = prepared(message, plan)
+        copy = split(made.copy(fields).content)[0]
+        from smtpplus.message.headers import parse_head
+
+        shown = {field.lower: field.text for field in parse_head(copy)}
+        self.assertEqual(shown["subject"], "Für Änne 1 Bcc: x [what] 7")
+        self.assertEqual(shown["from"], "Shop Köln <shop@example.com>")
+        self.assertNotIn(b"\r\nBcc", copy)
+        self.assertEqual(made.unknown_tags, ("[what]",))
+
+
+class BodyTest(SynchronousTestCase):
+    def page(self, page: str, plan: CopyPlan = EVERYTHING, fields: CopyFields = ANNA) -> str:
+        return texts(copied(wrap(page), plan, fields))[0]
+
+    def test_links_that_stay(self) -> None:
+        plan = CopyPlan(click_url=click_url, own_hosts=frozenset({"t.example"}))
+        for link in [
+            '<a href="mailto:a@b.example">x</a>',
+            '<a href="tel:1">x</a>',
+            '<a href="cid:1">x</a>',
+            '<a href="data:text/html,x">x</a>',
+            '<a href="#x">x</a>',
+            '<a href="javascript:x">x</a>',
+            '<a href="/x">x</a>',
+            '<a href="//x.example/">x</a>',
+            '<a href="">x</a>',
+            "<a href>x</a>",
+            '<a href="https://">x</a>',
+            '<a href="HTTPS://T.EXAMPLE/x">x</a>',
+            '<a href="https://x@t.example:443/x">x</a>',
+            '<a data-notrack href="https://x.example/">x</a>',
+            '<a href="https://x.example/" data-pm-no-track>x</a>',
+            "<a href=https://x.example/ clicktracking=off>x</a>",
+            '<a href="https://x.example/unsubscribe?x">x</a>',
+            '<a href="https://x.example/">Click to <b>unsubscribe</b></a>',
+            '<a href="https://x.example/u">Hier abmelden</a>',
+            '<!-- <a href="https://x.example/">x</a> -->',
+            '<!--[if mso]><a href="https://x.example/">x</a><![endif]-->',
+            "<script>\"<a href='https://x.example/'>\"</script>",
+            '<style><a href="https://x.example/"></style>',
+            '<textarea><a href="https://x.example/"></textarea>',
+            '<![CDATA[<a href="https://x.example/">x</a>]]>',
+            "<img alt=\"<a href='https://x.example/'>\">",
+            '<link href="https://x.example/">',
+            '<a xhref="https://x.example/">x</a>',
+            '<a href="https://x.example/',
+        ]:
+            page = f"<body><p>{link}"
+            self.assertEqual(self.page(page, plan), page)
+
+    def test_links_that_are_followed(self) -> None:
+        plan = CopyPlan(click_url=click_url)
+        for link, target in [
+            (
+                '<a href="https://x.example/?a=1&amp;b=2&copy=3&lt;">x</a>',
+                "https://x.example/?a=1&b=2&copy=3%3C",
+            ),
+            ("<A\nTITLE='a>b' HREF = ' http://x.example/\t'>x</A>", "http://x.example/"),
+            ("<a href=https://x.example/?a=b>x</a>", "https://x.example/?a=b"),
+            ('<area href="https://x.example/a b">', "https://x.example/a%20b"),
+            (
+                '<a href="https://ex\u00e4mple.net/\u00e4#\u00f6">x</a>',
+                "https://xn--exmple-cua.net/%C3%A4#%C3%B6",
+            ),
+            (
+                '<!--[if !mso]><!--><a href="https://x.example/">x</a><!--<![endif]-->',
+                "https://x.example/",
+            ),
+            ('<!--><a href="https://x.example/">x</a>', "https://x.example/"),
+            ('<a href="https://x.example/" href="https://y.example/">x</a>', "https://x.example/"),
+            ("<a href='https://x.example/'title=x>x</a>", "https://x.example/"),
+            ('<a href="&#104;ttps://x.example/">x</a>', "https://x.example/"),
+        ]:
+            page = f"<body><p>{link}</body>"
+            made = self.page(page, plan)
+            self.assertEqual(made.count(CLICK), 1, page)
+            self.assertIn(f"{CLICK}1-1/{target.encode().hex()}", made, page)
+            self.assertEqual(prepared(wrap(page), plan).links, (target,))
+
+    def test_merge_before_the_link_is_signed(self) -> None:
+        page = '<a href="https://x.example/[code]?x=*|first|*#[what]">x</a><a href="[url]">y</a>'
+        plan = replace(EVERYTHING, names=frozenset({"first", "code", "url"}))
+        for url, expected in [
+            ("https://y.example/?a=1&b=2", CLICK + "1-2/" + b"https://y.example/?a=1&b=2".hex()),
+            ("javascript:alert(1)", "javascript%3Aalert(1)"),
+            ("mailto:a@b.example", "mailto:a@b.example"),
+            ('"><script>', "%22%3E%3Cscript%3E"),
+        ]:
+            fields = CopyFields(ANNA.address, "", {"code": "a/b ä", "first": '"', "url": url}, 1)
+            made = self.page(page, plan, fields)
+            target = "https://x.example/a%2Fb%20%C3%A4?x=%22#[what]"
+            self.assertIn(f'href="{CLICK}1-1/{target.encode().hex()}"', made)
+            self.assertIn(f'href="{expected}"', made)
+
+    def test_merge_values_are_escaped_for_their_place(self) -> None:
+        page = (
+            "<head><style>a[first]{}</style><title>[first]</title></head><body title='[first]'>"
+            "[first] *|FIRST|* %recipient.first% -x- [raw] <img alt=[first] src='https://x.example/?[first]'>"
+            "<!-- [first] --><!--[if mso]>[first]<![endif]--><script>[first]</script>"
+        )
+        plan = CopyPlan(
+            syntaxes=frozenset(TagSyntax),
+            names=frozenset({"first", "raw"}),
+            literals=("-x-",),
+            fields={"-x-": "X", "raw": "<b>"},
+            unescaped=frozenset({"raw"}),
+        )
+        made = self.page(page, plan, CopyFields(ANNA.address, "", {"first": "<'\" &="}))
+        text = "&lt;&#x27;&quot; &amp;="
+        self.assertEqual(
+            made,
+            f"<head><style>a[first]{{}}</style><title>{text}</title></head><body title='{text}'>"
+            f"{text} {text} {text} X <b> <img alt=&lt;&#x27;&quot;&#32;&amp;&#61; "
+            "src='https://x.example/?%3C%27%22%20%26%3D'>"
+            f"<!-- [first] --><!--[if mso]>{text}<![endif]--><script>[first]</script>",
+        )
+
+    def test_unsubscribe_and_open_tags(self) -> None:
+        url = "https://t.example/u/1"
+        for tag, expected in [
+            ('<a href="[unsubscribe]">x</a>', f'<a href="{url}">x</a>'),
+            ("<a href='*|UNSUB:https://x.example/|*'>x</a>", f"<a href='{url}'>x</a>"),
+            ('<a href="<%unsubscribe%>">x</a>', f'<a href="{url}">x</a>'),
+            ('<a href="{{{ pm:unsubscribe }}}">x</a>', f'<a href="{url}">x</a>'),
+            ('<a href="{{amazonSESUnsubscribeUrl}}">x</a>', f'<a href="{url}">x</a>'),
+            ('<a href="%unsubscribe_url%">x</a>', f'<a href="{url}">x</a>'),
+            ("[unsubscribe]", f'<a href="{url}">Unsubscribe</a>'),
+            ("%unsubscribe_url%", url),
+        ]:
+            plan = replace(EVERYTHING, header_html="", footer_html="", open_tag="<%open%>")
+            made = self.page(f"<body><p>{tag} <%open%> <%open%></body>", plan)
+            pixel = re.search(r"<img[^>]*>", made)
+            assert pixel is not None
+            self.assertEqual(made, f"<body><p>{expected} {pixel[0]} </body>")
+
+    def test_subscription_text_is_added_once(self) -> None:
+        plan = CopyPlan(
+            unsubscribe_url=unsubscribe_url,
+            unsubscribe_html="<p>No more? <% Leave %></p>",
+            unsubscribe_text="No more? <% Leave: %>",
+        )
+        made = texts(copied(wrap("<body><p>x</body>", text="x\n"), plan))
+        self.assertIn('<p>No more? <a href="https://t.example/u/1">Leave</a></p>', made[1])
+        self.assertEqual(made[0], "x\r\n\r\nNo more? Leave: https://t.example/u/1\r\n")
+        made = texts(copied(wrap("<body>[unsubscribe]</body>", text="[unsubscribe]"), plan))
+        self.assertNotIn("No more", "".join(made))
+
+    def test_utm(self) -> None:
+        plan = CopyPlan(utm=Utm(source="a b", campaign="ü", domains=frozenset({"x.example"})))
+        for before, after in [
+            ("https://x.example/", "https://x.example/?utm_source=a+b&amp;utm_campaign=%C3%BC"),
+            (
+                "https://www.x.example/?b#f",
+                "https://www.x.example/?b&amp;utm_source=a+b&amp;utm_campaign=%C3%BC#f",
+            ),
+            (
+                "https://x.example/?utm_source=z",
+                "https://x.example/?utm_source=z&amp;utm_campaign=%C3%BC",
+            ),
+            ("https://x.example/?UTM_source=z&amp;utm_campaign=q", None),
+            ("https://notx.example/", None),
+        ]:
+            made = self.page(f'<a href="{before}">x</a>', plan)
+            self.assertEqual(made, f'<a href="{after or before}">x</a>')
+
+    def test_text_links(self) -> None:
+        plan = CopyPlan(click_url=click_url, click_text=True)
+        text = "See https://x.example/a_(b). (http://y.example/?q=1) <https://z.example/> xhttps://no.example\n"
+        made = texts(copied(wrap("<p>x", text=text), plan))[0]
+        found = [bytes.fromhex(t).decode() for t in re.findall(rf"{CLICK}1-\d/([0-9a-f]+)", made)]
+        self.assertEqual(
+            found, ["https://x.example/a_(b)", "http://y.example/?q=1", "https://z.example/"]
+        )
+        self.assertRegex(made, r"^See \S+\. \(\S+\) <\S+> xhttps://no.example\r\n$")
+        off = replace(plan, click_text=False)
+        self.assertEqual(texts(copied(wrap("<p>x", text=text), off))[0], text.replace("\n", "\r\n"))
+
+    def test_unquoted_url_stays_quoted_printable(self) -> None:
+        head = b"Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+        content = b"From: a@b.example\r\nMIME-Version: 1.0\r\n" + head
+        for body in (
+            b"<a href=https://x.example/>x</a>",  # the sign is not escaped
+            b'<a \r\nhref=3D"https://x.=\r\nexample/"   \r\n>x</a>',
+            b"x" * 64 + b'<a href=3D"https://x.example/">x</a>',
+            b"x" * 67 + b"<a href=3Dhttps://x.example/>x</a>",
+            b"a \t\r\n<a href=3D'https://x.example/'>x</a>  ",
+        ):
+            message = of_content(content + body)
+            after = copied(message, CopyPlan(click_url=click_url))
+            self.assertEqual(without_ours(texts(after)[0]), texts(message.content)[0], body)
+            self.assertLessEqual(max(map(len, after.split(b"\r\n"))), 78)
+
+
+class LeftAloneTest(SynchronousTestCase):
+    def test_reasons(self) -> None:
+        top = b"From: a@b.example\r\nMIME-Version: 1.0\r\n"
+        text = b"Content-Type: text/plain\r\n\r\nHello [first]\r\n"
+        for rest, reason in [
+            (
+                b'Content-Type: multipart/signed; boundary=b; protocol="application/pgp-signature"\r\n\r\n--b\r\n'
+                + text
+                + b"\r\n--b--\r\n",
+                "signed",
+            ),
+            (
+                b"Content-Type: multipart/encrypted; boundary=b\r\n\r\n--b\r\n"
+                + text
+                + b"\r\n--b--\r\n",
+                "encrypted",
+            ),
+            (b"Content-Type: application/pkcs7-mime; smime-type=signed-data\r\n\r\nxx", "S/MIME"),
+            (
+                b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+                + text
+                + b"\r\n--b\r\nContent-Type: application/ms-tnef\r\n\r\nx\r\n--b--\r\n",
+                "TNEF",
+            ),
+            (b"Content-Type: text/plain\r\n\r\nHi\r\n-----BEGIN PGP MESSAGE-----\r\nx\r\n", "PGP"),
+            (b"Content-Type: text/plain; charset=x-odd\r\n\r\nHi [first]", "x-odd"),
+            (b"Content-Type: text/plain; charset=utf-7\r\n\r\nHi [first]", "utf-7"),
+            (
+                b"Content-Type: text/plain\r\nContent-Transfer-Encoding: x-uuencode\r\n\r\nHi",
+                "x-uuencode",
+            ),
+            (
+                b"Content-Type: text/plain\r\nContent-Transfer-Encoding: base64\r\n\r\nSG=k!",
+                "damaged",
+            ),
+            (b"Content-Type: text/plain; charset=iso-2022-jp\r\n\r\nHi \x1b$B\xff", "not valid"),
+            (b"Content-Type: text/plain\r\n\r\nHi \xff", "no charset"),
+            (b"Content-Type: text/plain; name=a.txt\r\n\r\nHi [first]", "attachment"),
+            (
+                b"Content-Type: multipart/report; boundary=b\r\n\r\n--b\r\n"
+                + text
+                + b"\r\n--b--\r\n",
+                "report",
+            ),
+            (b"Content-Type: text/html\r\n\r\n" + b"x" * (2 * 1024 * 1024 + 1), "longer"),
+        ]:
+            message = of_content(top + rest)
+            made = prepared(message)
+            self.assertFalse(made.changes_body, reason)
+            self.assertEqual(made.copy(ANNA).content, message.content, reason)
+            self.assertTrue(
+                any(reason in left.reason for left in made.left_alone), (reason, made.left_alone)
+            )
