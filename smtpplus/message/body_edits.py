@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from smtpplus.message.copy_plan import CopyFields, CopyPlan, TagSyntax
-from smtpplus.message.edits import Edit, Fill, pieces_of
+from smtpplus.message.edits import Edit, Fill, UrlFill, pieces_of
 from smtpplus.message.header_footer import (
     footer_position,
     fragment,
@@ -22,7 +22,16 @@ from smtpplus.message.header_footer import (
 )
 from smtpplus.message.html_spans import Anchor, HtmlSpans, Place, PlaceKind, html_spans
 from smtpplus.message.links import TEXT_LINK, Links, attribute_text, text_link_end
-from smtpplus.message.merge import Tag, TagFinder, TagKind, escape_for, in_url, plain, safe_url
+from smtpplus.message.merge import (
+    Tag,
+    TagFinder,
+    TagKind,
+    TooManyTagsError,
+    escape_for,
+    in_url,
+    plain,
+    safe_url,
+)
 from smtpplus.message.pixel import pixel
 from smtpplus.message.text_view import TextView
 from smtpplus.message.unsubscribe_tags import (
@@ -32,8 +41,9 @@ from smtpplus.message.unsubscribe_tags import (
     url_fill,
 )
 
-__all__ = ["BodyEdits"]
+__all__ = ["MAX_MARKUP", "BodyEdits"]
 
+MAX_MARKUP = 50_000  # elements of an HTML part: one with more of them is left alone
 _MAX_WORDS = 400  # characters of a link's text that are looked at
 _MARKUP = re.compile(r"<[^>]*+>")
 _STUFFED = re.compile(r"^(?=[ >]|From )", re.MULTILINE)
@@ -60,12 +70,16 @@ class BodyEdits:
         self.links = Links(plan, unsubscribe)
         self.unknown: dict[str, None] = {}
         self.has_unsubscribe = False
+        self._offers_unsubscribe = False  # the part that is looked at
         self.has_pixel = False
 
     # ------------------------------------------------ HTML
 
     def html(self, view: TextView, *, is_main: bool) -> list[Edit]:
         """The edits of an HTML part; `is_main`: header, footer and pixel go into it."""
+        self._offers_unsubscribe = False
+        if view.text.count("<") > MAX_MARKUP:
+            raise TooManyTagsError(f"it holds more than {MAX_MARKUP:,} elements")
         tags = self.finder.tags(view)
         spans = html_spans(view.text, [(tag.start, tag.end) for tag in tags], view.mark)
         edits: list[Edit] = []
@@ -83,7 +97,7 @@ class BodyEdits:
         pieces: tuple[str | Fill, ...] = ()
         if plan.footer_html:
             pieces += self._fragment(fragment(plan.footer_html))
-        if plan.unsubscribe_html and plan.unsubscribe_url and not self.has_unsubscribe:
+        if plan.unsubscribe_html and plan.unsubscribe_url and not self._offers_unsubscribe:
             pieces += self._fragment(subscription_html(fragment(plan.unsubscribe_html)))
         if pieces:
             at = html_footer_position(spans, is_reply=self._is_reply)
@@ -187,7 +201,7 @@ class BodyEdits:
         if tag.kind is TagKind.UNKNOWN:
             self.unknown.setdefault(raw)
         elif tag.kind is TagKind.UNSUBSCRIBE:
-            self.has_unsubscribe = True
+            self.has_unsubscribe = self._offers_unsubscribe = True
 
     # ------------------------------------------------ text
 
@@ -196,13 +210,14 @@ class BodyEdits:
     ) -> list[Edit]:
         """The edits of a plain text part; `flowed`, `delsp` as in RFC 3676."""
         plan = self._plan
+        self._offers_unsubscribe = False
         edits: list[Edit] = []
         if is_main and plan.header_text:
             edits.append(self._banner(view, plan.header_text, view.mark, flowed=flowed))
         edits += self._text_inside(view.text, view.real, self.finder.tags(view), delsp=delsp)
         if is_main:
             banner = plan.footer_text.strip("\r\n")
-            if plan.unsubscribe_text and plan.unsubscribe_url and not self.has_unsubscribe:
+            if plan.unsubscribe_text and plan.unsubscribe_url and not self._offers_unsubscribe:
                 banner = f"{banner}\n\n{subscription_text(plan.unsubscribe_text)}".strip("\r\n")
             if banner:
                 at = footer_position(view.text, view.mark, is_reply=self._is_reply)
@@ -235,6 +250,9 @@ class BodyEdits:
                 while position < len(tags) and tags[position].start < end:
                     end = max(end, tags[position].end)
                     position += 1
+                if self.links.is_full:
+                    position = first
+                    break
                 if delsp and text.startswith((" \r\n", " \n"), found.end()):
                     edit = None  # the rest of it stands on the next line
                 else:
@@ -268,6 +286,8 @@ class BodyEdits:
 def _escaped(piece: str | Fill) -> str | Fill:
     if isinstance(piece, str):
         return html.escape(piece)
+    if isinstance(piece, UrlFill):
+        return piece.escaped()
 
     def fill(fields: CopyFields) -> str:
         return html.escape(piece(fields))

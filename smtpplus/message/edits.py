@@ -19,12 +19,41 @@ __all__ = [
     "OctetFill",
     "Piece",
     "Span",
+    "UrlFill",
     "in_order",
     "pieces_of",
 ]
 
 Fill = Callable[[CopyFields], str]
 OctetFill = Callable[[CopyFields], bytes]
+
+
+class UrlFill:
+    """Fills in an address of ours, which is ASCII and goes out without being encoded again.
+
+    Args:
+        url: makes it, without blanks, quotes, angle brackets and control characters.
+        in_html: is it written in HTML?
+    """
+
+    __slots__ = ("_in_html", "_url")
+
+    def __init__(self, url: OctetFill, *, in_html: bool = False) -> None:
+        self._url = url
+        self._in_html = in_html
+
+    def __call__(self, fields: CopyFields) -> str:
+        """The address as text."""
+        return self.octets(fields).decode("ascii")
+
+    def octets(self, fields: CopyFields) -> bytes:
+        """The same as octets."""
+        made = self._url(fields)
+        return made.replace(b"&", b"&amp;") if self._in_html else made
+
+    def escaped(self) -> UrlFill:
+        """The same for HTML."""
+        return UrlFill(self._url, in_html=True)
 
 
 class NotFittingError(Exception):

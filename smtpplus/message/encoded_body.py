@@ -27,6 +27,7 @@ _LINE = 76
 _LEAST_ROOM = 160  # octets that a URL of ours may need
 
 _QP = re.compile(rb"=[0-9A-Fa-f]{2}|=[ \t]*(?:\r?\n|\Z)|(?<![ \t])[ \t]++(?=\r?\n|\Z)")
+_PLAIN_URL = re.compile(rb"[A-Za-z0-9:/?&;.,_~%+\-]++")  # needs nothing but line breaks
 _BASE64 = re.compile(rb"[A-Za-z0-9+/ \t\r\n]*+={0,2}[ \t\r\n]*+")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 
@@ -207,8 +208,13 @@ def _is_soft(encoded: bytes, at: int) -> bool:
 
 def _quoted(value: bytes, *, ends_line: bool) -> bytes:
     """`value` as whole lines, the last one with a soft break unless it `ends_line`."""
+    if len(value) < _LINE and value.isalnum():
+        return value if ends_line else value + b"=\r\n"
     if not value:
         return b""
+    if _PLAIN_URL.fullmatch(value):
+        lines = [value[at : at + _LINE - 1] for at in range(0, len(value), _LINE - 1)]
+        return b"=\r\n".join(lines) if ends_line else b"=\r\n".join([*lines, b""])
     before = b""
     if b"\n" in value:
         lines = value.split(b"\r\n")

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from smtpplus.message.copy_plan import CopyFields, CopyPlan, HeadField, OwnTo
 from smtpplus.message.edits import Edit, Fill, OctetFill, pieces_of
-from smtpplus.message.encoded_fields import NotConvertibleError, encoded_words, seven_bit_field
+from smtpplus.message.encoded_fields import encoded_words
+from smtpplus.message.facts import MAX_LINE_OCTETS
 from smtpplus.message.headers import HeaderField, head_length, parse_head
 from smtpplus.message.mailboxes import Mailbox, addresses
 from smtpplus.message.merge import TagFinder, TagKind, TooManyTagsError, one_line
@@ -44,12 +45,25 @@ def text_field(name: str, text: str) -> bytes:
     if text.isascii() and "=?" not in text:
         if len(name) + len(text) + 2 <= _LINE:
             return f"{name}: {text}\r\n".encode()
-        try:
-            return seven_bit_field(HeaderField(name, 0, 0, text.encode()))
-        except NotConvertibleError:  # a word of more than 998 octets
-            pass
+        folded = _folded(name, text)
+        if folded is not None:
+            return folded
     words = encoded_words(text[:_MAX_TEXT]).replace(" ", "\r\n ")
     return f"{name}: {words}\r\n".encode()
+
+
+def _folded(name: str, text: str) -> bytes | None:
+    """The field folded at blanks; None: a word of it is too long for a line."""
+    lines, line = [], f"{name}:"
+    for word in text.split():
+        if len(word) > MAX_LINE_OCTETS - _LINE:
+            return None
+        if len(line) + len(word) >= _LINE and line[-1] != ":":
+            lines.append(line)
+            line = ""
+        line = f"{line} {word}"
+    lines.append(line)
+    return ("\r\n".join(lines) + "\r\n").encode()
 
 
 def head_template(

@@ -17,6 +17,7 @@ Pure, never raises, linear time.
 
 from __future__ import annotations
 
+import functools
 import re
 
 from smtpplus.message.html_spans import HtmlSpans, html_spans
@@ -27,6 +28,7 @@ _SEPARATOR = re.compile(r"^--[ \t]?\r?$", re.MULTILINE)
 _FIELD_LINE = r"\r?\n(?:[ \t]*+\r?\n)?\*?[^\s:]{2,12}[ \t]?:\*?[ \t][^\r\n]*+"
 _RULE = r"^(?:[ \t]*+-{4,}+[ \t]*+[^\s-][^\r\n]{2,58}?-{4,}+|_{20,}+)[ \t]*+"
 _ORIGINAL = re.compile(_RULE + _FIELD_LINE, re.MULTILINE)
+_MAX_LINES = 20_000  # of a quotation
 _INTRODUCTION = 3  # lines that may introduce a quotation
 _BEGINS = re.compile(r"On |Am |Le |El |Il |Em |Op |Den |W dniu|Dnia|\d{1,4}[-./]|\S+@|.*<\S+@\S+>")
 
@@ -70,7 +72,9 @@ def _quotation(text: str, start: int) -> int | None:
 def _quoted_tail(text: str, start: int) -> int | None:
     """Where the run of ``>`` lines and empty lines at the end begins."""
     position, first = len(text), -1
-    while position > start:
+    for _ in range(_MAX_LINES):
+        if position <= start:
+            break
         line_start = text.rfind("\n", start, position - 1) + 1
         line_start = max(line_start, start)
         line = text[line_start:position].strip()
@@ -117,6 +121,7 @@ def text_banner(text: str, position: int, banner: str, start: int = 0) -> str:
     return f"{glue}{banner}\n" if before.endswith("\n") else f"{glue}{banner}"
 
 
+@functools.lru_cache(maxsize=256)  # a list's own HTML, the same for each of its messages
 def fragment(markup: str) -> str:
     """What is to be put into a page: of a whole document, what its body holds."""
     spans = html_spans(markup)

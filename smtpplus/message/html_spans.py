@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import enum
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -29,6 +30,8 @@ _ATTRIBUTE = re.compile(
     r"""([^\s/>][^\s/>=]*+)(?:\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s>"'][^\s>]*+)|(?=>)))?+""",
     re.VERBOSE,
 )
+_BEGINS = re.compile(r"<(?=[A-Za-z/!?])")  # any other < is text
+_LETTER = re.compile(r"[A-Za-z]")
 _COMMENT_END = re.compile(r"--!?>")
 _CONDITION = re.compile(r"<!--\[if[^\]]*+\]>", re.IGNORECASE)
 _RAW = frozenset(
@@ -69,8 +72,58 @@ _SIGNATURE_CLASSES = frozenset(
 _SIGNATURE_IDS = frozenset({"signature", "ms-outlook-mobile-signature"})
 # Outlook's line above the header of what is answered; everything after it is the quotation.
 _OUTLOOK_RULE = re.compile(r"border-top:\s*solid\s*#(?:e1e1e1|b5c4df)\s*1\.0pt", re.IGNORECASE)
-_WATCHED = frozenset({"a", "area", "body", "blockquote", "div", "span", "pre", "hr", "p", "table"})
+_WATCHED = frozenset({"a", "area", "body", "blockquote", "div", "span", "pre", "hr", "p"})
 _NOTHING_SHOWN = re.compile(r"(?:<!--.*?-->|<[^>]*+>|&nbsp;|&#160;|\s++)*+", re.DOTALL)
+# What all those names have in common: a text without any of it holds no quotation.
+_SOME_QUOTE = (
+    "gmail_",
+    "yahoo_quoted",
+    "moz-",
+    "protonmail_",
+    "zmail_",
+    "tutanota_",
+    "rplyfwd",
+    "appendonsend",
+    "mail-editor-",
+    "olk_src",
+    "reply",
+    "signature",
+    "border-top:",
+    "cite",
+)
+# Elements without any part in what is looked for, as they are mostly written.
+_DULL_NAMES = [
+    "b",
+    "br",
+    "center",
+    "em",
+    "font",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "i",
+    "img",
+    "li",
+    "ol",
+    "s",
+    "small",
+    "strong",
+    "sub",
+    "sup",
+    "table",
+    "tbody",
+    "td",
+    "tfoot",
+    "th",
+    "thead",
+    "tr",
+    "u",
+    "ul",
+]
+_DULL = frozenset((*_DULL_NAMES, *(name.upper() for name in _DULL_NAMES)))
 _MAX_CLASSES = 2_000  # characters of an attribute that are looked at for names
 
 
@@ -162,36 +215,52 @@ class _Scan:
         self.signature = -1
         self.rule = (-1, -1)  # the last <hr>
         self.no_cdata_end = False
+        lower = text.lower()
+        self.may_quote = any(word in lower for word in _SOME_QUOTE)
 
     # ------------------------------------------------ the pass
 
     def run(self, position: int, end: int, *, hidden: bool) -> None:
         """Scan ``text[position:end]``; `hidden`: it is the inside of a conditional comment."""
-        text = self.text
+        text, find, match_tag = self.text, _BEGINS.search, _TAG.match
         while position < end:
-            start = text.find("<", position, end)
-            inside = self.text_until(position, end if start < 0 else start)
-            if inside > 0:  # the < belongs to a mark
-                position = inside
-                continue
-            if start < 0:
+            found = find(text, position, end)
+            start = stop = end if found is None else found.start()
+            if self.first_content < 0 or self.next_mark() <= stop:
+                inside = self.text_until(position, stop)
+                if inside > 0:  # the < belongs to a mark
+                    position = inside
+                    continue
+            if found is None:
                 return
-            match = _TAG.match(text, start, end)
+            match = match_tag(text, start, end)
             if match is not None:
+                after = match.end()
+                if match[2] in _DULL and self.quote is None and self.next_mark() >= after:
+                    self.first_content = start if self.first_content < 0 else self.first_content
+                    position = after
+                    continue
                 position = self.tag(match, end, hidden=hidden)
-            elif text.startswith(("<!", "<?"), start):
-                position = self.declaration(start, end, hidden=hidden)
-            elif text.startswith("</", start) and not text[start + 2 : start + 3].isalpha():
-                position = self.bogus(start, end)
-            elif text[start + 1 : start + 3].lstrip("/")[:1].isalpha():
-                position = -1  # a tag that never ends
             else:
-                self.content(start)
-                position = start + 1
+                position = self.other(start, end, hidden=hidden)
             if position < 0:
                 if not hidden:
                     self.unclosed = start
                 return
+
+    def other(self, start: int, end: int, *, hidden: bool) -> int:
+        """Take a < that begins no whole tag; where to go on, -1 where what it begins never ends."""
+        text = self.text
+        if text.startswith(("<!", "<?"), start):
+            return self.declaration(start, end, hidden=hidden)
+        if text.startswith("</", start) and _LETTER.match(text, start + 2, end) is None:
+            return self.bogus(start, end)
+        return -1  # a tag that never ends
+
+    def next_mark(self) -> int:
+        """Where the next mark stands that has no place yet."""
+        known = len(self.places)
+        return self.marks[known][0] if known < len(self.marks) else sys.maxsize
 
     def text_until(self, position: int, end: int) -> int:
         """Note the marks in plain text before `end`; where to go on if one reaches beyond it."""
@@ -313,7 +382,7 @@ class _Scan:
             return
         if name == "hr":
             self.rule = match.span()
-        if self.quote is None:
+        if self.quote is None and self.may_quote:
             self.quotation(name, match)
 
     def anchor(self, match: re.Match[str]) -> None:

@@ -21,7 +21,7 @@ from html.entities import html5
 from urllib.parse import quote_plus
 
 from smtpplus.message.copy_plan import ClickUrl, CopyFields, CopyPlan, Utm
-from smtpplus.message.edits import Fill
+from smtpplus.message.edits import Fill, UrlFill
 from smtpplus.message.merge import safe_url
 from smtpplus.message.unsubscribe_tags import is_unsubscribe_target
 from smtpplus.values.address import to_ascii
@@ -72,6 +72,11 @@ class Links:
     def wanted(self) -> bool:
         """Is anything done to links?"""
         return self.plan.click_url is not None or bool(self._utm())
+
+    @property
+    def is_full(self) -> bool:
+        """Are there as many tracked links as there may be?"""
+        return len(self.targets) >= MAX_LINKS
 
     def is_marked(self, attributes: dict[str, str]) -> bool:
         """Did the sender say that this link is not to be tracked?"""
@@ -129,7 +134,7 @@ class Links:
         return self.plan.utm if self.plan.utm is not None and self.plan.utm.parameters else None
 
     def _number(self, target: str) -> int:
-        if len(self.targets) >= MAX_LINKS:
+        if self.is_full:
             return 0
         self.targets.append(target)
         return len(self.targets)
@@ -155,11 +160,11 @@ class Links:
         return fill
 
 
-def _click(click_url: ClickUrl, number: int, target: str) -> Fill:
-    def fill(fields: CopyFields) -> str:
-        return click_url(fields, number, target).decode("ascii")
+def _click(click_url: ClickUrl, number: int, target: str) -> UrlFill:
+    def fill(fields: CopyFields) -> bytes:
+        return click_url(fields, number, target)
 
-    return fill
+    return UrlFill(fill)
 
 
 def attribute_text(raw: str) -> str:

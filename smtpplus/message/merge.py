@@ -59,6 +59,12 @@ _PATTERNS = {
     TagSyntax.MAILGUN: r"%(?P<mailgun>recipient(?:[._][A-Za-z0-9._\-]{1,64})?)%",
     TagSyntax.BRACKETS: r"\[(?P<bracket>[^\[\]<>&\"'=\r\n]{1,64})\]",
 }
+_MARKS = {
+    TagSyntax.MANDRILL: ("*|", "*%7C", "*%7c"),
+    TagSyntax.MAILGUN: ("%recipient",),
+    TagSyntax.BRACKETS: ("[",),
+}
+_Wanted = tuple[str, bool, frozenset[TagSyntax]]
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.\-]*):")
 _SCHEMES = frozenset({"http", "https", "mailto", "tel", "cid", "sms", "ftp"})
 
@@ -103,7 +109,7 @@ class TagFinder:
             if 0 < len(key) <= MAX_LITERAL_CHARACTERS:
                 self._literals[key] = key
                 self._literals.setdefault(html.escape(key, quote=False), key)
-        self._compiled: dict[str, re.Pattern[str] | None] = {}
+        self._compiled: dict[_Wanted, re.Pattern[str] | None] = {}
 
     def tags(self, view: TextView | str) -> list[Tag]:
         """The tags in order.
@@ -113,9 +119,10 @@ class TagFinder:
         """
         text = view if isinstance(view, str) else view.text
         codec = "" if isinstance(view, str) or view.ends is not None else view.codec
-        if codec not in self._compiled:
-            self._compiled[codec] = self._pattern(codec)
-        pattern = self._compiled[codec]
+        wanted = (codec, *self._present(text))
+        if wanted not in self._compiled:
+            self._compiled[wanted] = self._pattern(*wanted)
+        pattern = self._compiled[wanted]
         found: list[Tag] = []
         if pattern is None:
             return found
@@ -127,18 +134,32 @@ class TagFinder:
                     raise TooManyTagsError(f"it holds more than {MAX_TAGS:,} tags")
         return found
 
-    def _pattern(self, codec: str) -> re.Pattern[str] | None:
+    def _present(self, text: str) -> tuple[bool, frozenset[TagSyntax]]:
+        """What there is to look for: may there be unsubscribe tags, and tags of which syntaxes?
+
+        A search for a few octets is much quicker than one for a pattern with many beginnings.
+        """
+        syntaxes = frozenset(
+            syntax for syntax in self._syntaxes if any(mark in text for mark in _MARKS[syntax])
+        )
+        if self._plan.unsubscribe_url is None:
+            return False, syntaxes
+        return "unsub" in text.lower(), syntaxes
+
+    def _pattern(
+        self, codec: str, may_unsubscribe: bool, syntaxes: frozenset[TagSyntax]
+    ) -> re.Pattern[str] | None:
         plan, alternatives = self._plan, []
         if plan.unsubscribe_tag:
             alternatives.append(f"(?P<own>{re.escape(_seen(plan.unsubscribe_tag, codec))})")
         if plan.open_tag:
             alternatives.append(f"(?P<open>{re.escape(_seen(plan.open_tag, codec))})")
-        if plan.unsubscribe_url is not None:
+        if may_unsubscribe:
             alternatives.append(f"(?P<unsubscribe>{UNSUBSCRIBE_PATTERN})")
         if self._literals:
             words = sorted({_seen(key, codec) for key in self._literals})
             alternatives.append(f"(?P<literal>{_one_of(words)})")
-        alternatives += [p for syntax, p in _PATTERNS.items() if syntax in self._syntaxes]
+        alternatives += [p for syntax, p in _PATTERNS.items() if syntax in syntaxes]
         return re.compile("|".join(alternatives)) if alternatives else None
 
     def _tag(self, match: re.Match[str], view: TextView | str) -> Tag | None:
@@ -239,7 +260,7 @@ def plain(value: str) -> str:
 
 def one_line(value: str) -> str:
     """A value for a header field."""
-    return harmless(value)
+    return value if value.isprintable() else harmless(" ".join(value.splitlines()))
 
 
 def _html(value: str) -> str:

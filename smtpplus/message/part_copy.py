@@ -25,6 +25,7 @@ from smtpplus.message.edits import (
     OctetEdit,
     OctetFill,
     Piece,
+    UrlFill,
     in_order,
 )
 from smtpplus.message.encoded_body import (
@@ -186,6 +187,8 @@ def _octets(view: TextView, piece: str | Fill, *, lossy: bool) -> bytes | OctetF
     encoded = _lossily(view) if lossy else view.encoded
     if isinstance(piece, str):
         return encoded(piece)
+    if isinstance(piece, UrlFill) and view.width == 1:
+        return piece.octets
 
     def fill(fields: CopyFields) -> bytes:
         return encoded(piece(fields))

@@ -5,10 +5,8 @@ It takes no room in the page: one pixel high, with a margin that takes it back. 
 
 from __future__ import annotations
 
-import html
-
-from smtpplus.message.copy_plan import CopyFields, CopyUrl
-from smtpplus.message.edits import Fill
+from smtpplus.message.copy_plan import CopyUrl
+from smtpplus.message.edits import Fill, UrlFill
 
 __all__ = ["pixel"]
 
@@ -21,8 +19,4 @@ _AFTER = (
 
 def pixel(open_url: CopyUrl) -> tuple[str | Fill, ...]:
     """The pieces of its element."""
-
-    def fill(fields: CopyFields) -> str:
-        return html.escape(open_url(fields).decode("ascii"))
-
-    return (_BEFORE, fill, _AFTER)
+    return (_BEFORE, UrlFill(open_url, in_html=True), _AFTER)

@@ -43,6 +43,7 @@ __all__ = ["MAX_TEXT_OCTETS", "Copy", "Excerpts", "Prepared", "needed_spans", "p
 
 MAX_TEXT_OCTETS = 2 * 1024 * 1024  # decoded, of one part; a longer one is left alone
 _MOST_ENCODED = 3  # times as many octets at most, in quoted-printable
+_TOO_LONG = f"it is longer than {MAX_TEXT_OCTETS // 1024:,} KiB"
 _PGP = re.compile(rb"^-----BEGIN PGP [A-Z ]{3,40}-----", re.MULTILINE)
 _ANGLED = re.compile(r"<([^<>]{1,2000})>")
 _STALE = frozenset({"content-md5", "content-length"})  # what a changed body belies
@@ -199,7 +200,7 @@ def _prepared(source: _Source) -> Prepared:
         _shared=template.shared,
         _own=template.own,
         _body=body,
-        _visible=visible_addresses(fields),
+        _visible=visible_addresses(fields if plan.own_to is OwnTo.BCC else ()),
         _own_to=plan.own_to,
         _source=source,
     )
@@ -249,21 +250,28 @@ class _BodyWork:
         pieces.append(self.source.kept(position, root.body_end))
         return _joined(pieces)
 
+    def encoded(self, found: BodyPart) -> bytes | str:
+        """The encoded body of a part, or the reason why it is left alone."""
+        part = found.part
+        size = part.body_end - part.body_start
+        if not size:  # its empty line may be the one before the delimiter
+            return "it is empty"
+        factor = {"base64": 1.4, "quoted-printable": _MOST_ENCODED}.get(part.encoding, 1)
+        if size > MAX_TEXT_OCTETS * factor:
+            return _TOO_LONG
+        encoded = self.source.octets(part.body_start, part.body_end)
+        if encoded is None:
+            return "it was not read"
+        if part.encoding == "quoted-printable" and size - 2 * encoded.count(b"=") > MAX_TEXT_OCTETS:
+            return _TOO_LONG
+        return encoded
+
     def part(self, found: BodyPart) -> None:
         """Change one part, or note why not."""
         part = found.part
-        size = part.body_end - part.body_start
-        factor = {"base64": 1.4, "quoted-printable": _MOST_ENCODED}.get(part.encoding, 1)
-        too_long = f"it is longer than {MAX_TEXT_OCTETS // 1024:,} KiB"
-        if size > MAX_TEXT_OCTETS * factor:
-            self.left.append(LeftAlone(found.index, too_long))
-            return
-        encoded = self.source.octets(part.body_start, part.body_end)
-        if encoded is None:
-            self.left.append(LeftAlone(found.index, "it was not read"))
-            return
-        if part.encoding == "quoted-printable" and size - 2 * encoded.count(b"=") > MAX_TEXT_OCTETS:
-            self.left.append(LeftAlone(found.index, too_long))
+        encoded = self.encoded(found)
+        if isinstance(encoded, str):
+            self.left.append(LeftAlone(found.index, encoded))
             return
         body = body_of(encoded, part.encoding)
         if isinstance(body, str):

@@ -20,8 +20,8 @@ from __future__ import annotations
 import html
 import re
 
-from smtpplus.message.copy_plan import CopyFields, CopyUrl
-from smtpplus.message.edits import Fill
+from smtpplus.message.copy_plan import CopyUrl
+from smtpplus.message.edits import UrlFill
 
 __all__ = [
     "LINK_TAG",
@@ -43,36 +43,63 @@ PATTERN = (
     r"|\{\{\{?\s*(?:pm:unsubscribe(?:_url)?|amazonSESUnsubscribeUrl|unsubscribe(?:_url)?)\s*\}?\}\})"
 )
 _WORDS = re.compile(r"(?:<|&lt;)%\s*(.*?)\s*%(?:>|&gt;)", re.DOTALL)
-_TARGET = re.compile(
-    r"unsubscri|opt[-_]?out|abmelde|abbestell|desinscri|d%C3%A9sinscri|disiscri|cancella-?iscri"
-    r"|darse-?de-?baja|cancelar-?suscri|afmeld|avregistr|email-?preferences",
-    re.IGNORECASE,
-)
-_READS = re.compile(
-    r"unsubscribe|opt[ -]?out|abmelden|abbestellen|austragen|se d.{1,8}sinscrire|d.{1,8}sabonner"
-    r"|disiscri|cancella(?:rsi| l.iscrizione)|darse de baja|cancelar (?:la )?(?:suscrip|inscri)"
-    r"|uitschrijven|afmelden|avregistrera|afmeld|wypisz",
-    re.IGNORECASE,
+_IN_TARGETS = [
+    "unsubscri",
+    "optout",
+    "opt-out",
+    "opt_out",
+    "abmelde",
+    "abbestell",
+    "desinscri",
+    "d%c3%a9sinscri",
+    "disiscri",
+    "cancellaiscri",
+    "cancella-iscri",
+    "darse-de-baja",
+    "dardebaja",
+    "cancelar-suscri",
+    "afmeld",
+    "avregistr",
+    "email-preferences",
+    "emailpreferences",
+]
+_IN_WORDS = (
+    "unsubscribe",
+    "opt out",
+    "opt-out",
+    "abmelden",
+    "abbestellen",
+    "austragen",
+    "sinscrire",  # se désinscrire, in whatever charset
+    "sabonner",
+    "disiscri",
+    "cancella l'iscrizione",
+    "darse de baja",
+    "cancelar suscrip",
+    "cancelar la suscrip",
+    "cancelar inscri",
+    "uitschrijven",
+    "afmeld",
+    "avregistrera",
+    "wypisz",
 )
 
 
 def is_unsubscribe_target(target: str) -> bool:
     """Does a link lead to some unsubscribe page of the sender's?"""
-    return _TARGET.search(target[:2048]) is not None
+    lower = target[:2048].lower()
+    return any(word in lower for word in _IN_TARGETS)
 
 
 def is_unsubscribe_text(text: str) -> bool:
     """Do the words of a link say that it unsubscribes?"""
-    return _READS.search(text) is not None
+    lower = text.lower()
+    return any(word in lower for word in _IN_WORDS)
 
 
-def url_fill(url: CopyUrl) -> Fill:
+def url_fill(url: CopyUrl) -> UrlFill:
     """The address as text."""
-
-    def fill(fields: CopyFields) -> str:
-        return url(fields).decode("ascii")
-
-    return fill
+    return UrlFill(url)
 
 
 def subscription_html(block: str) -> str:

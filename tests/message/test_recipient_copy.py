@@ -19,6 +19,7 @@ from smtpplus.message.copy_plan import (
     Utm,
 )
 from smtpplus.message.edits import Span
+from smtpplus.message.headers import parse_head
 from smtpplus.message.recipient_copy import Excerpts, Prepared, needed_spans, prepare
 from smtpplus.message.structure import scan
 from smtpplus.values.address import Address
@@ -133,11 +134,12 @@ def without_ours(page: str) -> str:
 def pages() -> list[tuple[str, str]]:
     paths = sorted(corpus_path("html").rglob("*.html"))
     if not WHOLE:
-        paths = paths[::8]
+        paths = paths[::22]
     made = []
     for path in paths:
         page = path.read_text("utf-8")
         # The templates' own tags: real targets, as an application would write them.
+        page = page.replace("<title>", "<title>Grüße 日本語 漢字 ", 1)
         page = re.sub(r"\{\{(\w+_url)\}\}", r"https://shop.example/\1?a=1&amp;copy=2", page)
         made.append((path.name, page))
     return made
@@ -179,7 +181,6 @@ class CorpusTest(SynchronousTestCase):
                 for encoding in ENCODINGS:
                     if encoding == "7bit" and charset not in {"us-ascii", "iso-2022-jp", "utf-8"}:
                         continue
-                    page = page.replace("<title>", "<title>Grüße 日本語 漢字 ", 1)
                     message = wrap(page, charset=charset, encoding=encoding)
                     self.check(f"{name} {charset} {encoding}", message)
 
@@ -190,7 +191,7 @@ class CorpusTest(SynchronousTestCase):
                 self.check(f"{name} {encoding}", message)
                 after = copied(message)
                 for old, new in zip(message.structure.parts, scan(after).parts, strict=True):
-                    if not new.is_multipart and new.type not in {"text/html"} and new.filename:
+                    if not new.is_multipart and new.type != "text/html" and new.filename:
                         self.assertEqual(
                             message.content[old.header_start : old.body_end],
                             after[new.header_start : new.body_end],
@@ -218,8 +219,8 @@ class CorpusTest(SynchronousTestCase):
             self.assertTrue(made.is_same_for_all(ANNA))
 
     def test_M12_any_message_can_be_copied_and_other_parts_stay(self) -> None:
-        for name, content in messages("mime", "bounces"):
-            content = content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        for name, stored in messages("mime", "bounces"):
+            content = stored.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
             message = of_content(content)
             made = prepared(message)
             after = made.copy(ANNA).content
@@ -360,8 +361,6 @@ class HeadTest(SynchronousTestCase):
         message = wrap("<p>x", head=head)
         made = prepared(message, plan)
         copy = split(made.copy(fields).content)[0]
-        from smtpplus.message.headers import parse_head
-
         shown = {field.lower: field.text for field in parse_head(copy)}
         self.assertEqual(shown["subject"], "Für Änne 1 Bcc: x [what] 7")
         self.assertEqual(shown["from"], "Shop Köln <shop@example.com>")
@@ -599,7 +598,7 @@ class LeftAloneTest(SynchronousTestCase):
             (b"Content-Type: text/html\r\n\r\n" + b"x" * (2 * 1024 * 1024 + 1), "longer"),
         ]:
             message = of_content(top + rest)
-            made = prepared(message)
+            made = prepared(message, replace(EVERYTHING, own_to=OwnTo.OFF))
             self.assertFalse(made.changes_body, reason)
             self.assertEqual(made.copy(ANNA).content, message.content, reason)
             self.assertTrue(
