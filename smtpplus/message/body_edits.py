@@ -12,7 +12,7 @@ import html
 import re
 from collections.abc import Callable, Sequence
 
-from smtpplus.message.copy_plan import CopyFields, CopyPlan, TagSyntax
+from smtpplus.message.copy_plan import CopyFields, CopyPlan
 from smtpplus.message.edits import Edit, Fill, UrlFill, pieces_of
 from smtpplus.message.header_footer import (
     footer_position,
@@ -40,6 +40,7 @@ from smtpplus.message.unsubscribe_tags import (
     subscription_text,
     url_fill,
 )
+from smtpplus.values.options import MergeSyntax
 
 __all__ = ["MAX_MARKUP", "BodyEdits"]
 
@@ -66,7 +67,7 @@ class BodyEdits:
         self._plan = plan
         self._is_reply = is_reply
         self.finder = TagFinder(plan)
-        self._banner_finder = TagFinder(plan, plan.syntaxes | {TagSyntax.BRACKETS})
+        self._banner_finder = TagFinder(plan, plan.syntaxes | {MergeSyntax.BRACKETS})
         self.links = Links(plan, unsubscribe)
         self.unknown: dict[str, None] = {}
         self.has_unsubscribe = False

@@ -1,8 +1,8 @@
 """What is to be done to a message's copies, settled: the plan, and what one recipient adds to it.
 
 Values only. The plan holds for all recipients of a message, `CopyFields` for one of them. URLs
-come from callables, so nothing here knows tokens: they must return ASCII octets without blanks,
-quotes or control characters, and should be of one length for each purpose.
+come from callables, so nothing here knows tokens: they must return ASCII without blanks, quotes,
+angle brackets and control characters.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from smtpplus.message.token import TokenFacts
+from smtpplus.message.tracking_urls import LinkTarget
 from smtpplus.values.address import Address
+from smtpplus.values.options import MergeSyntax, Utm
 
 __all__ = [
     "ClickUrl",
@@ -21,8 +24,6 @@ __all__ = [
     "HeadField",
     "LeftAlone",
     "OwnTo",
-    "TagSyntax",
-    "Utm",
 ]
 
 
@@ -38,50 +39,23 @@ class OwnTo(enum.StrEnum):
     ALL = "all"
 
 
-class TagSyntax(enum.StrEnum):
-    """How merge tags are written. Literal keys (SendGrid's ``-tag-``) are named in the plan."""
-
-    BRACKETS = "[name]"
-    MANDRILL = "*|NAME|*"
-    MAILGUN = "%recipient.name%"
-
-
 @dataclass(frozen=True, slots=True)
 class CopyFields:
-    """What one recipient's copy is filled with. `values` go before the message's own fields."""
+    """What one recipient's copy is filled with.
+
+    `values` go before the message's own fields. `delivery_id` and `facts` are for the callables
+    that make URLs: they are not looked at here.
+    """
 
     address: Address
     name: str = ""
     values: Mapping[str, str] = field(default_factory=dict)
     delivery_id: int = 0
+    facts: TokenFacts | None = None
 
 
-CopyUrl = Callable[[CopyFields], bytes]
-ClickUrl = Callable[[CopyFields, int, str], bytes]  # the link's number, from 1, and its target
-
-
-@dataclass(frozen=True, slots=True)
-class Utm:
-    """Campaign parameters for links; "" leaves one out. `domains` empty: every domain."""
-
-    source: str = ""
-    medium: str = ""
-    term: str = ""
-    content: str = ""
-    campaign: str = ""
-    domains: frozenset[str] = frozenset()
-
-    @property
-    def parameters(self) -> tuple[tuple[str, str], ...]:
-        """Names and values of those that are set."""
-        named = (
-            ("utm_source", self.source),
-            ("utm_medium", self.medium),
-            ("utm_term", self.term),
-            ("utm_content", self.content),
-            ("utm_campaign", self.campaign),
-        )
-        return tuple((name, value) for name, value in named if value)
+CopyUrl = Callable[[CopyFields], str]
+ClickUrl = Callable[[CopyFields, int, LinkTarget], str]  # the link's number counts from 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +99,14 @@ class CopyPlan:
         unsubscribe_word: what the link reads where the tag stands alone in HTML text.
         unsubscribe_html: put behind the footer where the body has no unsubscribe tag.
         unsubscribe_text: the same for text bodies.
-        syntaxes: how merge tags of subject and body are written.
-        literals: keys that are tags as they stand.
+        syntaxes: how merge tags of subject and body are written; none: there are none. The
+            list's own header and footer always know ``[name]``.
         fields: values of the whole message.
-        names: names of the values that recipients bring.
+        names: names of the values that recipients bring, of all recipients together.
         unescaped: names whose values are HTML already and are put into HTML text as they are.
         own_to: who finds only the own address in To.
-        head: fields that every copy carries.
+        head: fields that every copy carries, put at the head's end.
+        head_block: whole fields with their CRLF for each recipient, put before the head.
         head_cuts: lower-case names of fields that no copy carries.
     """
 
@@ -150,13 +125,13 @@ class CopyPlan:
     unsubscribe_word: str = "Unsubscribe"
     unsubscribe_html: str = ""
     unsubscribe_text: str = ""
-    syntaxes: frozenset[TagSyntax] = frozenset()
-    literals: tuple[str, ...] = ()
+    syntaxes: frozenset[MergeSyntax] = frozenset()
     fields: Mapping[str, str] = field(default_factory=dict)
     names: frozenset[str] = frozenset()
     unescaped: frozenset[str] = frozenset()
     own_to: OwnTo = OwnTo.OFF
     head: tuple[HeadField, ...] = ()
+    head_block: Callable[[CopyFields], bytes] | None = None
     head_cuts: frozenset[str] = frozenset()
 
     @property
@@ -170,12 +145,21 @@ class CopyPlan:
             or self.open_url
             or self.open_tag
             or self.click_url
-            or (self.utm and self.utm.parameters)
+            or (self.utm and self.utm != Utm())
             or self.unsubscribe_url
-            or self.has_tags
+            or self.syntaxes
         )
 
     @property
-    def has_tags(self) -> bool:
-        """Are there merge tags to look for?"""
-        return bool(self.syntaxes or self.literals)
+    def literals(self) -> tuple[str, ...]:
+        """Keys that are tags as they stand (``-tag-``).
+
+        Where other syntaxes are looked for, too, a key needs a mark of its own: the field
+        ``order`` of ``[order]`` must not be found in the middle of a sentence.
+        """
+        if MergeSyntax.DASHES not in self.syntaxes:
+            return ()
+        keys = dict.fromkeys((*self.fields, *sorted(self.names)))
+        if len(self.syntaxes) == 1:
+            return tuple(keys)
+        return tuple(k for k in keys if k and not (k[0].isalnum() and k[-1].isalnum()))

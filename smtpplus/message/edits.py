@@ -38,18 +38,18 @@ class UrlFill:
 
     __slots__ = ("_in_html", "_url")
 
-    def __init__(self, url: OctetFill, *, in_html: bool = False) -> None:
+    def __init__(self, url: Fill, *, in_html: bool = False) -> None:
         self._url = url
         self._in_html = in_html
 
     def __call__(self, fields: CopyFields) -> str:
         """The address as text."""
-        return self.octets(fields).decode("ascii")
+        made = self._url(fields)
+        return made.replace("&", "&amp;") if self._in_html else made
 
     def octets(self, fields: CopyFields) -> bytes:
         """The same as octets."""
-        made = self._url(fields)
-        return made.replace(b"&", b"&amp;") if self._in_html else made
+        return self(fields).encode("ascii")
 
     def escaped(self) -> UrlFill:
         """The same for HTML."""

@@ -71,6 +71,8 @@ def head_template(
 ) -> HeadTemplate:
     """The templates of a head (with its empty line, where there is one)."""
     work = _Work(plan, finder)
+    if plan.head_block is not None:
+        work.both(plan.head_block)
     fields = parse_head(head)
     cuts = plan.head_cuts | more_cuts
     position = 0
@@ -143,7 +145,7 @@ class _Work:
 
     def merged(self, field: HeaderField, old: bytes) -> HeadPiece:
         """The field with its merge tags to be filled in; as it is where it has none."""
-        if not self.plan.has_tags:
+        if not self.plan.syntaxes:
             return old
         if field.lower in _TEXTS:
             pieces = self.tagged(field.text)

@@ -6,8 +6,8 @@ words, by the sender's List-Unsubscribe), and links that the sender marked in an
 services that people come from (``data-notrack`` is ours). A target with merge tags is made for
 each recipient before it is signed. Numbers count from 1 in the order of the parts.
 
-Guarantees: a target is ASCII, without blanks and control characters, with its entities decoded
-as browsers do in attributes (``&copy=1`` stays). Linear time; never raises. After `MAX_LINKS`
+Guarantees: entities in a target are decoded as browsers do in attributes (``&copy=1`` stays);
+what `LinkTarget` does not take stays. Linear time; never raises. After `MAX_LINKS`
 links the others stay as they are.
 """
 
@@ -20,24 +20,22 @@ from dataclasses import dataclass, field
 from html.entities import html5
 from urllib.parse import quote_plus
 
-from smtpplus.message.copy_plan import ClickUrl, CopyFields, CopyPlan, Utm
+from smtpplus.message.copy_plan import ClickUrl, CopyFields, CopyPlan
 from smtpplus.message.edits import Fill, UrlFill
-from smtpplus.message.merge import safe_url
+from smtpplus.message.tracking_urls import LinkTarget
 from smtpplus.message.unsubscribe_tags import is_unsubscribe_target
 from smtpplus.values.address import to_ascii
+from smtpplus.values.options import Utm
 
 __all__ = ["MAX_LINKS", "TEXT_LINK", "Links", "attribute_text", "text_link_end", "with_utm"]
 
 MAX_LINKS = 5_000
-_MAX_TARGET = 8_192  # characters; a longer one stays as it is
 
 TEXT_LINK = re.compile(r"(?<![A-Za-z0-9])https?://[^\s<>\"\x00-\x20]++", re.IGNORECASE)
 _REFERENCE = re.compile(
     r"&(?:#(?:[0-9]{1,9}|[xX][0-9A-Fa-f]{1,8});?|([A-Za-z][A-Za-z0-9]{0,40})(;?))"
 )
 _HTTP = re.compile(r"https?://(?:[^/?#\\@]*+@)?+(\[[^\]/?#]*+\]|[^/?#:\\]*+)", re.IGNORECASE)
-_BLANK = "".join(map(chr, range(33)))
-_BREAKS = re.compile(r"[\t\r\n]")
 _CLOSERS = {")": "(", "]": "[", "}": "{"}
 
 # Marks of ours, Postmark, SES, Mandrill, Mailgun, SendGrid, SparkPost: attribute and the values
@@ -101,10 +99,10 @@ class Links:
             target = self.target("".join(map(str, pieces)))
             if target is None:
                 return None
-            made = with_utm(target, utm) if utm else target
+            made = self._with_utm(target, utm)
             if click_url is None:
-                return (made,) if made != target else None
-            number = self._number(made)
+                return (made.url,) if made is not target else None
+            number = self._number(made.url)
             return (_click(click_url, number, made),) if number else None
         first = pieces[0]
         if isinstance(first, str) and self.target(first + "x") is None:
@@ -115,23 +113,28 @@ class Links:
             return None
         return (self._merged(tuple(pieces), click_url, number, utm),)
 
-    def target(self, url: str) -> str | None:
+    def target(self, url: str) -> LinkTarget | None:
         """The target that `url` is, cleaned; None where it is not to be changed."""
-        cleaned = _BREAKS.sub("", url.strip(_BLANK))
-        found = _HTTP.match(cleaned)
-        if found is None or not found[1] or len(cleaned) > _MAX_TARGET:
+        target = LinkTarget.of(url)
+        if target is None or self._host(target.url) in self.plan.own_hosts:
             return None
-        if to_ascii(found[1]) in self.plan.own_hosts:
+        if target.url in self.unsubscribe or is_unsubscribe_target(target.url):
             return None
-        if cleaned in self.unsubscribe or is_unsubscribe_target(cleaned):
-            return None
-        if not cleaned.isascii():
-            start, end = found.span(1)
-            cleaned = f"{cleaned[:start]}{to_ascii(found[1])}{cleaned[end:]}"
-        return safe_url(cleaned)
+        return target
+
+    def _host(self, url: str) -> str:
+        found = _HTTP.match(url)
+        return found[1].lower() if found else ""
+
+    def _with_utm(self, target: LinkTarget, utm: Utm | None) -> LinkTarget:
+        """The target with its parameters; as it is where there is nothing to add."""
+        if utm is None:
+            return target
+        made = with_utm(target.url, utm)
+        return target if made == target.url else LinkTarget.of(made) or target
 
     def _utm(self) -> Utm | None:
-        return self.plan.utm if self.plan.utm is not None and self.plan.utm.parameters else None
+        return self.plan.utm if self.plan.utm and _parameters(self.plan.utm) else None
 
     def _number(self, target: str) -> int:
         if self.is_full:
@@ -151,17 +154,14 @@ class Links:
             target = self.target(made)
             if target is None:
                 return made
-            if utm is not None:
-                target = with_utm(target, utm)
-            return (
-                target if click_url is None else click_url(fields, number, target).decode("ascii")
-            )
+            target = self._with_utm(target, utm)
+            return target.url if click_url is None else click_url(fields, number, target)
 
         return fill
 
 
-def _click(click_url: ClickUrl, number: int, target: str) -> UrlFill:
-    def fill(fields: CopyFields) -> bytes:
+def _click(click_url: ClickUrl, number: int, target: LinkTarget) -> UrlFill:
+    def fill(fields: CopyFields) -> str:
         return click_url(fields, number, target)
 
     return UrlFill(fill)
@@ -215,10 +215,21 @@ def with_utm(target: str, utm: Utm) -> str:
     present = {part.partition("=")[0].lower() for part in query.split("&")}
     added = "&".join(
         f"{name}={quote_plus(value, errors='replace')}"
-        for name, value in utm.parameters
+        for name, value in _parameters(utm)
         if name not in present
     )
     if not added:
         return target
     glue = "&" if query and not query.endswith("&") else ""
     return f"{path}?{query}{glue}{added}{mark}{fragment}"
+
+
+def _parameters(utm: Utm) -> list[tuple[str, str]]:
+    named = {
+        "utm_source": utm.source,
+        "utm_medium": utm.medium,
+        "utm_term": utm.term,
+        "utm_content": utm.content,
+        "utm_campaign": utm.campaign,
+    }
+    return [(name, value) for name, value in named.items() if value]

@@ -26,11 +26,12 @@ from enum import Enum
 from urllib.parse import quote
 
 from smtpplus.message.charset import harmless
-from smtpplus.message.copy_plan import CopyFields, CopyPlan, TagSyntax
+from smtpplus.message.copy_plan import CopyFields, CopyPlan
 from smtpplus.message.edits import Fill
 from smtpplus.message.html_spans import Place, PlaceKind
 from smtpplus.message.text_view import TextView
 from smtpplus.message.unsubscribe_tags import PATTERN as UNSUBSCRIBE_PATTERN
+from smtpplus.values.options import MergeSyntax
 
 __all__ = [
     "MAX_LITERALS",
@@ -55,16 +56,16 @@ _NAME_NAMES = frozenset({"recipient_name", "recipient.name"})
 _LOOKS_LIKE_TAG = re.compile(r"[A-Za-z_][\w-]{1,40}")
 _BAR = r"(?:\||%7[Cc])"
 _PATTERNS = {
-    TagSyntax.MANDRILL: rf"\*{_BAR}(?P<mandrill>[^|*\s<>\"'%]{{1,64}}){_BAR}\*",
-    TagSyntax.MAILGUN: r"%(?P<mailgun>recipient(?:[._][A-Za-z0-9._\-]{1,64})?)%",
-    TagSyntax.BRACKETS: r"\[(?P<bracket>[^\[\]<>&\"'=\r\n]{1,64})\]",
+    MergeSyntax.MANDRILL: rf"\*{_BAR}(?P<mandrill>[^|*\s<>\"'%]{{1,64}}){_BAR}\*",
+    MergeSyntax.PERCENT: r"%(?P<mailgun>recipient(?:[._][A-Za-z0-9._\-]{1,64})?)%",
+    MergeSyntax.BRACKETS: r"\[(?P<bracket>[^\[\]<>&\"'=\r\n]{1,64})\]",
 }
 _MARKS = {
-    TagSyntax.MANDRILL: ("*|", "*%7C", "*%7c"),
-    TagSyntax.MAILGUN: ("%recipient",),
-    TagSyntax.BRACKETS: ("[",),
+    MergeSyntax.MANDRILL: ("*|", "*%7C", "*%7c"),
+    MergeSyntax.PERCENT: ("%recipient",),
+    MergeSyntax.BRACKETS: ("[",),
 }
-_Wanted = tuple[str, bool, frozenset[TagSyntax]]
+_Wanted = tuple[str, bool, frozenset[MergeSyntax]]
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.\-]*):")
 _SCHEMES = frozenset({"http", "https", "mailto", "tel", "cid", "sms", "ftp"})
 
@@ -100,12 +101,13 @@ class TagFinder:
         syntaxes: instead of the plan's.
     """
 
-    def __init__(self, plan: CopyPlan, syntaxes: frozenset[TagSyntax] | None = None) -> None:
+    def __init__(self, plan: CopyPlan, syntaxes: frozenset[MergeSyntax] | None = None) -> None:
         self._plan = plan
         self._syntaxes = plan.syntaxes if syntaxes is None else syntaxes
         self._names = {name.casefold(): name for name in (*plan.fields, *plan.names)}
         self._literals: dict[str, str] = {}
-        for key in plan.literals[:MAX_LITERALS]:
+        literals = plan.literals if self._syntaxes else ()
+        for key in literals[:MAX_LITERALS]:
             if 0 < len(key) <= MAX_LITERAL_CHARACTERS:
                 self._literals[key] = key
                 self._literals.setdefault(html.escape(key, quote=False), key)
@@ -134,20 +136,22 @@ class TagFinder:
                     raise TooManyTagsError(f"it holds more than {MAX_TAGS:,} tags")
         return found
 
-    def _present(self, text: str) -> tuple[bool, frozenset[TagSyntax]]:
+    def _present(self, text: str) -> tuple[bool, frozenset[MergeSyntax]]:
         """What there is to look for: may there be unsubscribe tags, and tags of which syntaxes?
 
         A search for a few octets is much quicker than one for a pattern with many beginnings.
         """
         syntaxes = frozenset(
-            syntax for syntax in self._syntaxes if any(mark in text for mark in _MARKS[syntax])
+            syntax
+            for syntax in self._syntaxes
+            if any(mark in text for mark in _MARKS.get(syntax, ()))
         )
         if self._plan.unsubscribe_url is None:
             return False, syntaxes
         return "unsub" in text.lower(), syntaxes
 
     def _pattern(
-        self, codec: str, may_unsubscribe: bool, syntaxes: frozenset[TagSyntax]
+        self, codec: str, may_unsubscribe: bool, syntaxes: frozenset[MergeSyntax]
     ) -> re.Pattern[str] | None:
         plan, alternatives = self._plan, []
         if plan.unsubscribe_tag:
@@ -192,7 +196,7 @@ class TagFinder:
         """What a merge tag becomes: text where it is the same for all, `raw` where it is unset."""
         key, plan = tag.key, self._plan
         default = escape(plan.fields[key]) if key in plan.fields else raw
-        if key in plan.names or (key in plan.literals and key not in plan.fields):
+        if key in plan.names:
             return _valued(key, default, escape)
         if key in plan.fields:
             return default

@@ -15,14 +15,14 @@ from smtpplus.message.copy_plan import (
     CopyPlan,
     HeadField,
     OwnTo,
-    TagSyntax,
-    Utm,
 )
 from smtpplus.message.edits import Span
 from smtpplus.message.headers import parse_head
 from smtpplus.message.recipient_copy import Excerpts, Prepared, needed_spans, prepare
 from smtpplus.message.structure import scan
+from smtpplus.message.tracking_urls import LinkTarget
 from smtpplus.values.address import Address
+from smtpplus.values.options import MergeSyntax, Utm
 from tests.corpora import corpus_path, messages
 from tests.message.wrapped import CHARSETS, ENCODINGS, Wrapped, decoded, split, wrap
 
@@ -32,16 +32,16 @@ CLICK = "https://t.example/t/c/"
 PIXEL = '<img src="https://t.example/t/o/x.gif"'
 
 
-def click_url(fields: CopyFields, number: int, target: str) -> bytes:
-    return f"{CLICK}{fields.delivery_id}-{number}/{target.encode().hex()}".encode()
+def click_url(fields: CopyFields, number: int, target: LinkTarget) -> str:
+    return f"{CLICK}{fields.delivery_id}-{number}/{target.url.encode().hex()}"
 
 
-def open_url(fields: CopyFields) -> bytes:
-    return b"https://t.example/t/o/x.gif"
+def open_url(fields: CopyFields) -> str:
+    return "https://t.example/t/o/x.gif"
 
 
-def unsubscribe_url(fields: CopyFields) -> bytes:
-    return b"https://t.example/u/%d" % fields.delivery_id
+def unsubscribe_url(fields: CopyFields) -> str:
+    return f"https://t.example/u/{fields.delivery_id}"
 
 
 EVERYTHING = CopyPlan(
@@ -54,7 +54,7 @@ EVERYTHING = CopyPlan(
     click_text=True,
     own_hosts=frozenset({"t.example"}),
     unsubscribe_url=unsubscribe_url,
-    syntaxes=frozenset(TagSyntax),
+    syntaxes=frozenset(MergeSyntax),
     names=frozenset({"first", "code"}),
     own_to=OwnTo.BCC,
 )
@@ -177,8 +177,9 @@ class CorpusTest(SynchronousTestCase):
 
     def test_M6_only_the_named_spans_differ(self) -> None:
         for name, page in pages():
-            for charset in CHARSETS:
-                for encoding in ENCODINGS:
+            for number, charset in enumerate(CHARSETS):
+                encodings = ENCODINGS if WHOLE else {ENCODINGS[0], ENCODINGS[number % 4]}
+                for encoding in sorted(encodings):
                     if encoding == "7bit" and charset not in {"us-ascii", "iso-2022-jp", "utf-8"}:
                         continue
                     message = wrap(page, charset=charset, encoding=encoding)
@@ -352,7 +353,6 @@ class HeadTest(SynchronousTestCase):
         plan = replace(
             EVERYTHING,
             fields={"city": "Köln"},
-            literals=("-code-",),
             names=frozenset({"first", "code", "-code-"}),
         )
         fields = CopyFields(
@@ -459,9 +459,8 @@ class BodyTest(SynchronousTestCase):
             "<!-- [first] --><!--[if mso]>[first]<![endif]--><script>[first]</script>"
         )
         plan = CopyPlan(
-            syntaxes=frozenset(TagSyntax),
+            syntaxes=frozenset(MergeSyntax),
             names=frozenset({"first", "raw"}),
-            literals=("-x-",),
             fields={"-x-": "X", "raw": "<b>"},
             unescaped=frozenset({"raw"}),
         )
@@ -506,7 +505,7 @@ class BodyTest(SynchronousTestCase):
         self.assertNotIn("No more", "".join(made))
 
     def test_utm(self) -> None:
-        plan = CopyPlan(utm=Utm(source="a b", campaign="ü", domains=frozenset({"x.example"})))
+        plan = CopyPlan(utm=Utm(source="a b", campaign="ü", domains=("x.example",)))
         for before, after in [
             ("https://x.example/", "https://x.example/?utm_source=a+b&amp;utm_campaign=%C3%BC"),
             (
