@@ -1,6 +1,7 @@
 """Large contents in files of the queue directory: `LargeContents` beside SQLite.
 
-Guarantees: at most `_AHEAD` octets are in memory per reader and per writer; what is read is
+Guarantees: at most `_AHEAD` octets are in memory per reader and per writer, and little more than
+`_MOST_GATHERED` of all writers, who write smaller pieces when there are many; what is read is
 checked on the way (content_check.py), in the same threads for files; a cancelled answer does not
 stop the work.
 """
@@ -36,6 +37,7 @@ _log = Logger()
 
 _CHUNK = 65_536  # what IBody promises
 _AHEAD = 262_144  # octets per trip to a file thread
+_MOST_GATHERED = 16 * 1024 * 1024
 
 
 class LargeFiles:
@@ -47,11 +49,12 @@ class LargeFiles:
         self._transactions = transactions
         self._files = files
         self._now = now
+        self._gathered = _Gathered()
 
     async def begin(self, message_id: int) -> IContentWriter:
         """A part file."""
         descriptor = await self._transactions.in_files(self._files.create, message_id)
-        return _FileWriter(self._transactions, self._files, message_id, descriptor)
+        return _FileWriter(self._transactions, self._files, message_id, descriptor, self._gathered)
 
     async def read(self, message: Message) -> bytes | None:
         """See `LargeContents.read`."""
@@ -214,24 +217,40 @@ class _FileBody:
         return result
 
 
+class _Gathered:
+    """What all writers hold that is not on its way to a file thread."""
+
+    __slots__ = ("octets",)
+
+    def __init__(self) -> None:
+        self.octets = 0
+
+
 @implementer(IContentWriter)
 class _FileWriter:
     """A file being written, in pieces of `_AHEAD` octets."""
 
     def __init__(
-        self, transactions: Transactions, files: ContentFiles, message_id: int, descriptor: int
+        self,
+        transactions: Transactions,
+        files: ContentFiles,
+        message_id: int,
+        descriptor: int,
+        gathered: _Gathered,
     ) -> None:
         self._transactions = transactions
         self._files = files
         self._id = message_id
         self._descriptor: int | None = descriptor
         self._pending = bytearray()
+        self._gathered = gathered
         self._running: Deferred[None] = succeed(None)  # what a file thread does with it
 
     def write(self, data: bytes) -> Awaitable[None]:
         """See `IContentWriter.write`."""
         self._pending += data
-        if len(self._pending) < _AHEAD:
+        self._gathered.octets += len(data)
+        if len(self._pending) < _AHEAD and self._gathered.octets < _MOST_GATHERED:
             return succeed(None)
         self._running = self._transactions.in_files(self._files.append, self._open(), self._take())
         return shielded(self._running)
@@ -248,7 +267,7 @@ class _FileWriter:
     def discard(self) -> Awaitable[None]:
         """See `IContentWriter.discard`."""
         descriptor, self._descriptor = self._descriptor, None
-        self._pending.clear()
+        self._take()
 
         def remove(_: object) -> Deferred[None]:
             return self._transactions.in_files(self._remove, descriptor)
@@ -264,6 +283,7 @@ class _FileWriter:
 
     def _take(self) -> bytes:
         octets = bytes(self._pending)
+        self._gathered.octets -= len(octets)
         self._pending.clear()
         return octets
 

@@ -36,7 +36,7 @@ from smtpplus.smtp.events import (
     ScramProved,
     ScramStarted,
 )
-from smtpplus.submission.content import STORE_ERRORS, IncomingContent
+from smtpplus.submission.content import STORE_ERRORS, ContentMemory, IncomingContent
 from smtpplus.submission.intake import Intake, Origin, store_reply
 from smtpplus.submission.quotas import Place, Quotas
 from smtpplus.submission.sign_in import SignIn
@@ -58,6 +58,7 @@ _SENDER_OK = Reply.of(250, "2.1.0", "Sender ok")
 _RECIPIENT_OK = Reply.of(250, "2.1.5", "Recipient ok")
 _GO_ON = Reply.of(354, None, "End data with <CR><LF>.<CR><LF>")
 _NO_SPACE = Reply.of(452, "4.3.1", "Insufficient system storage, please try again later")
+_NO_MEMORY = Reply.of(452, "4.3.1", "Too much mail is coming in, please try again in a moment")
 _CROWDED = Reply.of(451, "4.3.2", "The system is busy, please try again in a moment")
 _CANNOT_TELL = Reply.of(  # RFC 4954 §6
     454, "4.7.0", "Temporary authentication failure, please try again later"
@@ -74,6 +75,7 @@ class SubmissionParts:
     quotas: Quotas
     intake: Intake
     space: FreeSpace
+    memory: ContentMemory
     clock: IClock
     hostname: str
     log: Logger
@@ -188,6 +190,8 @@ class SubmissionConversation:
             return _SIGN_IN_FIRST if self._tls else _TLS_FIRST
         if self._parts.space.is_short():
             return _NO_SPACE  # D7
+        if self._parts.memory.is_full:
+            return _NO_MEMORY
         if self._parts.is_crowded():
             return _CROWDED
         return self._mail(event, self._user.username)

@@ -18,7 +18,7 @@ from smtpplus.message.submitted import examine
 from smtpplus.message.trace import date_field, message_id_field, protocol, received
 from smtpplus.ports import IClock, IContents, IDispatch, IQueue, ISpawn
 from smtpplus.rules.admission import SenderRights, refuse_header
-from smtpplus.submission.content import STORE_ERRORS, IncomingContent
+from smtpplus.submission.content import STORE_ERRORS, ContentMemory, IncomingContent
 from smtpplus.submission.quotas import Place
 from smtpplus.values.envelope import Envelope
 from smtpplus.values.errors import RefusedError, SmtpplusError, StoreFullError
@@ -66,6 +66,7 @@ class Intake:
         settings: IntakeSettings,
         queue: IQueue,
         contents: IContents,
+        memory: ContentMemory,
         dispatch: IDispatch,
         clock: IClock,
         spawn: ISpawn,
@@ -75,6 +76,7 @@ class Intake:
         self._settings = settings
         self._queue = queue
         self._contents = contents
+        self._memory = memory
         self._dispatch = dispatch
         self._clock = clock
         self._spawn = spawn
@@ -83,10 +85,11 @@ class Intake:
 
     def begin(self) -> IncomingContent:
         """A content for the next message."""
-        return IncomingContent(self._contents, self._ids.next(self._clock.now()))
+        return IncomingContent(self._contents, self._memory, self._ids.next(self._clock.now()))
 
     def discard(self, content: IncomingContent) -> None:
         """Forget a content that will not be complete."""
+        content.release()
         if content.is_large:
             self._spawn.spawn("discard content", content.discard())
 
@@ -124,6 +127,8 @@ class Intake:
         else:
             place.accepted(message.received_at)
             return Reply(250, _DONE, (f"queued as {show_id(message.id)}",))
+        finally:
+            content.release()
         place.give_back()
         if not content.is_promised:  # else the next start finds out
             await content.discard()

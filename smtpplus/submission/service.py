@@ -24,6 +24,7 @@ from smtpplus.net.spawn import Spawn
 from smtpplus.ports import IAccounts, IClock, IContents, IDispatch, IQueue, IWorkers
 from smtpplus.rules.throttle import AuthLimits, AuthThrottle
 from smtpplus.smtp.server_settings import ServerSettings
+from smtpplus.submission.content import ContentMemory
 from smtpplus.submission.conversation import SubmissionConversation, SubmissionParts
 from smtpplus.submission.intake import Intake, IntakeSettings
 from smtpplus.submission.portal import submission_portal
@@ -59,6 +60,7 @@ class SubmissionSettings:
     auth_delay_seconds: float = 0.5
     lifetime_seconds: float = 5 * 86_400.0
     stop_seconds: float = 25.0
+    content_memory_octets: int = 64 * 1024 * 1024  # of all contents coming in (R)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +96,8 @@ class SubmissionService(Service):
         self._settings = settings
         self._ports = ports
         self._log = log or Logger()
-        self._parts = _parts(settings, ports, self._log)
+        self._memory = ContentMemory(settings.content_memory_octets)
+        self._parts = _parts(settings, ports, self._memory, self._log)
         self._starttls, self._implicit = (
             [
                 SmtpListener(
@@ -145,7 +148,7 @@ class SubmissionService(Service):
 
     def reconfigure(self, settings: SubmissionSettings) -> None:
         """What can change while it listens, for connections from now on."""
-        fresh = _parts(settings, self._ports, self._log)
+        fresh = _parts(settings, self._ports, self._memory, self._log)
         # Who failed to sign in, and who sent how much, is remembered.
         self._parts = replace(fresh, sign_in=self._parts.sign_in, quotas=self._parts.quotas)
         self._settings = settings
@@ -198,7 +201,9 @@ def _server_settings(settings: SubmissionSettings) -> ServerSettings:
     )
 
 
-def _parts(settings: SubmissionSettings, ports: SubmissionPorts, log: Logger) -> SubmissionParts:
+def _parts(
+    settings: SubmissionSettings, ports: SubmissionPorts, memory: ContentMemory, log: Logger
+) -> SubmissionParts:
     portal = submission_portal(ports.accounts, ports.workers, ports.clock, settings.fake_secret)
     return SubmissionParts(
         sign_in=SignIn(
@@ -220,6 +225,7 @@ def _parts(settings: SubmissionSettings, ports: SubmissionPorts, log: Logger) ->
             ),
             queue=ports.queue,
             contents=ports.contents,
+            memory=memory,
             dispatch=ports.dispatch,
             clock=ports.clock,
             spawn=ports.spawn,
@@ -229,6 +235,7 @@ def _parts(settings: SubmissionSettings, ports: SubmissionPorts, log: Logger) ->
         space=FreeSpace(
             ports.free_octets, int(settings.max_message_bytes * _SPACE_FACTOR), ports.clock
         ),
+        memory=memory,
         clock=ports.clock,
         hostname=settings.hostname,
         log=log,

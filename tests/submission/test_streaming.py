@@ -39,6 +39,38 @@ class StreamingTests(SubmissionTestCase):
             while wire.transport.dataBuffer or wire.transport._tempDataBuffer:  # type: ignore[union-attr]
                 await self.clock.sleep(0)
 
+    async def test_R_all_contents_together_have_a_bound(self) -> None:
+        """What is held spills to files where it can; where it cannot, MAIL is refused."""
+        first = await self._open(content_memory_octets=2 * MIB)
+        wires = [first] + [await self._connect() for _ in range(39)]
+        content = a_mail(octets=120 * 1024)
+        for wire in wires:
+            await self._begin(wire)
+            await self._pour(wire, content)
+        while len(list(self.folder.rglob("*.part"))) < 22:  # (40 x 120 KiB - 2 MiB) / 120 KiB
+            await self.clock.sleep(0.01)
+        for wire in wires:
+            wire.say(b".\r\n")
+            self.assertIn(b"250 2.0.0 queued as", await wire.until(b"\r\n"))
+        deliveries = await self.queued()
+        self.assertEqual([await self.content(one) for one in deliveries], [content] * 40)
+
+    async def test_R_small_contents_beyond_the_bound_are_put_off(self) -> None:
+        first = await self._open(content_memory_octets=60 * 1024)
+        wires = [first] + [await self._connect() for _ in range(3)]
+        for wire in wires:
+            await self._begin(wire)
+            await self._pour(wire, a_mail(octets=15 * 1024))
+        late = await self._connect()
+        late.say(b"MAIL FROM:<a@example.com>\r\n")
+        self.assertIn(b"452 4.3.1", await late.until(b"\r\n"))
+        wires[0].say(b".\r\n")
+        self.assertIn(b"250 2.0.0 queued as", await wires[0].until(b"\r\n"))
+        wires[1].transport.abortConnection()  # type: ignore[union-attr]
+        while self.service.connections > 4:
+            await self.clock.sleep(0.01)
+        await self._begin(late)
+
     async def test_R5_twenty_mebibytes_take_two_of_memory(self) -> None:
         wire = await self._open()
         content = a_mail(octets=20 * MIB)
