@@ -1,0 +1,101 @@
+"""Words of several languages that subjects vary by: months, weekdays, greetings, reply marks.
+
+English, Italian, German, French, Spanish, Portuguese, Dutch, Polish, Czech, Swedish, Danish,
+Norwegian, Finnish, Hungarian, Romanian, Turkish, Greek and Russian, in lower case. Data only;
+`smtpplus.rules.subject_patterns` uses it.
+"""
+
+# ruff: noqa: RUF001, SIM905 - words of many alphabets, in lists that are read as text
+
+from __future__ import annotations
+
+__all__ = [
+    "AMBIGUOUS_MONTHS",
+    "CURRENCIES",
+    "GREETINGS",
+    "MONTHS",
+    "REPLY_MARKS",
+    "TITLES",
+    "WEEKDAYS",
+]
+
+# What Gmail, Outlook and others put before the subject of a reply or a forward.
+REPLY_MARKS = (
+    "re fw fwd aw wg wtr sv vs vl antw doorst tr rif i r rv res enc odp pd ynt ilt atb bls"
+).split()
+
+MONTHS = (
+    "january february april june july august september october november december "
+    "gennaio febbraio marzo aprile maggio giugno luglio agosto settembre ottobre novembre dicembre "
+    "januar jänner februar märz juni juli oktober dezember "
+    "janvier février avril juin juillet août septembre octobre décembre "
+    "enero febrero abril mayo junio julio septiembre setiembre octubre noviembre diciembre "
+    "janeiro fevereiro março maio junho julho setembro outubro novembro dezembro "
+    "januari februari maart augustus "
+    "styczeń stycznia luty lutego marzec marca kwiecień kwietnia maja czerwiec czerwca lipiec "
+    "lipca sierpień sierpnia wrzesień września październik października listopad listopada "
+    "grudzień grudnia "
+    "leden ledna únor února březen března duben dubna květen května červen června červenec "
+    "července srpen srpna září říjen října prosinec prosince "
+    "augusti maj desember "
+    "tammikuu helmikuu maaliskuu huhtikuu toukokuu kesäkuu heinäkuu elokuu syyskuu lokakuu "
+    "marraskuu joulukuu "
+    "január február március április május június július augusztus szeptember október "
+    "ianuarie februarie martie aprilie iunie iulie septembrie octombrie noiembrie decembrie "
+    "ocak şubat nisan mayıs haziran temmuz ağustos eylül ekim kasım aralık "
+    "ιανουάριος ιανουαρίου φεβρουάριος φεβρουαρίου μάρτιος μαρτίου απρίλιος απριλίου μάιος μαΐου "
+    "ιούνιος ιουνίου ιούλιος ιουλίου αύγουστος αυγούστου σεπτέμβριος σεπτεμβρίου οκτώβριος "
+    "οκτωβρίου νοέμβριος νοεμβρίου δεκέμβριος δεκεμβρίου "
+    "январь января февраль февраля апрель апреля июнь июня июль июля август августа "
+    "сентябрь сентября октябрь октября ноябрь ноября декабрь декабря"
+).split()
+# Words with another meaning: a month only beside a number.
+AMBIGUOUS_MONTHS = (
+    "may march mar mars mai mei mart marts марта март мая май jan feb apr jun jul aug sep sept oct "
+    "nov dec okt dez mrz set ott giu lug ago gen mag dic janv févr avr juil abr ene"
+).split()
+
+WEEKDAYS = (
+    "monday tuesday wednesday thursday friday saturday sunday "
+    "lunedì martedì mercoledì giovedì venerdì sabato domenica "
+    "montag dienstag mittwoch donnerstag freitag samstag sonnabend sonntag "
+    "lundi mardi mercredi jeudi vendredi samedi dimanche "
+    "lunes martes miércoles jueves viernes sábado domingo "
+    "segunda-feira terça-feira quarta-feira quinta-feira sexta-feira "
+    "maandag dinsdag woensdag donderdag vrijdag zaterdag zondag "
+    "poniedziałek wtorek środa czwartek piątek sobota niedziela "
+    "måndag tisdag onsdag torsdag fredag lördag söndag mandag tirsdag lørdag søndag "
+    "maanantai tiistai keskiviikko torstai perjantai lauantai sunnuntai "
+    "pazartesi salı çarşamba perşembe cuma cumartesi pazar "
+    "понедельник вторник среда четверг пятница суббота воскресенье"
+).split()
+
+GREETINGS = (
+    "hi|hello|hey|dear|welcome|welcome back|good morning|good afternoon|good evening"
+    "|congratulations|thanks|thank you|happy birthday"
+    "|ciao|salve|buongiorno|buonasera|caro|cara|gentile|egregio|benvenuto|benvenuta|bentornato"
+    "|bentornata|grazie|buon compleanno|complimenti"
+    "|hallo|liebe|lieber|guten morgen|guten tag|guten abend|sehr geehrter|sehr geehrte|willkommen"
+    "|moin|servus|grüezi|danke|herzlichen glückwunsch"
+    "|bonjour|bonsoir|salut|cher|chère|bienvenue|merci|félicitations|joyeux anniversaire"
+    "|hola|estimado|estimada|querido|querida|buenos días|buenas tardes|bienvenido|bienvenida"
+    "|gracias|enhorabuena|feliz cumpleaños"
+    "|olá|oi|prezado|prezada|bem-vindo|bem-vinda|bom dia|boa tarde|obrigado|obrigada|parabéns"
+    "|hoi|beste|geachte|welkom|goedemorgen|goedemiddag|bedankt|gefeliciteerd"
+    "|cześć|witaj|dzień dobry|szanowny|szanowna|drogi|droga|dziękujemy"
+    "|ahoj|dobrý den|vážený|vážená|milý|milá"
+    "|hej|hei|hejsan|kære|kjære|käre|kära|välkommen|velkommen|tack|takk"
+    "|moi|terve|tervetuloa|kiitos|szia|kedves|üdvözöljük|köszönjük"
+    "|bună|dragă|stimate|stimată|bun venit|mulțumim"
+    "|merhaba|sayın|sevgili|hoş geldiniz|teşekkürler"
+    "|γεια|γεια σας|αγαπητέ|αγαπητή|καλώς ήρθες"
+    "|здравствуйте|привет|уважаемый|уважаемая|дорогой|дорогая|добрый день|добро пожаловать"
+).split("|")
+TITLES = (
+    "mr mrs ms miss dr prof sir herr herrn frau sig sig.ra sigra signor signora dott dott.ssa ing "
+    "avv monsieur madame mme mlle sr sra srta señor señora senhor senhora dhr mevr mevrouw pan pani"
+).split()
+CURRENCIES = (
+    "eur usd gbp chf jpy cny inr aud cad nzd sek nok dkk pln czk huf ron bgn try rub brl mxn zar "
+    "sgd hkd krw ils aed sar uah euro euros dollar dollars kr zł zl kč ft lei"
+).split()
