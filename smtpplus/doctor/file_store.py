@@ -11,6 +11,7 @@ from pathlib import Path
 from smtpplus.config import Config
 from smtpplus.doctor.findings import Finding, ok, problem, warning
 from smtpplus.doctor.machine import is_secret_of
+from smtpplus.store.content_files import QUARANTINE
 from smtpplus.store.migrate import check_version
 from smtpplus.store.process_lock import is_locked
 from smtpplus.store.snapshot import count_waiting
@@ -75,9 +76,18 @@ def _files(config: Config, named: set[int]) -> Iterator[Finding]:
         yield warning(
             "queue",
             f"{len(strays)} files belong to no queued message, such as {strays[0]}.",
-            "The next start of the service removes them.",
+            "The next start of the service removes them, or sets them aside in queue/quarantine.",
         )
-    if not missing and not strays:
+    quarantine = config.queue_dir / QUARANTINE
+    aside = sorted(quarantine.iterdir()) if quarantine.is_dir() else []
+    if aside:
+        yield warning(
+            "queue",
+            f"{len(aside)} files were set aside in {quarantine}, such as {aside[0].name}: the disk "
+            "has lost or changed something.",
+            'See "A damaged store" in the operations manual; they go by themselves after 30 days.',
+        )
+    if not (missing or strays or aside):
         yield ok("queue", f"{len(named)} message files, all where they belong.")
 
 

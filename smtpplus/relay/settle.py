@@ -9,6 +9,7 @@ report (DSN) is queued in the transaction that settles what it reports.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ _MOST_TAKEN = 32  # unwritten outcomes of mail that the remote took (D2); beyond
 _MOST_UNWRITTEN = 500  # outcomes in all, likewise
 _MOST_TOGETHER = 1000  # settlements in one transaction
 _TRY_AGAIN_SECONDS = 1.0
+_TRIES_TO_A_LINE = 60  # of the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ class Settling:
         """Write them all; False: the disk has no room for so many."""
         reports = await self._reports(batch)
         settlements = [one.settlement for one in batch]
-        while True:
+        for tries in itertools.count():
             try:
                 queued = await self._queue.settle(settlements, reports)
                 break
@@ -167,7 +169,8 @@ class Settling:
                 if isinstance(error, StoreFullError) and len(batch) > 1:
                     self._cancel(reports)
                     return False
-                _log.warn("outcomes wait for the store: {error}", error=error)
+                if tries % _TRIES_TO_A_LINE == 0:
+                    _log.warn("outcomes wait for the store: {error}", error=error)
                 await self._clock.sleep(_TRY_AGAIN_SECONDS)
         for report in reports:
             if report.leased and report.message.id in queued:

@@ -21,13 +21,21 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Executable
+from twisted.logger import Logger
 
 from smtpplus.store.dialects import CopySql, Fault, IdsSql, StoreDialect
-from smtpplus.values.errors import SmtpplusError, StoreBrokenError, StoreUnavailableError
+from smtpplus.values.errors import (
+    SmtpplusError,
+    StoreBrokenError,
+    StoreCorruptError,
+    StoreUnavailableError,
+)
 
 __all__ = ["Committer", "DoubtfulError", "Request", "Transaction"]
 
+_log = Logger()
 _REOPEN_AFTER_SECONDS = 5.0
+_CHECK_AFTER_SECONDS = 60.0  # where it did not pass: the check reads the whole store
 _CONNECT_AFTER_SECONDS = 0.5  # a server that is away is not asked by each request
 _ROOM_AFTER_SECONDS = 1.0
 _DOUBT_SECONDS = 8.0
@@ -201,7 +209,12 @@ class Committer:
             if isinstance(ours, StoreUnavailableError):
                 self._away = ours
                 self._reopen_at = self._monotonic() + _CONNECT_AFTER_SECONDS
+            elif isinstance(ours, StoreCorruptError):
+                self._reopen_at = self._monotonic() + _CHECK_AFTER_SECONDS
+                _log.critical("nothing is written: {error}", error=str(ours))
             raise
+        if self._broken is not None:
+            _log.warn("the store was opened again and checked: it is written from here on")
         self._broken = self._away = None
         self.generation += 1
         return self._connection
@@ -286,6 +299,8 @@ class Committer:
         if fault is Fault.BROKEN:
             if self._broken is None:
                 self._reopen_at = self._monotonic() + _REOPEN_AFTER_SECONDS
+                text = str(self._dialect.ours(error))
+                _log.critical("nothing is written until the store was checked: {error}", error=text)
             self._broken = error
             self.close()
         elif self._connection is not None:

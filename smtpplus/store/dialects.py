@@ -277,9 +277,7 @@ class SqliteDialect:
         if code == sqlite3.SQLITE_FULL:
             return StoreFullError("The disk of the store is full.")
         if code in _CORRUPT:
-            return StoreCorruptError(
-                f"The store is damaged ({said}): see `smtpplus doctor`, and its operations manual."
-            )
+            return StoreCorruptError(f"The store is damaged: {said}.")
         if code in _BROKEN:
             return StoreBrokenError(f"The disk of the store failed: {said}.")
         if code == sqlite3.SQLITE_CONSTRAINT:

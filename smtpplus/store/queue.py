@@ -7,6 +7,7 @@ transactions; claims take one short write, and read what they claimed beside the
 from __future__ import annotations
 
 from collections.abc import Awaitable, Collection, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
@@ -20,6 +21,7 @@ from sqlalchemy import (
     update,
 )
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -37,10 +39,14 @@ from smtpplus.store.rows import recipient_from
 from smtpplus.store.schema import counter, delivery
 from smtpplus.store.settlements import Settled, Settlements
 from smtpplus.store.transactions import Transactions
+from smtpplus.values.errors import StoreCorruptError
+from smtpplus.values.ids import show_id
 from smtpplus.values.message import Accepted, Delivery, Settlement
 from smtpplus.values.queue import QueueChange, Selection
 
 __all__ = ["SqlQueue"]
+
+_log = Logger()
 
 # Literals, not parameters: SQLite chooses a partial index when it prepares the statement; and
 # it is told which, because without statistics it takes the index of states and sorts.
@@ -117,11 +123,27 @@ class SqlQueue:
             claimed = await self._transactions.read(
                 lambda connection: _deliveries(connection, rows)
             )
+        except StoreCorruptError:
+            claimed = await self._readable(rows)
         except BaseException:
             self._give_back([row.id for row in rows]).addErrback(lambda _: None)
             raise
         # Leases that were lost meanwhile may be another's by now.
         return claimed if generation == self._leases.generation else ()
+
+    async def _readable(self, rows: Sequence[Row[Any]]) -> list[Delivery]:
+        """What of `rows` can be read; the rest stays leased, out of everybody's way (D15)."""
+        found: list[Delivery] = []
+        for row in rows:
+            try:
+                found += await self._transactions.read(partial(_deliveries, rows=[row]))
+            except StoreCorruptError as error:
+                _log.error(
+                    "message {message_id} is left out until the next start: {error}",
+                    message_id=show_id(row.message_id),
+                    error=str(error),
+                )
+        return found
 
     async def next_due(self, now: float, without: Collection[str]) -> float | None:
         """See `IQueue.next_due`."""

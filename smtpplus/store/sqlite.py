@@ -2,7 +2,7 @@
 
 Guarantees: WAL and ``synchronous=FULL`` are read back and required on the writer (D17); the
 database and its companions are 0600; readers cannot write. Raises UsageError where the file is
-missing or no database, StoreBrokenError where it does not pass its check.
+missing or no database, StoreCorruptError where it does not pass its check.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, create_engine, exc
 from sqlalchemy.pool import NullPool
+from twisted.logger import Logger
 
 from smtpplus.store.dialects import BUSY_MS, IndexingCompiler, SqliteDialect, StoreDialect
-from smtpplus.values.errors import StoreBrokenError, UsageError
+from smtpplus.values.errors import StoreCorruptError, UsageError
 
 __all__ = ["SqliteFile", "sync_folder"]
 
+_log = Logger()
 _PREFIX = "sqlite:///"
 _PAGE_OCTETS = 4096
 _WRITER_CACHE_KIB = 16_384
@@ -93,6 +95,19 @@ class SqliteFile:
         connection.rollback()
         return connection
 
+    def tell_of_damage(self) -> None:
+        """Check the file, and log what is found."""
+        found: Any = ""
+        try:
+            with self._engine.connect() as connection:
+                found = _pragma(connection, "quick_check(1)")
+        except exc.DBAPIError as error:
+            found = error.orig
+        if found == "ok":
+            _log.warn("the store itself passes its check")
+        else:
+            _log.critical("{text}", text=_damaged(found))
+
     def spare_octets(self, connection: Connection) -> int:
         """Room inside the file that was in use once."""
         return int(_pragma(connection, "freelist_count")) * _PAGE_OCTETS
@@ -148,9 +163,17 @@ def _pragma(connection: Connection, text: str) -> Any:
     return result.scalar() if result.returns_rows else None
 
 
+def _damaged(found: Any) -> str:
+    text = " ".join(str(found).split())
+    return (
+        f"The store is damaged, it does not pass its check ({text}): stop the service, keep a copy "
+        'of data_dir, and restore a backup; see "A damaged store" in the operations manual.'
+    )
+
+
 def _quick_check(connection: Connection) -> None:
     """After a failed sync: is the file whole, and does the disk take a write and a sync again?"""
     found = _pragma(connection, "quick_check(1)")
     if found != "ok":
-        raise StoreBrokenError(f"The store does not pass its check: {found}.")
+        raise StoreCorruptError(_damaged(found))
     _pragma(connection, "wal_checkpoint(TRUNCATE)")

@@ -22,9 +22,10 @@ from smtpplus.store.accepts import Accepts
 from smtpplus.store.accounts import SqlAccounts
 from smtpplus.store.changes import ACCOUNTS, TOPICS, Changes, FileChanges, NotedChanges
 from smtpplus.store.commits import Committer, Transaction
-from smtpplus.store.content_files import ContentFiles
+from smtpplus.store.content_files import QUARANTINE, ContentFiles
 from smtpplus.store.contents import LargeContents, StoredContents
 from smtpplus.store.dialects import StoreDialect, disk_error
+from smtpplus.store.evidence import log_was_damaged
 from smtpplus.store.facts import FactSql
 from smtpplus.store.history import SqlHistory
 from smtpplus.store.large_files import LargeFiles
@@ -33,7 +34,7 @@ from smtpplus.store.leases import Leases, NodeLeases, OwnLeases
 from smtpplus.store.migrate import check_version, migrate, version_of
 from smtpplus.store.nodes import Node, passing_number, register, started
 from smtpplus.store.people import SqlPeople
-from smtpplus.store.process_lock import ProcessLock
+from smtpplus.store.process_lock import ProcessLock, is_locked
 from smtpplus.store.queue import SqlQueue
 from smtpplus.store.queue_changes import QueueChanges
 from smtpplus.store.room import DiskRoom
@@ -296,6 +297,10 @@ def _prepare(
             ContentFiles(data_dir / _QUEUE_NAME).prepare()
         if not database.exists:
             database.make()
+        if isinstance(database, SqliteFile) and not is_locked(data_dir):
+            quarantine = data_dir / _QUEUE_NAME / QUARANTINE
+            if log_was_damaged(database.path, quarantine, clock.now()):
+                database.tell_of_damage()
         connection = database.open_writer()
         try:
             if node_name is not None:

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from smtpplus.values.errors import StoreUnavailableError
+from smtpplus.values.errors import StoreBrokenError, StoreUnavailableError
 from smtpplus.web.channel import IDLE_SECONDS, PageChannel, PageRequest
 from smtpplus.web.context import WebPorts, WebSettings
 from smtpplus.web.exchange import Asked, PageError, Response, parse_form
@@ -112,7 +112,7 @@ class _Pages(Resource):
             raise
         except PageError as error:
             return self._shell.show_plain_error(asked, error)
-        except StoreUnavailableError:
+        except (StoreBrokenError, StoreUnavailableError):
             self._log.failure("The pages could not reach the store")
             busy = PageError(
                 HTTPStatus.SERVICE_UNAVAILABLE,

@@ -100,6 +100,12 @@ class DoctorTests(SynchronousTestCase):
         os.utime(stray, (1, 1))
         found = [one for one in self.findings(status=0) if one["check"] == "queue"]
         self.assertEqual(found[0]["level"], "warning")
+        quarantine = self.folder / "queue" / "quarantine"
+        quarantine.mkdir()
+        stray.rename(quarantine / stray.name)
+        found = [one for one in self.findings(status=0) if one["check"] == "queue"]
+        self.assertEqual(found[0]["level"], "warning")
+        self.assertIn("set aside", found[0]["text"])
 
     def test_dns_of_the_hostname(self) -> None:
         self.assertIn("DNS gave no answer", self._dns("127.0.0.1:1")[0]["text"])

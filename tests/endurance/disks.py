@@ -285,7 +285,15 @@ def lost_page(ground: Ground, zygote: Zygote, seed: int, where: str) -> tuple[st
     else:
         house.kill()
     wrong += altered
-    reported = [line for line in house.log().splitlines() if "corrupt" in line or "missing" in line]
+    words = ("corrupt", "damaged", "missing")
+    reported = [line for line in house.log().splitlines() if any(word in line for word in words)]
+    if whole < len(load.accepted) and not reported:
+        wrong.append("the log does not say so")
+    if where == "file" and (
+        whole < len(load.accepted) - 1 or waiting != len(load.accepted) - whole
+    ):
+        wrong.append("more than the one content is not sent, or it is not held")
+    wrong += house.tracebacks()
     told = (
         f"{where} at {at}: {whole} of {len(load.accepted)} arrived whole, {len(altered)} altered, "
         f"{waiting} wait, {len(reported)} lines of log say so"

@@ -74,7 +74,7 @@ def _lint(ground: Ground, messages: int) -> syncs.Lint:
 def _pages(ground: Ground, seeds: int) -> list[str]:
     zygote, told = Zygote(ground), []
     for seed in range(seeds):
-        where = ("wal", "store")[seed % 2]
+        where = ("wal", "file", "store")[seed % 3]
         inner = Ground(ground.test, ground.folder(f"page-{seed}"))
         line, wrong = disks.lost_page(inner, zygote, seed, where)
         told.append(line)
@@ -121,7 +121,7 @@ SCENARIOS = {
         lambda g: neighbours.lost_reply(g, Zygote(g)),
         lambda g: neighbours.lost_reply(g, Zygote(g)),
     ),
-    "lost-page": Scenario("D15", lambda g: _pages(g, 2), lambda g: _pages(g, 40)),
+    "lost-page": Scenario("D15", lambda g: _pages(g, 3), lambda g: _pages(g, 40)),
     "expiry": Scenario("D18", clocks.expiry, clocks.expiry),
     "idle": Scenario(
         "R1",

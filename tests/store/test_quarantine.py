@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sqlite3
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
+
+from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
 
 from smtpplus.ports import IBody
 from smtpplus.store import Store
 from smtpplus.store.content_files import QUARANTINE_SECONDS, ContentFiles
-from smtpplus.values.errors import CorruptContentError, NotFoundError
+from smtpplus.values.errors import CorruptContentError, NotFoundError, StoreBrokenError
 from smtpplus.values.message import Accepted, DeliveryState
 from tests.store.samples import NOW, StoreCase, accepted, delivery_of, settlement
 
@@ -26,6 +30,92 @@ async def _drain(body: IBody) -> bytes:
     finally:
         body.close()
     return octets
+
+
+class DamagedStoreTests(StoreCase):
+    """As it is found at the start."""
+
+    async def _killed(self, messages: int) -> list[Accepted]:
+        """Accept so many, and leave store and log as a kill does."""
+        store = await self.started()
+        items = [accepted(store.ids, subject=f"the {n}th subject.") for n in range(messages)]
+        for item in items:
+            await store.queue.accept(item)
+        self._leave()
+        return items
+
+    def _leave(self) -> None:
+        alive = self.data_dir
+        self.data_dir = Path(self.mktemp()).absolute()
+        shutil.copytree(alive, self.data_dir)
+
+    def _zero(self, name: str, at: int) -> None:
+        with (self.data_dir / name).open("r+b") as file:
+            file.seek(at)
+            file.write(bytes(4096))
+
+    def _told(self, events: Sequence[LogEvent], level: LogLevel) -> list[str]:
+        return [formatEvent(event) for event in events if event["log_level"] is level]
+
+    async def test_D15_a_log_that_a_kill_has_left_is_not_spoken_of(self) -> None:
+        items = await self._killed(20)
+        with capturedLogs() as events:
+            store = await self.started()
+        self.assertEqual(self._told(events, LogLevel.critical), [])
+        self.assertEqual(len(await store.queue.claim(NOW + 9, 100, ())), len(items))
+
+    async def test_D15_a_damaged_log_is_told_of_and_kept(self) -> None:
+        await self._killed(40)
+        log = self.data_dir / "store.sqlite-wal"
+        self._zero(log.name, log.stat().st_size // 2)
+        octets = log.read_bytes()
+        with capturedLogs() as events:
+            store = await self.started()
+        (told,) = self._told(events, LogLevel.critical)
+        self.assertRegex(told, r"write-ahead log is damaged: at least \d\d commits")
+        (kept,) = (self.data_dir / "queue" / "quarantine").iterdir()
+        self.assertIn(str(kept), told)
+        self.assertEqual(kept.read_bytes(), octets)
+        self.assertEqual(self._told(events, LogLevel.warn), ["the store itself passes its check"])
+        self.assertGreater(len(await store.queue.claim(NOW + 9, 100, ())), 5)
+        await store.queue.accept(accepted(store.ids))
+
+    async def test_D15_messages_in_a_page_that_was_lost_hold_nobody_up(self) -> None:
+        items = await self._killed(60)
+        path = self.data_dir / "store.sqlite"
+        with sqlite3.connect(path) as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        database.close()
+        octets = path.read_bytes()
+        self._zero(path.name, octets.index(b"the 30th subject.") // 4096 * 4096)
+        store = await self.started()
+        with capturedLogs() as events:
+            claimed = await store.queue.claim(NOW + 9, 100, ())
+        lost = len(items) - len(claimed)
+        self.assertTrue(0 < lost < 20, lost)
+        told = self._told(events, LogLevel.error)
+        self.assertEqual(len(told), lost)
+        self.assertIn("is left out until the next start: The store is damaged", told[0])
+        self.assertEqual(await store.queue.claim(NOW + 9, 100, ()), ())
+
+    async def test_D15_a_store_that_fails_its_check_takes_nothing_and_says_so_once(self) -> None:
+        await self._killed(60)
+        path = self.data_dir / "store.sqlite"
+        with sqlite3.connect(path) as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            query = "SELECT rootpage FROM sqlite_master WHERE name = 'ix_event_message_id_id'"
+            (root,) = database.execute(query).fetchone()
+        database.close()
+        self._zero(path.name, (root - 1) * 4096)
+        store = await self.started()
+        with capturedLogs() as events:
+            for _ in range(5):
+                with self.assertRaisesRegex(StoreBrokenError, "damaged|being checked"):
+                    await store.queue.accept(accepted(store.ids))
+                self.timers.advance(6)
+        told = self._told(events, LogLevel.critical)
+        self.assertEqual(len(told), 2, told)
+        self.assertIn("does not pass its check", told[1])
 
 
 class CorruptTests(StoreCase):
