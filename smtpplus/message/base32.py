@@ -24,12 +24,11 @@ def text_length(octets: int) -> int:
 
 def encode(octets: bytes) -> str:
     """`octets` as text."""
-    length = text_length(len(octets))
-    groups, steps = _spreading(length)
-    number = int.from_bytes(octets, "big") << (length * 5 - len(octets) * 8)
+    spare, length, steps = _spreading(len(octets))
+    number = int.from_bytes(octets, "big") << spare
     for low, high, shift in steps:
         number = (number & low) | ((number & high) << shift)
-    return number.to_bytes(groups, "big")[groups - length :].translate(_TO_LETTERS).decode("ascii")
+    return number.to_bytes(length, "big").translate(_TO_LETTERS).decode("ascii")
 
 
 def decode(text: str, octets: int) -> bytes:
@@ -49,9 +48,11 @@ def decode(text: str, octets: int) -> bytes:
 
 
 @functools.cache
-def _spreading(length: int) -> tuple[int, tuple[tuple[int, int, int], ...]]:
-    """The masks that pull `length` groups of five bits apart to octets, halving at each step."""
+def _spreading(octets: int) -> tuple[int, int, tuple[tuple[int, int, int], ...]]:
+    """Spare bits, letters, and the masks that pull the groups of five bits apart, by halving."""
+    length = text_length(octets)
     groups = 1 << max(length - 1, 0).bit_length()
+    used = (1 << length * 8) - 1
     steps = []
     half = groups // 2
     while half:
@@ -59,6 +60,6 @@ def _spreading(length: int) -> tuple[int, tuple[tuple[int, int, int], ...]]:
         starts = range(0, groups * 8, half * 16)
         low = sum(part << start for start in starts)
         high = sum(part << (half * 5) << start for start in starts)
-        steps.append((low, high, half * 3))
+        steps.append((low & used, high & used, half * 3))
         half //= 2
-    return groups, tuple(steps)
+    return length * 5 - octets * 8, length, tuple(steps)

@@ -29,10 +29,10 @@ from smtpplus.values.submission import Stream
 __all__ = ["CfblPolicy", "ListFields", "ListPolicy", "OwnField", "plan"]
 
 _MAX_LINE = 998  # RFC 5322 §2.1.1, octets without CRLF
-_URI = re.compile(r"https://[!-~]{1,900}")
+_URI = re.compile(r"https://[!-+\--;=?-~]{1,900}")  # visible ASCII but for < > and the comma
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~\-]{1,64}@[A-Za-z0-9.\-]{1,255}")
 _TOKEN = re.compile(r"[A-Za-z0-9._=+\-]{1,200}")
-_BRACKETS = re.compile(r"[<>,\s]")
+_URI_LETTERS = str.maketrans({letter: f"%{ord(letter):02X}" for letter in "%/?#&;`{|}^"})
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9\-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9\-]*[a-z0-9])?)+")
 _PHRASE = re.compile(r"[^A-Za-z0-9 _\-]+")
 _UNSUBSCRIBE, _POST = "list-unsubscribe", "list-unsubscribe-post"
@@ -144,7 +144,7 @@ def _fixed(own: set[str], policy: ListPolicy) -> bytes:
 
 
 def _unsubscribe(url: str, mailto: str) -> bytes:
-    if not _URI.fullmatch(url) or _BRACKETS.search(url):
+    if not _URI.fullmatch(url):
         raise ValueError(f"{url!r} cannot stand in List-Unsubscribe: an https URL is needed")
     if mailto and not _ADDRESS.fullmatch(mailto):
         raise ValueError(f"{mailto!r} cannot stand in List-Unsubscribe")
@@ -157,9 +157,7 @@ def _unsubscribe(url: str, mailto: str) -> bytes:
 
 def _in_uri(address: str) -> str:
     """An address inside mailto: what has a meaning in a URI is percent-encoded (RFC 6068 §2)."""
-    for letter in "%/?#&;`{|}^":
-        address = address.replace(letter, f"%{ord(letter):02X}")
-    return address
+    return address.translate(_URI_LETTERS)
 
 
 def _cfbl(address: str, token: str) -> bytes:

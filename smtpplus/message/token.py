@@ -46,6 +46,8 @@ _DAY_SECONDS = 86_400
 _EPOCH_DAY = 18_262  # 2020-01-01, as the ids
 _LEAST_SECRET_OCTETS = 16
 _BLOCK = 64  # octets, of SHA-256
+_TAG = 12  # octets; a return path has to fit 64 letters
+_CLICK_TAG = 16  # promise W2: 128 bits between us and a redirect
 _NUMBERS = struct.Struct(">HIIQQ")  # day, account, list, message, delivery
 _NUMBERS_AND_LINK = struct.Struct(">HIIQQH")
 
@@ -162,11 +164,12 @@ class Tokens:
         """
         day = min(max(int(now // _DAY_SECONDS) - _EPOCH_DAY, 0), 0xFFFF)
         numbers = (day, facts.account_id, facts.list_id, facts.message_id, facts.delivery_id)
+        keys = self._keys[purpose][0]
         if purpose is Purpose.CLICK:
-            plain = _NUMBERS_AND_LINK.pack(*numbers, link)
-        else:
-            plain = _NUMBERS.pack(*numbers)
-        return base32.encode(self._keys[purpose][0].seal(plain, bound, _tag_octets(purpose)))
+            return base32.encode(
+                keys.seal(_NUMBERS_AND_LINK.pack(*numbers, link), bound, _CLICK_TAG)
+            )
+        return base32.encode(keys.seal(_NUMBERS.pack(*numbers), bound, _TAG))
 
     def read(self, purpose: Purpose, text: str, now: float, *, bound: bytes = b"") -> Token:
         """What `text` names.
@@ -193,7 +196,7 @@ def token_length(purpose: Purpose) -> int:
 
 
 def _tag_octets(purpose: Purpose) -> int:
-    return 16 if purpose is Purpose.CLICK else 12  # promise W2: 128 bits between us and a redirect
+    return _CLICK_TAG if purpose is Purpose.CLICK else _TAG
 
 
 def _numbers(purpose: Purpose) -> struct.Struct:
