@@ -81,6 +81,10 @@ class Leases(Protocol):
     def generation(self) -> int:
         """Grows when the leases were lost: what was leased before is not ours any more."""
 
+    @property
+    def begun(self) -> int:
+        """The generation of what is leased in the transaction that asks."""
+
 
 class OwnLeases:
     """All leases are this process's: the only service on its store, or a command."""
@@ -88,6 +92,7 @@ class OwnLeases:
     lease: ILease = _OwnLease()
     hold = True
     generation = 0
+    begun = 0
 
 
 def database_time() -> ColumnElement[float]:
@@ -130,6 +135,8 @@ class NodeLeases:
         self._cancel: Callable[[], None] | None = None
         self._ended = True
         self.generation = 0
+        self.begun = 0  # belongs to the writer's thread
+        self._is_losing = False
 
     @property
     def hold(self) -> bool:
@@ -201,13 +208,17 @@ class NodeLeases:
             self._cancel = self._clock.call_later(seconds, now)
 
     def _heard(self, standing: str, asked_at: float) -> None:
-        if standing == "held":
+        if standing == "held" and self._is_losing:  # that it began again was not heard of
+            self._has_lost(asked_at)
+        elif standing == "held":
             self._has_held(asked_at)
             self._take_over()
             self._later(self._beat_seconds)
         elif standing == "lost":
             _log.warn("this node was away for too long: others have taken its deliveries over")
-            self._transactions.write(self._begin_again).addCallbacks(
+            self._is_losing = True
+            generation = self.generation + 1
+            self._transactions.write(lambda tx: self._begin_again(tx, generation)).addCallbacks(
                 lambda _: self._has_lost(asked_at), self._unheard
             )
         else:
@@ -255,6 +266,7 @@ class NodeLeases:
         self._tell(self._lost)
 
     def _has_lost(self, asked_at: float) -> None:
+        self._is_losing = False
         self._lose()
         self._has_held(asked_at)
         self._later(self._beat_seconds)
@@ -289,11 +301,12 @@ class NodeLeases:
         query = select(node.c.holder).where(node.c.number == self._number)
         return "lost" if transaction.execute(query).scalar() == self._holder else "replaced"
 
-    def _begin_again(self, transaction: Transaction) -> None:
+    def _begin_again(self, transaction: Transaction, generation: int) -> None:
         """All that was leased before now is given back; what is accepted from now on is ours."""
         until = self._now() + self._seconds
         transaction.execute(self._update_own().values(lease_until=until))
         self._free(transaction, delivery.c.lease_node == self._number)
+        self.begun = generation
 
     def _take(self, transaction: Transaction) -> tuple[list[int], int]:
         silent = update(node).where(node.c.lease_until < self._now(), node.c.number != self._number)

@@ -114,9 +114,10 @@ class SqlQueue:
                 delivery.c.delay_reported,
             )
         )
-        generation = self._leases.generation
         await self._free_doubtful()
-        rows = await self._transactions.write(lambda tx: tx.execute(claiming).all())
+        rows, begun = await self._transactions.write(
+            lambda tx: (tx.execute(claiming).all(), self._leases.begun)
+        )
         if not rows:
             return ()
         try:
@@ -129,7 +130,7 @@ class SqlQueue:
             self._give_back([row.id for row in rows]).addErrback(lambda _: None)
             raise
         # Leases that were lost meanwhile may be another's by now.
-        return claimed if generation == self._leases.generation else ()
+        return claimed if begun >= self._leases.generation else ()
 
     async def _readable(self, rows: Sequence[Row[Any]]) -> list[Delivery]:
         """What of `rows` can be read; the rest stays leased, out of everybody's way (D15)."""

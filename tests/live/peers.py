@@ -109,7 +109,7 @@ class Peer:
 class Sink:
     """Postfix's smtp-sink: takes everything, and writes each message to a file."""
 
-    def __init__(self, test: SynchronousTestCase, directory: Path) -> None:
+    def __init__(self, test: SynchronousTestCase, directory: Path, *options: str) -> None:
         program = needs("smtp-sink")
         self.port = free_port()
         self._mails = directory / "sink"
@@ -121,7 +121,7 @@ class Sink:
             open_way_to(self._mails)
         Peer(
             test,
-            [program, *user, "-d", f"{self._mails}/%s.", f"127.0.0.1:{self.port}", "100"],
+            [program, *user, *options, "-d", f"{self._mails}/%s.", f"127.0.0.1:{self.port}", "100"],
             directory / "sink.log",
         )
         wait_for("smtp-sink", lambda: answers(self.port))

@@ -22,13 +22,32 @@ _CUT = (
 )
 
 
-class RelaysKilledTests(postgresql.RelaysKilled):
+class _Short(postgresql.Harmed):
     messages = 800
-    kill_every_seconds = 1.5
+    per_second = 120.0
+    every_seconds = 2.0
     away_seconds = (0.0, 4.0)
     lease = "3s"
+    window_seconds = 1.5
     clients = 4
-    least_kills = 3
+    least = 3
+
+
+class RelaysKilledTests(_Short, postgresql.RelaysKilled):
+    pass
+
+
+class AllRolesKilledTests(_Short, postgresql.AllRolesKilled):
+    messages = 600
+    every_seconds = 4.0
+
+
+class RelaysFrozenTests(_Short, postgresql.RelaysFrozen):
+    messages = 500
+    per_second = 30.0
+    window_seconds = 1.0  # what wakes up sends later than that
+    every_seconds = 5.0
+    away_seconds = (3.5, 5.0)
 
 
 class DatabaseAwayTests(SynchronousTestCase):

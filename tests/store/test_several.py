@@ -230,6 +230,14 @@ class LeaseTests(SeveralCase):
         self.assertFalse(before.holds)
         self.assertTrue(self.one.queue.lease().holds)
 
+    async def test_what_is_claimed_while_the_loss_is_being_mended_is_not_forgotten(self) -> None:
+        await self._beat_until(80)
+        item = accepted(self.two.ids)
+        await self.two.queue.accept(item)
+        await self.leases(self.one).beat()  # it has asked to begin again
+        claimed = in_queue(await self.one.queue.claim(NOW, 9, ()))
+        self.assertEqual(claimed, [item.deliveries[0].id])
+
     async def test_what_a_node_leased_after_its_loss_and_before_its_end_is_found(self) -> None:
         await self._beat_until(80)
         late = accepted(self.one.ids, leased=True)
