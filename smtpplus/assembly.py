@@ -185,6 +185,7 @@ class Assembly(Service):
         await self._recover(queue)
         self._has_come_up("store")
         self._watch(store, queue)
+        await self._tell_how_it_writes(store)
         self._tls = self._server_tls()
         dispatch: IDispatch = _NoRelay()
         queue_changed: Callable[[], None] = dispatch.wake
@@ -273,6 +274,17 @@ class Assembly(Service):
     def _mail_log(self, store: Store) -> MailLog:
         names = UserNames(lambda: store.accounts.users(None), self._spawn)
         return MailLog(self._put_line, self._least, names)
+
+    async def _tell_how_it_writes(self, store: Store) -> None:
+        """The settings that durability stands on, as the writer has them (D17)."""
+        facts = {
+            name: str(value)
+            for name, value in (await store.facts()).items()
+            if name not in {"path", "page_count", "freelist_count"}
+        }
+        self._metrics.sources.store = facts
+        words = ", ".join(f"{name} {value}" for name, value in facts.items())
+        self._log.info("the store writes with {words}", words=words)
 
     def _server_tls(self) -> ServerTls | None:
         section = self._config.submission

@@ -38,6 +38,7 @@ _DELAY_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 class Sources:
     """What there is to ask; the assembly fills it in as the parts come up."""
 
+    store: Mapping[str, str] = field(default_factory=dict)
     history: IHistory | None = None
     queue: IQueue | None = None
     unwritten: Callable[[], int] = int
@@ -114,6 +115,7 @@ class Metrics:
     def _families(self) -> Iterable[Metric]:
         sources = self.sources
         yield InfoMetricFamily("smtpplus", "This software.", {"version": __version__})
+        yield InfoMetricFamily("smtpplus_store", "How the store writes.", dict(sources.store))
         yield from self._stored
         yield from _lanes(sources)
         yield _gauge("accepts_unwritten", "Messages that wait for their commit.").add(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import subprocess
 import threading
 import time
@@ -20,12 +21,12 @@ from tests.endurance.arrivals import Arrivals
 from tests.endurance.ground import Ground
 from tests.endurance.house import House, needs_strace
 from tests.endurance.ledger import STORE, read_ledger
-from tests.endurance.load import Load, Mail
+from tests.endurance.load import SENDER, Load, Mail, conversation
 from tests.endurance.zygote import Zygote
 from tests.live.peers import wait_for
 from tests.live.recorder import Arrived
 
-__all__ = ["Failures", "fail_calls", "full_disk", "full_of_itself", "lost_page"]
+__all__ = ["Failures", "fail_calls", "full_disk", "full_of_itself", "lost_page", "too_little"]
 
 _PAGE = 4096
 
@@ -110,11 +111,15 @@ def _weigh(found: Failures, load: Load, allowed: set[str], where: str) -> None:
 def _mounted(ground: Ground, mebibytes: int) -> Path:
     """The installation's folder, on a file system of its own."""
     disk = ground.folder("service")
+    _mount(ground, disk, mebibytes)
+    return disk
+
+
+def _mount(ground: Ground, disk: Path, mebibytes: int) -> None:
     command = ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs", str(disk)]
     if subprocess.run(command, capture_output=True, check=False).returncode:
         raise SkipTest("a small file system can be mounted only by root")
     ground.test.addCleanup(subprocess.run, ["umount", "-l", str(disk)], check=False)
-    return disk
 
 
 def full_disk(ground: Ground, mebibytes: int = 4) -> list[str]:
@@ -166,6 +171,36 @@ def full_disk(ground: Ground, mebibytes: int = 4) -> list[str]:
     assert max(arrivals.times.values()) == 1, arrivals.times.most_common(3)
     assert not house.tracebacks(), house.tracebacks()
     return told
+
+
+def too_little(ground: Ground) -> str:
+    """Leave less than one and a half messages of room on the disk of the queue directory (D7).
+
+    That is a file system of its own; the one of ``data_dir`` around it has room.
+    """
+    arrivals = Arrivals(ground.test)
+    house = House(ground, arrivals.port, submission__max_message_bytes="12582912")
+    aside = ground.folder("aside")
+    shutil.copytree(house.queue, aside / "queue")
+    _mount(ground, house.queue, 40)
+    shutil.copytree(aside / "queue", house.queue, dirs_exist_ok=True)
+    house.start()
+
+    def mail() -> str:
+        talk = conversation(house.submission)
+        talk.socket.sendall(f"MAIL FROM:<{SENDER}>\r\n".encode())
+        said = talk.replies(1)[0]
+        talk.socket.close()
+        return said
+
+    assert mail().startswith("250"), mail()
+    ballast = house.queue / "ballast"
+    ballast.write_bytes(bytes(disk_octets(house.queue) - (16 << 20)))
+    wait_for("a refusal of MAIL", lambda: mail().startswith("452 4.3.1"), 5)
+    ballast.unlink()
+    wait_for("MAIL to be taken", lambda: mail().startswith("250"), 5)
+    house.stop()
+    return "MAIL is refused with 452 4.3.1 below 18 MiB, and taken again when there is room"
 
 
 def full_of_itself(ground: Ground, mebibytes: int = 12) -> list[str]:

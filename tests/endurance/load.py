@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Load", "Mail", "body_of", "conversation"]
+__all__ = ["SENDER", "Load", "Mail", "body_of", "conversation"]
 
 SENDER = "shop@example.com"
 _LINE = 64

@@ -33,6 +33,9 @@ class FaultTests(SynchronousTestCase):
     def test_D6_a_full_disk(self) -> None:
         self.play("full-disk")
 
+    def test_D7_too_little_room_for_a_message(self) -> None:
+        self.play("too-little-room")
+
     def test_D6_a_disk_full_of_the_queue_itself(self) -> None:
         self.play("full-of-itself")
 
