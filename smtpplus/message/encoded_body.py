@@ -150,21 +150,13 @@ class QuotedPrintableBody:
         encoded, pieces, position = self.encoded, list[Piece](), 0
         for edit in edits:
             start = self._last(edit.start)
-            blank = self._first(edit.start)
-            if encoded[blank : blank + 1] in {b" ", b"\t"}:
-                start = blank  # what is put in makes these blanks count: it goes before them
+            nothing = self._first(edit.start)
+            if nothing < start:  # after the last soft break; before blanks, which would count now
+                start = max(nothing, encoded.rfind(b"\n", nothing, start) + 1)
             end = max(start, self._first(edit.end)) if edit.end > edit.start else start
             ends_line = end == len(encoded) or encoded[end] in b"\r\n" or _is_soft(encoded, end)
             made = _constants_joined(edit.pieces)
-            after_blank = encoded[start - 1 : start] in {b" ", b"\t"}
-            if made and isinstance(made[0], bytes) and made[0][:2] == b"\r\n" and not after_blank:
-                pieces.append(encoded[position:start])
-            elif made:
-                pieces.append(self._up_to(position, start))
-            else:
-                pieces.append(encoded[position:start])
-                if ends_line and after_blank:
-                    pieces.append(b"=\r\n")  # a blank that ends its line now is no longer lost
+            pieces.append(self._before_edit(position, start, end, made, ends_line=ends_line))
             for piece in made:
                 is_last = ends_line and piece is made[-1]
                 pieces.append(
@@ -175,6 +167,26 @@ class QuotedPrintableBody:
             position = end
         pieces.append(encoded[position:])
         return pieces
+
+    def _before_edit(
+        self,
+        position: int,
+        start: int,
+        end: int,
+        made: Sequence[bytes | OctetFill],
+        *,
+        ends_line: bool,
+    ) -> bytes:
+        """What stands before an edit, with the soft line break that it needs."""
+        kept = self.encoded[position:start]
+        first = made[0] if made else b""
+        ends = (isinstance(first, bytes) and first.startswith(b"\r\n")) or (not made and ends_line)
+        joins = not made and not ends_line and b"\n" not in self.encoded[start:end]
+        before = self.encoded[start - 2 : start] if start > 1 else self.encoded[:start]
+        # A blank would end its line and be lost; a sign that is not escaped would find letters.
+        if (joins or (ends and before[-1:] not in {b" ", b"\t"})) and b"=" not in before:
+            return kept
+        return self._up_to(position, start)
 
     def _up_to(self, position: int, start: int) -> bytes:
         """What stands before an edit, and a soft line break unless its line is empty so far."""

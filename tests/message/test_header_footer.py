@@ -1,0 +1,303 @@
+"""Header and footer: where they go in pages and texts of every kind (P4)."""
+
+from __future__ import annotations
+
+import random
+import re
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from smtpplus.message.copy_plan import CopyFields, CopyPlan
+from smtpplus.message.header_footer import fragment
+from smtpplus.message.html_spans import html_spans
+from smtpplus.message.recipient_copy import prepare
+from smtpplus.message.structure import scan
+from smtpplus.values.address import Address
+from smtpplus.values.options import MergeSyntax
+from tests.message.test_recipient_copy import (
+    ANNA,
+    EVERYTHING,
+    copied,
+    of_content,
+    pages,
+    prepared,
+    texts,
+)
+from tests.message.wrapped import split, wrap
+
+PLAN = CopyPlan(header_html="[H]", header_text="[H]", footer_html="[F]", footer_text="[F]")
+REPLY = b"From: a@b.example\r\nTo: c@d.example\r\nSubject: Re: x\r\nIn-Reply-To: <x@y.example>\r\n"
+
+
+def page(before: str, *, reply: bool = False) -> str:
+    made = texts(copied(wrap(before, head=REPLY if reply else b""), PLAN))[-1]
+    return re.sub(r"\r\n(\[[HF]\])\r\n", r"\1", made)
+
+
+def text(before: str, *, reply: bool = False, parameters: str = "") -> str:
+    head = REPLY if reply else b"From: a@b.example\r\n"
+    content = (
+        head
+        + (
+            f"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8{parameters}\r\n"
+            f"Content-Transfer-Encoding: 8bit\r\n\r\n{before}"
+        )
+        .replace("\r\n", "\n")
+        .replace("\n", "\r\n")
+        .encode()
+    )
+    return split(copied(of_content(content), PLAN))[1].decode().replace("\r\n", "\n")
+
+
+class HtmlTest(SynchronousTestCase):
+    def test_P4_inside_the_body(self) -> None:
+        for before, after in [
+            ("<html><body>x</body></html>", "<html><body>[H]x[F]</body></html>"),
+            (
+                "<HTML><BODY BGCOLOR='>'>x</BODY ></HTML>",
+                "<HTML><BODY BGCOLOR='>'>[H]x[F]</BODY ></HTML>",
+            ),
+            ("<p>x", "[H]<p>x[F]"),
+            ("x", "[H]x[F]"),
+            ("<html><p>x</html>", "<html>[H]<p>x[F]</html>"),
+            (
+                "<html><head><title>t</title><style>p{}</style></head><p>x</html>",
+                "<html><head><title>t</title><style>p{}</style></head>[H]<p>x[F]</html>",
+            ),
+            ("<title>t</title>\r\n<meta x>\r\n<p>x", "<title>t</title>\r\n<meta x>\r\n[H]<p>x[F]"),
+            (
+                "<!-- <body> --><body>x<!-- </body> -->",
+                "<!-- <body> --><body>[H]x<!-- </body> -->[F]",
+            ),
+            (
+                "<body>x<script>'</body>'</script></body>",
+                "<body>[H]x<script>'</body>'</script>[F]</body>",
+            ),
+            ("<body>x</body><!-- y --></body>", "<body>[H]x</body><!-- y -->[F]</body>"),
+            ("<body>x<!-- never ends", "<body>[H]x[F]<!-- never ends"),
+            ("<body>x<a href='never ends", "<body>[H]x[F]<a href='never ends"),
+            ("<body>x<style>never ends", "<body>[H]x[F]<style>never ends"),
+            (
+                "<!--[if mso]><body><![endif]--><body>x",
+                "<!--[if mso]><body><![endif]--><body>[H]x[F]",
+            ),
+            ("<![CDATA[<body>]]><body>x", "<![CDATA[<body>]]><body>[H]x[F]"),
+            ("<body>a < b </ > c</body>", "<body>[H]a < b </ > c[F]</body>"),
+        ]:
+            self.assertEqual(page(before), after)
+
+    def test_P4_before_what_a_reply_quotes(self) -> None:
+        for before, after in [
+            (
+                '<div dir="ltr">Yes</div><div class="gmail_quote"><div>On x, y wrote:</div><blockquote>q</blockquote></div>',
+                '<div dir="ltr">Yes</div>[F]<div class="gmail_quote">',
+            ),
+            (
+                "<p>Yes</p><blockquote type=cite>q<blockquote type=cite>r</blockquote></blockquote> <br>&nbsp;</body>",
+                "<p>Yes</p>[F]<blockquote type=cite>q",
+            ),
+            (
+                "<p>Yes</p><hr tabindex='-1' style='x'>\r\n<div id=\"divRplyFwdMsg\">From:</div><div>q</div>",
+                "<p>Yes</p>[F]<hr tabindex",
+            ),
+            ('<p>Yes</p><div id="x_appendonsend"></div><hr>q', "<p>Yes</p>[F]<div id="),
+            (
+                '<p>Yes</p><div style="border:none;border-top:solid #E1E1E1 1.0pt;padding:3.0pt"><b>From:</b></div>q',
+                "<p>Yes</p>[F]<div style=",
+            ),
+            (
+                '<p>Yes</p><div class="moz-cite-prefix">On x:</div><blockquote type="cite">q</blockquote>',
+                '<p>Yes</p>[F]<div class="moz',
+            ),
+            (
+                '<p>Yes</p><div class="gmail_signature">Me</div><div class="gmail_quote">q</div>',
+                '<p>Yes</p>[F]<div class="gmail_signature">',
+            ),
+            ('<p>Yes</p><pre class="moz-signature">-- \r\nMe</pre>', "<p>Yes</p>[F]<pre class="),
+        ]:
+            self.assertIn(after, page(before, reply=True))
+
+    def test_P4_last_where_the_answer_stands_below(self) -> None:
+        for before in (
+            "<blockquote type=cite>q</blockquote><p>Yes</p>",
+            "<p>a</p><blockquote type=cite>q</blockquote><p>b</p><blockquote type=cite>q</blockquote>",
+            '<div class="gmail_quote">q</div>Yes',
+            '<p>Yes</p><div class="quote">q</div>',
+        ):
+            self.assertTrue(page(before, reply=True).endswith("[F]"), before)
+        signed = '<p>Yes</p><div class="gmail_signature">Me</div>'
+        self.assertTrue(page(signed).endswith("[F]"))
+
+    def test_a_whole_document_as_footer(self) -> None:
+        self.assertEqual(
+            fragment("<html><head><title>x</title></head><body a>F<br></body></html>"), "F<br>"
+        )
+        self.assertEqual(fragment("F<!-- never"), "F")
+
+    def test_mutated_pages_never_raise(self) -> None:
+        chance = random.Random(7)
+        for name, content in pages():
+            for _ in range(30):
+                octets = bytearray(content.encode())
+                for _ in range(chance.randrange(1, 30)):
+                    at = chance.randrange(len(octets))
+                    octets[at : at + chance.randrange(3)] = chance.choice(
+                        [
+                            b"<",
+                            b">",
+                            b'"',
+                            b"'",
+                            b"<!--",
+                            b"-->",
+                            b"&",
+                            b"=",
+                            b"</",
+                            b"\xff",
+                            b"[first]",
+                        ]
+                    )
+                message = wrap(octets.decode("latin-1"), charset="windows-1252", encoding="base64")
+                made = prepared(message)
+                self.assertEqual(made.left_alone, (), name)
+                self.assertIn("https://t.example/t/o/x.gif", texts(made.copy(ANNA).content)[0])
+
+    def test_spans_of_an_endless_page(self) -> None:
+        spans = html_spans("<b>x" * 100_000)
+        self.assertEqual((spans.body_start, spans.body_end), (0, 400_000))
+
+
+class TextTest(SynchronousTestCase):
+    def test_P4_first_and_last(self) -> None:
+        for before, after in [
+            ("x\n", "[H]\n\nx\n\n[F]\n"),
+            ("x", "[H]\n\nx\n\n[F]"),
+            ("x\n\n", "[H]\n\nx\n\n[F]\n"),
+            ("x\n-- \nMe\n", "[H]\n\nx\n-- \nMe\n\n[F]\n"),
+            ("See:\n> x\n", "[H]\n\nSee:\n> x\n\n[F]\n"),
+        ]:
+            self.assertEqual(text(before), after)
+
+    def test_P4_before_what_a_reply_quotes(self) -> None:
+        for quotation in [
+            "On Mon, 1 Jan 2026, A wrote:\n> q\n> r\n",
+            "On Mon, 1 Jan 2026 at 10:00, A very long name\n<a@b.example> wrote:\n\n> q\n\n",
+            "Am 1.1.2026 schrieb A:\n> q\n>\n>> r\n",
+            "> q\n",
+            "-----Original Message-----\nFrom: A <a@b.example>\nq\n",
+            "-------- Weitergeleitete Nachricht --------\nBetreff: x\nq\n",
+            "________________________________\nVon: A <a@b.example>\nq\n",
+            "-- \nMe\n",
+            "-- \nMe\n\nOn Mon, A wrote:\n> q\n",
+        ]:
+            before = f"Yes\n\n{quotation}"
+            self.assertEqual(text(before, reply=True), f"[H]\n\nYes\n\n[F]\n\n{quotation}")
+
+    def test_P4_last_where_the_answer_stands_below(self) -> None:
+        for before in ("A wrote:\n> q\n\nYes\n", "> q\nYes\n> r\nNo\n", "> q\n", "Yes\n"):
+            self.assertTrue(text(before, reply=True).endswith("\n\n[F]\n"), before)
+
+    def test_format_flowed(self) -> None:
+        plan = CopyPlan(footer_text="One \n> two\nFrom three\n-- \n")
+        content = (
+            b"From: a@b.example\r\nMIME-Version: 1.0\r\n"
+            b"Content-Type: text/plain; charset=us-ascii; format=flowed; delsp=yes\r\n\r\n"
+            b"A flowed \r\nline \r\n"
+        )
+        made = split(copied(of_content(content), plan))[1]
+        self.assertEqual(made, b"A flowed \r\nline \r\n\r\nOne\r\n > two\r\n From three\r\n-- \r\n")
+
+    def test_a_link_that_goes_on_in_the_next_line_stays(self) -> None:
+        content = (
+            b"From: a@b.example\r\nMIME-Version: 1.0\r\n"
+            b"Content-Type: text/plain; format=flowed; delsp=yes\r\n\r\n"
+            b"https://x.example/a \r\nbc and https://y.example/\r\n"
+        )
+        made = split(
+            copied(of_content(content), CopyPlan(click_url=EVERYTHING.click_url, click_text=True))
+        )[1]
+        self.assertIn(b"https://x.example/a \r\nbc and https://t.example/", made)
+
+
+class SwitchTest(SynchronousTestCase):
+    """Parts that are too narrow for what is put in."""
+
+    def made(self, head: bytes, body: bytes, footer: str, **values: str) -> tuple[bytes, str]:
+        plan = CopyPlan(
+            footer_text=footer,
+            footer_html=footer,
+            syntaxes=frozenset({MergeSyntax.BRACKETS}),
+            names=frozenset(values) or frozenset({"first"}),
+        )
+        content = b"From: a@b.example\r\nSubject: x\r\n" + head + b"\r\n" + body
+        fields = CopyFields(Address.parse("a@b.example"), "", values)
+        message = of_content(content)
+        copy = prepare(message.head, message.body, message.structure, plan).copy(fields)
+        self.assertNotRegex(copy.content, rb"(?<!\r)\n|\r(?!\n)|[^\r\n]{999}")
+        shown = texts(copy.content)[0]
+        self.assertIsNotNone(scan(copy.content).complete)
+        return copy.head, shown.replace("\r\n", "\n")
+
+    def test_P4_ascii_becomes_utf8_where_it_must(self) -> None:
+        for head in (
+            b"",
+            b"MIME-Version: 1.0\r\nContent-Type: text/plain\r\n",
+            (
+                b"Mime-Version: 1.0\r\nContent-Type: text/plain; charset=US-ASCII; format=fixed\r\n"
+                b"Content-Transfer-Encoding: 7bit\r\n"
+            ),
+            b'Mime-Version: 1.0\r\nContent-Type: text/plain;\r\n\tcharset="us-ascii"\r\n',
+        ):
+            now, shown = self.made(head, b"Hi [first]\r\n", "Gr\u00fc\u00dfe")
+            self.assertEqual(shown, "Hi [first]\n\nGrüße\n")
+            self.assertIn(b"charset=utf-8", now)
+            self.assertIn(b"Content-Transfer-Encoding: quoted-printable\r\n", now)
+            self.assertEqual(now.lower().count(b"mime-version"), 1)
+            kept, shown = self.made(head, b"Hi [first]\r\n", "Bye", first="Anna")
+            self.assertEqual((kept[-len(head) - 2 : -2], shown), (head, "Hi Anna\n\nBye\n"))
+            now, shown = self.made(head, b"Hi [first]\r\n", "Bye", first="Ännchen")
+            self.assertEqual(shown, "Hi Ännchen\n\nBye\n")
+            self.assertIn(b"charset=utf-8", now)
+
+    def test_P4_charsets_that_lack_a_letter(self) -> None:
+        for charset, encoding in [
+            ("iso-8859-1", "quoted-printable"),
+            ("iso-8859-1", "base64"),
+            ("iso-8859-1", "8bit"),
+            ("iso-2022-jp", "7bit"),
+            ("shift_jis", "8bit"),
+        ]:
+            message = wrap("<p>x</p>", text="Hi [first]\n", charset=charset, encoding=encoding)
+            plan = CopyPlan(
+                footer_text="F",
+                syntaxes=frozenset({MergeSyntax.BRACKETS}),
+                names=frozenset({"first"}),
+            )
+            made = prepare(message.head, message.body, message.structure, plan)
+            fields = CopyFields(ANNA.address, "", {"first": "Łukasz"})
+            after = made.copy(fields).content
+            self.assertEqual(texts(after)[0], "Hi Łukasz\r\n\r\nF\r\n", charset)
+            self.assertEqual(scan(after).parts[1].charset, "utf-8")
+            self.assertEqual(scan(after).parts[2].charset, charset)
+
+    def test_P4_html_says_it_with_references(self) -> None:
+        message = wrap("<p>[first]</p>", charset="iso-8859-1", encoding="7bit")
+        plan = CopyPlan(
+            footer_html="Ł", syntaxes=frozenset({MergeSyntax.BRACKETS}), names=frozenset({"first"})
+        )
+        made = prepare(message.head, message.body, message.structure, plan)
+        after = made.copy(CopyFields(ANNA.address, "", {"first": "Zoë"})).content
+        self.assertIn(b"<p>Zo&#235;</p>\r\n&#321;\r\n", after)
+
+    def test_P4_long_lines_become_quoted_printable(self) -> None:
+        row = '<a href="https://x.example/">x</a>' * 20
+        message = wrap(row, encoding="7bit")
+        after = copied(message)
+        self.assertEqual(scan(after).parts[0].encoding, "quoted-printable")
+        self.assertEqual(texts(after)[0].count("https://t.example/t/c/1-"), 20)
+        message = wrap("<p>[first]</p>", encoding="7bit")
+        made = prepared(message)
+        self.assertNotIn(b"quoted", made.copy(ANNA).content)
+        long = CopyFields(ANNA.address, "", {"first": "x y " * 400})
+        after = made.copy(long).content
+        self.assertIn("x y " * 400, texts(after)[0])
+        self.assertLess(max(map(len, after.split(b"\r\n"))), 999)
