@@ -44,6 +44,11 @@ BENCHMARKS: dict[str, _Benchmark] = {
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path), help="Write all figures here."
 )
+@click.option(
+    "--postgresql/--no-postgresql",
+    default=None,
+    help="Also smtpplus on PostgreSQL. Default: in the full form.",
+)
 @click.option("--rounds", type=click.IntRange(1), help="Runs of each rate.")
 @click.option("--tries", type=click.IntRange(1), help="Repeat a run that others disturbed.")
 @click.option("--seconds", type=float, help="About how long one run of a rate takes.")
@@ -56,6 +61,7 @@ def main(
     names: tuple[str, ...],
     quick: bool,
     json_file: Path | None,
+    postgresql: bool | None,
     rounds: int | None,
     tries: int | None,
     seconds: float | None,
@@ -64,6 +70,8 @@ def main(
     """Measure smtpplus and its peers side by side; all of it, or the benchmarks NAMES."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended
     plan = _plan(quick, rounds, tries, seconds)
+    if postgresql is not None:
+        plan = replace(plan, with_postgresql=postgresql)
     console, report = Console(), Report()
     with tempfile.TemporaryDirectory(prefix="bench.", dir=folder) as place:
         known = facts(Path(place))

@@ -7,6 +7,7 @@ import os
 import socket
 import time
 
+from benchmarks.database import Database
 from benchmarks.latency import TimedSink
 from benchmarks.ours import SIGNED, UNSIGNED, Smtpplus
 from benchmarks.peers import Postfix
@@ -28,6 +29,13 @@ def large(plan: Plan, programs: Programs, report: Report) -> None:
         postfix = Postfix(programs, "postfix", to=theirs.port, signed=True)
     except MissingError as missing:
         report.skip("large", f"Postfix + OpenDKIM: {missing}")
+    there = None
+    if plan.with_postgresql:
+        try:
+            there = Smtpplus(programs, "smtpplus-postgresql", ours.port, Database(programs)).start()
+            _send(there.port, UNSIGNED, b"Subject: number 1\r\n\r\nwarm\r\n", ours)
+        except MissingError as missing:
+            report.skip("large", f"smtpplus, PostgreSQL: {missing}")
     mail = _mail()
     for sender in (SIGNED, UNSIGNED):
         _send(server.port, sender, b"Subject: number 1\r\n\r\nwarm\r\n", ours)
@@ -36,6 +44,9 @@ def large(plan: Plan, programs: Programs, report: Report) -> None:
         if postfix is not None:
             _one(report, "Postfix + OpenDKIM", postfix.port, SIGNED, mail, theirs, None)
         _one(report, "smtpplus", server.port, UNSIGNED, mail, ours, server.running)
+        if there is not None:
+            name = "smtpplus, PostgreSQL"
+            _one(report, name, there.port, UNSIGNED, mail, ours, there.running)
 
 
 def _one(

@@ -11,10 +11,12 @@ import time
 import urllib.request
 from pathlib import Path
 
+from benchmarks.database import Database
 from benchmarks.programs import Program, Programs, free_port, wait_for
 from smtpplus.config import load
 from smtpplus.installation import open_installation
-from smtpplus.store.store import run
+from smtpplus.store.store import run, upgrade
+from smtpplus.values.submission import Stream
 
 __all__ = ["SIGNED", "UNSIGNED", "Smtpplus"]
 
@@ -30,8 +32,15 @@ class Smtpplus:
     the port `to`; without one there is no relay role, and it stays in the queue.
     """
 
-    def __init__(self, programs: Programs, name: str = "smtpplus", to: int | None = None) -> None:
+    def __init__(
+        self,
+        programs: Programs,
+        name: str = "smtpplus",
+        to: int | None = None,
+        database: Database | None = None,
+    ) -> None:
         self._programs = programs
+        self._database = database
         self._name = name
         self.port = free_port()
         self.port_tls = free_port()
@@ -46,6 +55,9 @@ class Smtpplus:
             "submission.max_connections_per_address": "20000",
             "web.listen": f'"127.0.0.1:{self._web}"',
         }
+        if database is not None:
+            self._settings["store.url"] = f'"{database.url}"'
+            _move(self.config, database.url)
         self.deliver_to(to)
 
     def deliver_to(self, port: int | None) -> None:
@@ -62,8 +74,9 @@ class Smtpplus:
         return self.program
 
     def cpu_seconds(self) -> float:
-        """Used so far."""
-        return self.running.cpu_seconds()
+        """Used so far, by its database too."""
+        of_database = self._database.cpu_seconds() if self._database is not None else 0.0
+        return self.running.cpu_seconds() + of_database
 
     def start(self) -> Smtpplus:
         """Run it until it is ready; `start_seconds` says how long that took."""
@@ -110,6 +123,26 @@ class Smtpplus:
             account = run(accounts.accounts())[0]
             run(accounts.add_domain(account.name, UNSIGNED.partition("@")[2], now, now))
         return facts["config"]
+
+
+def _move(config: str, url: str) -> None:
+    """Make the same user and domains, with the same key, in the store at `url`."""
+    upgrade(url)
+    now, signed = time.time(), SIGNED.partition("@")[2]
+    with (
+        open_installation(load(Path(config), [])) as before,
+        open_installation(load(Path(config), [f"store.url={url}"])) as after,
+    ):
+        (user,) = run(before.accounts.users(None))
+        (key,) = [one for one in run(before.accounts.keys(signed)) if one.state == "active"]
+        account = run(after.accounts.add_account("bench", now))
+        mails = run(after.accounts.add_list("bench", "default", Stream.TRANSACTIONAL, now))
+        made = run(after.accounts.add_user(mails.id, user.username, user.verifier, (), (), now))
+        run(after.accounts.set_user(made.username, {"networks": ("127.0.0.0/8",)}))
+        for domain in (signed, UNSIGNED.partition("@")[2]):
+            run(after.accounts.add_domain(account.name, domain, now, now))
+        pem, public = key.private_pem, key.public_b64
+        run(after.accounts.add_key(signed, key.selector, pem, public, key.state, now))
 
 
 _TWISTD = [str(_BIN / "twistd"), "-n", "--pidfile=", "smtpplus"]

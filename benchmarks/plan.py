@@ -21,6 +21,7 @@ class Plan:
     probes: int  # messages of a latency
     half_load_seconds: float
     with_haraka: bool  # it takes long
+    with_postgresql: bool  # smtpplus on it, beside smtpplus on SQLite
     idle_plain: int  # connections
     idle_tls: int
     queued: int  # messages in the queue when it starts
@@ -39,6 +40,7 @@ QUICK = Plan(
     queued=10_000,
     stage_messages=300,
     with_haraka=False,
+    with_postgresql=False,
 )
 FULL = Plan(
     rounds=5,
@@ -52,4 +54,5 @@ FULL = Plan(
     queued=200_000,
     stage_messages=2000,
     with_haraka=True,
+    with_postgresql=True,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import time
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from benchmarks.database import Database
 from benchmarks.floors import Aiosmtpd, disk
 from benchmarks.load import SESSIONS, Sink, burst
 from benchmarks.machine import busy_seconds
@@ -60,6 +62,8 @@ def accept(plan: Plan, programs: Programs, report: Report) -> None:
         "Postfix, HOLD": lambda: Postfix(programs, "postfix", to=None),
         "aiosmtpd, keeps nothing": lambda: Aiosmtpd(programs),
     }
+    if plan.with_postgresql:
+        made["smtpplus, PostgreSQL"] = lambda: _on_postgresql(programs, to=None)
     for name, make in made.items():
         _add(report, "accept", name, subjects, make, sender=SIGNED, base="Postfix, HOLD")
     for octets in plan.sizes:
@@ -77,6 +81,12 @@ def relay(plan: Plan, programs: Programs, report: Report) -> None:
         ("Postfix + OpenDKIM", signed, _postfix(programs, "postfix-dkim", sink, dkim=True)),
         ("Postfix", plain, _postfix(programs, "postfix", sink, dkim=False)),
     ]
+    if plan.with_postgresql:
+        both = functools.cache(lambda: _on_postgresql(programs, to=sink.port))
+        peers += [
+            ("smtpplus, PostgreSQL, DKIM", signed, both),
+            ("smtpplus, PostgreSQL", plain, both),
+        ]
     if plan.with_haraka:
         peers += [
             ("Haraka, DKIM", signed, _haraka(programs, "haraka-dkim", sink, dkim=True)),
@@ -95,6 +105,11 @@ def relay(plan: Plan, programs: Programs, report: Report) -> None:
         )
     for octets in plan.sizes:
         _measure("relay", plan, report, [*signed, *plain], octets)
+
+
+def _on_postgresql(programs: Programs, *, to: int | None) -> _Server:
+    database = Database(programs)
+    return Smtpplus(programs, "smtpplus-postgresql", to, database).start()
 
 
 def _postfix(programs: Programs, name: str, sink: Sink, *, dkim: bool) -> Callable[[], _Server]:
