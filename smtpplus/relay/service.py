@@ -157,6 +157,7 @@ class RelayService:
         cancel = self._needs.clock.call_later(seconds, give_up)
         await idle
         cancel()
+        self._settling.stop()
         self._connections.close_all()
 
     def changed(self) -> None:

@@ -4,7 +4,9 @@ Guarantees: every attempted delivery is settled exactly once and in the order of
 store that is away is tried again until it is back, with attempts paused meanwhile, so that the
 deliveries that could be sent twice after a crash stay few (D2): those under way, and at most
 `_MOST_TAKEN` on their way to the disk. Where the disk is full, fewer are written together. A
-report (DSN) is queued in the transaction that settles what it reports.
+report (DSN) is queued in the transaction that settles what it reports: so that one report tells
+of several recipients, a failure of a message to several is held back for `_GATHER_SECONDS`, and
+settled then; a crash in between tries it once more.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ _MOST_UNWRITTEN = 500  # outcomes in all, likewise
 _MOST_TOGETHER = 1000  # settlements in one transaction
 _TRY_AGAIN_SECONDS = 1.0
 _TRIES_TO_A_LINE = 60  # of the log
+_GATHER_SECONDS = 2.0
+_MOST_GATHERED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,15 @@ class _Told:
 
     settlement: Settlement
     told: Told | None
+
+    @property
+    def may_gather(self) -> bool:
+        """Does it do no harm later, and may there be more to tell of its message?"""
+        return (
+            self.told in {Told.FAILED, Told.DELAYED}
+            and not _is_taken(self.settlement.outcome)
+            and len(self.settlement.delivery.message.envelope.recipients) > 1
+        )
 
 
 class Settling:
@@ -77,6 +90,9 @@ class Settling:
         self._done = done
         self._chance = chance
         self._unwritten: list[_Told] = []
+        self._gathered: list[_Told] = []  # held back for a common report
+        self._cancel_timer: Callable[[], None] = lambda: None
+        self._stopping = False
         self._taken = 0  # of those, which the remote has
         self._together = _MOST_TOGETHER
         self._writing = False
@@ -94,8 +110,34 @@ class Settling:
 
     def put(self, delivery: Delivery, attempted: Attempted) -> None:
         """Settle one delivery, soon."""
-        self._unwritten.append(self._decide(delivery, attempted))
+        decided = self._decide(delivery, attempted)
+        if decided.may_gather and not self._stopping:
+            self._gather(decided)
+            return
+        self._unwritten.append(decided)
         self._taken += _is_taken(attempted.outcome)
+        self._start()
+
+    def stop(self) -> None:
+        """Hold nothing back any more."""
+        self._stopping = True
+        self._let_go()
+
+    def _gather(self, decided: _Told) -> None:
+        self._gathered.append(decided)
+        if len(self._gathered) == 1:
+            self._cancel_timer = self._clock.call_later(_GATHER_SECONDS, self._let_go)
+        elif len(self._gathered) >= _MOST_GATHERED:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._gathered:
+            self._cancel_timer()
+            self._unwritten += self._gathered
+            self._gathered = []
+            self._start()
+
+    def _start(self) -> None:
         if not self._writing:
             self._writing = True
             self._spawn.spawn("relay.settle", self._write())

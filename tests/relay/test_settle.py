@@ -13,11 +13,12 @@ from smtpplus.relay.attempt import Attempted
 from smtpplus.relay.reports import Reporter
 from smtpplus.relay.settle import Settling
 from smtpplus.rules.retry import RetrySchedule
+from smtpplus.values.address import Address
 from smtpplus.values.duration import Duration
 from smtpplus.values.envelope import Envelope, Notify
 from smtpplus.values.errors import StoreFullError, StoreUnavailableError
 from smtpplus.values.ids import IdSource
-from smtpplus.values.message import Accepted, DeliveryState, Settlement
+from smtpplus.values.message import Accepted, Delivery, DeliveryState, Settlement
 from smtpplus.values.outcome import Attempt, Outcome, Result, Stage
 from smtpplus.values.reply import Reply
 from smtpplus.values.status_codes import EnhancedCode
@@ -205,6 +206,34 @@ class SettleTests(SynchronousTestCase):
         self.clock.advance(1.0)
         self.assertEqual(len(self.done), 500)
         self.assertTrue(self.settling.has_room)
+
+    def _to_three(self, number: int) -> Delivery:
+        to = tuple(a_delivery(one, f"r{one}@example.net").recipient for one in (1, 2, 3))
+        envelope = Envelope(Address("a", "example.com"), to)
+        delivery = a_delivery(1, envelope=envelope)
+        return replace(delivery, id=number, recipient=to[number - 1])
+
+    def test_DR4_recipients_of_a_message_that_fail_one_after_the_other_share_one_report(
+        self,
+    ) -> None:
+        self.settling.put(self._to_three(1), _BOUNCED)
+        self.settling.put(self._to_three(2), _SENT)
+        self.assertEqual([one.delivery.id for one in self.done], [2])
+        self.clock.advance(1.5)
+        self.settling.put(self._to_three(3), _BOUNCED)
+        self.assertEqual(len(self.done), 1)
+        self.clock.advance(0.5)
+        self.assertEqual([one.delivery.id for one in self.done], [2, 1, 3])
+        (report,) = self.queue.reports
+        assert report.content is not None
+        self.assertEqual(report.content.count(b"Final-Recipient:"), 2)
+
+    def test_D12_at_the_end_nothing_is_held_back_for_a_report(self) -> None:
+        self.settling.put(self._to_three(1), _BOUNCED)
+        self.settling.stop()
+        self.settling.put(self._to_three(3), _BOUNCED)
+        self.assertEqual([one.delivery.id for one in self.done], [1, 3])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_DR4_recipients_that_fail_together_share_one_report(self) -> None:
         self.queue.failure = StoreUnavailableError("busy")
