@@ -8,7 +8,6 @@ that imports the global reactor.
 from __future__ import annotations
 
 import atexit
-import gc
 import os
 import pwd
 import secrets
@@ -27,6 +26,7 @@ from twisted.python.failure import Failure
 from twisted.python.logfile import LogFile
 from twisted.python.usage import Options as UsageOptions
 
+from smtpplus import tuning
 from smtpplus.assembly import Assembly, assemble
 from smtpplus.banner import banner, left_behind
 from smtpplus.config import TRIAL_FOLDER, Config, find_configuration, load
@@ -40,13 +40,6 @@ from smtpplus.values.submission import Role
 
 __all__ = ["Options", "makeService"]
 
-# The store's writer gives the interpreter away at each step of a statement and waits this long
-# for it while the reactor is busy: 5 ms, Python's default, made a commit of 20 messages last
-# 9.7 ms, half a millisecond 3.7 ms (docs/performance.md).
-_SWITCH_SECONDS = 0.0005
-# Python's default of 700 looks for cycles at every third message, and there are hardly any:
-# 4 to 5 % of the processor time of an accepted message.
-_GARBAGE_THRESHOLDS = (20_000, 50, 100)
 _LOG_FILE_OCTETS = 64 * 1024 * 1024
 _LOG_FILES = 8
 _STATUS_OCTETS = 97  # twistd's parent reads 100
@@ -77,7 +70,7 @@ def makeService(options: Options) -> MultiService:
     from twisted.internet import reactor  # noqa: PLC0415 - choosing one is twistd's
 
     make_monotonic(reactor)
-    sys.setswitchinterval(_SWITCH_SECONDS)
+    tuning.when_starting(reactor)
     try:
         config, facts = _configuration(options)
         text = banner(config, facts, options["set"]) if facts is not None else None
@@ -220,8 +213,7 @@ class _Service(MultiService):
 
     def _announce(self) -> None:
         self._log.info("smtpplus is ready")
-        gc.freeze()  # what is there now stays
-        gc.set_threshold(*_GARBAGE_THRESHOLDS)
+        tuning.when_ready()
         self._tell_parent(b"0")
         if self._text is not None and self._is_foreground:
             _say(self._text)

@@ -81,6 +81,19 @@ class RoleDialog:
 
     def _dispatch(self, conversation: ServerConversation, event: Any) -> None:
         """Let the role know, or ask it."""
+        if type(event) in QUESTIONS:
+            self._question(conversation, event)
+        else:
+            self._statement(conversation, event)
+
+    def _question(self, conversation: ServerConversation, event: Any) -> None:
+        refusal = self._refusal(event)
+        if refusal is None:
+            self._ask(conversation, event)
+        else:
+            conversation.answer(refusal)
+
+    def _statement(self, conversation: ServerConversation, event: Any) -> None:
         match event:
             case BodyChunk():
                 self._take(event)
@@ -100,11 +113,7 @@ class RoleDialog:
             case Wait.PAUSED:
                 raise RuntimeError("The conversation waits for an answer that was given")
             case _:
-                refusal = self._refusal(event)
-                if refusal is None:
-                    self._ask(conversation, event)
-                else:
-                    conversation.answer(refusal)
+                raise TypeError(f"{event!r} is no event of a server's conversation")
 
     def _refusal(self, event: Any) -> Reply | None:
         """The answer where the role is not asked."""
@@ -125,6 +134,10 @@ class RoleDialog:
             self._answer(conversation, event, answer)
             return
         asked = self._hold(answer, event)
+        if asked.called and not asked.paused and not isinstance(asked.result, Failure):
+            self._phase = Phase.TALKING  # it took no time
+            self._answer(conversation, event, asked.result)
+            return
         asked.addErrback(self._reply_to, event)
         asked.addCallback(self._answered, event)
         asked.addErrback(self._broke)

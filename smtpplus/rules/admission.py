@@ -70,6 +70,8 @@ class SenderRights:
     def refusal(self, address: Address) -> str | None:
         """Why `address` may not be sent from, as a sentence with the way out; None: it may."""
         domain = address.ascii_domain
+        if domain in self.verified and self._is_authorised(domain, address.key):
+            return None
         what = f"<{address.wire}> is not an authorised sender of user {self.username}"
         if domain in self.unverified:
             return (
@@ -79,8 +81,6 @@ class SenderRights:
         if domain not in self.verified:
             account = self.account_name or "ACCOUNT"
             return f"{what}: add the domain with `smtpplus domain add {account} {domain}`"
-        if self._is_authorised(domain, address.key):
-            return None
         key = "domains" if self.domains or not self.senders else "senders"
         return f"{what}: extend them with `smtpplus user set {self.username} {key} ...`"
 

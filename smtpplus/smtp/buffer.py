@@ -3,7 +3,7 @@
 Guarantees: a line is found once, wherever the octets were cut; a line that is too long or that
 has a bare LF is reported once and then skipped up to its CRLF, without being kept; a line of
 more than `FLOOD_OCTETS` is reported as a flood. Raises `LineError` and its kinds, only from
-`line` and `at_line_start`. Does not bound what is added while nobody takes: whoever adds looks at ``len``.
+`line`. Does not bound what is added while nobody takes: whoever adds looks at ``len``.
 """
 
 from __future__ import annotations
@@ -85,7 +85,10 @@ class ReceiveBuffer:
         Raises:
             LineTooLongError: it is longer; it will be skipped.
             BareLineFeedError: it has an LF without CR; all up to its CRLF will be skipped.
+            FloodError: one that is being skipped goes on and on.
         """
+        if self._skipped is not None and not self._at_line_start():
+            return None
         octets = self._octets
         end = octets.find(b"\n", self._scanned)
         if end < 0:
@@ -107,14 +110,9 @@ class ReceiveBuffer:
         self._scanned = 0
         return line
 
-    def at_line_start(self) -> bool:
-        """Go on skipping what `line` could not take. False: its CRLF has not come yet.
-
-        Raises:
-            FloodError: more than `FLOOD_OCTETS` of one line were skipped.
-        """
-        if self._skipped is None:
-            return True
+    def _at_line_start(self) -> bool:
+        """Go on skipping what `line` could not take. False: its CRLF has not come yet."""
+        assert self._skipped is not None
         end = self._octets.find(b"\r\n")
         keep = 1 if end < 0 and self._octets.endswith(b"\r") else 0
         dropped = len(self._octets) - keep if end < 0 else end + 2

@@ -29,6 +29,7 @@ __all__ = ["Turns", "with_code"]
 
 _IDLE_SECONDS = 300.0  # RFC 5321 §4.5.3.2.7
 _SETUP_SECONDS = 30.0  # a PROXY header, a TLS handshake
+_WANT_OCTETS = frozenset({State.START, State.READY, State.MAIL, State.RCPT, State.DATA})
 
 
 class Turns:
@@ -87,6 +88,8 @@ class Turns:
         while not self._events:
             if self._question is not None:
                 return Wait.PAUSED
+            if not (self._in or self._eof) and self._state in _WANT_OCTETS:
+                return Wait.NEED_DATA
             if not self._read():
                 if not self._eof or self._state is State.CLOSED:
                     return Wait.NEED_DATA
@@ -95,6 +98,8 @@ class Turns:
 
     def bytes_to_send(self) -> bytes:
         """What is to go to the client now, once."""
+        if not self._out:
+            return b""
         octets = b"".join(self._out)
         self._out.clear()
         return octets
@@ -107,12 +112,12 @@ class Turns:
 
     def _line(self) -> bytes | None:
         """The next line, None where it is not complete. Raises RefusedError."""
-        auth = False
+        received = self._in
+        auth = self._state is State.AUTH or (
+            len(received) > replies.MAX_LINE and received.begins_with(b"AUTH ")
+        )
         try:
-            if not self._in.at_line_start():
-                return None
-            auth = self._state is State.AUTH or self._in.begins_with(b"AUTH ")
-            return self._in.line(replies.MAX_AUTH_LINE if auth else replies.MAX_LINE)
+            return received.line(replies.MAX_AUTH_LINE if auth else replies.MAX_LINE)
         except FloodError:
             raise RefusedError(replies.FLOOD) from None
         except LineTooLongError:

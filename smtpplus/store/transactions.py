@@ -21,7 +21,6 @@ from typing import Any, Protocol, TypeAlias, TypeVar, TypeVarTuple
 
 from sqlalchemy import Connection
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
 from smtpplus.store.commits import Committer, Request, Transaction
@@ -172,17 +171,18 @@ class ThreadedTransactions:
 
     def __init__(
         self,
-        reactor: IReactorFromThreads,
+        reactor: Any,
         committer: Callable[[], Committer],
         open_reader: OpenReader,
         dialect: StoreDialect,
     ) -> None:
         self.dialect = dialect
-        self._reactor = reactor
+        self._reactor = reactor  # IReactorFromThreads, IReactorTime
         self._committer = committer()
         self._alone = _Alone(committer)
         self._open_reader = open_reader
-        self._writes: queue.SimpleQueue[Request | _Task | None] = queue.SimpleQueue()
+        self._writes: queue.SimpleQueue[list[Request] | _Task | None] = queue.SimpleQueue()
+        self._turn: list[Request] = []  # asked for since the reactor last looked
         self._reads: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._files: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._threads: dict[str, list[threading.Thread]] = {
@@ -208,6 +208,7 @@ class ThreadedTransactions:
     async def stop(self) -> None:
         """Finish what was asked, then end the threads and close the connections."""
         self._closing = True
+        self._end_turn()
         watched, self._watched = self._watched, None
         if watched is not None:
             watched.interrupt()
@@ -230,21 +231,26 @@ class ThreadedTransactions:
 
     def write(self, work: Callable[[Transaction], T]) -> Deferred[T]:
         """With the next group."""
-        return self._ask(self._writes, Request(work, None, Deferred()))
+        return self._ask_writer(Request(work, None, Deferred()))
 
     def join(self, work: Callable[[Transaction, Sequence[I]], None], item: I) -> Deferred[None]:
         """With the next group, and all that wait for the same `work`."""
-        return self._ask(self._writes, Request(work, item, Deferred()))
+        return self._ask_writer(Request(work, item, Deferred()))
 
     def read(self, work: Callable[[Connection], T]) -> Deferred[T]:
         """In a reader thread."""
-        return self._ask(self._reads, Request(work, None, Deferred()))
+        if self._closing:
+            return fail(_closed())
+        answer: Deferred[T] = Deferred()
+        self._reads.put(Request(work, None, answer))
+        return answer
 
     def outside(self, work: Callable[[Connection], T]) -> Deferred[T]:
         """In the writer thread, before the next group."""
         if self._closing:
             return fail(_closed())
         answer: Deferred[T] = Deferred()
+        self._end_turn()
         self._writes.put((lambda: self._committer.outside(work), answer))
         return answer
 
@@ -276,12 +282,24 @@ class ThreadedTransactions:
         """Write nothing any more: each request fails with `error`."""
         self._committer.refusal = error
 
-    def _ask(self, tasks: queue.SimpleQueue[Any], request: Request) -> Deferred[Any]:
+    def _ask_writer(self, request: Request) -> Deferred[Any]:
+        """What is asked for in one turn of the reactor comes to the writer together.
+
+        A writer that woke for the first of them would commit that one alone, and take the
+        interpreter from those who bring the others.
+        """
         if self._closing:
             return fail(_closed())
-        tasks.put(request)
+        if not self._turn:
+            self._reactor.callLater(0, self._end_turn)
+        self._turn.append(request)
         answer: Deferred[Any] = request.answer
         return answer
+
+    def _end_turn(self) -> None:
+        turn, self._turn = self._turn, []
+        if turn:
+            self._writes.put(turn)
 
     def _add(self, name: str, target: Callable[[], None]) -> None:
         thread = threading.Thread(target=target, name=f"smtpplus store {name}", daemon=True)
@@ -316,13 +334,13 @@ class ThreadedTransactions:
                 break
         self._committer.close()
 
-    def _gather(self, first: Request | _Task) -> tuple[list[Request], list[_Task], bool]:
+    def _gather(self, first: list[Request] | _Task) -> tuple[list[Request], list[_Task], bool]:
         batch: list[Request] = []
         peeks: list[_Task] = []
-        waiting: Request | _Task | None = first
+        waiting: list[Request] | _Task | None = first
         while waiting is not None:
-            if isinstance(waiting, Request):
-                batch.append(waiting)
+            if isinstance(waiting, list):
+                batch += waiting
             else:
                 peeks.append(waiting)
             if len(batch) >= _MOST_TOGETHER:

@@ -17,7 +17,7 @@ def lines(pieces: list[bytes], limit: int = 20) -> list[bytes | str]:
         buffer.add(piece)
         while True:
             try:
-                line = buffer.line(limit) if buffer.at_line_start() else None
+                line = buffer.line(limit)
             except (LineTooLongError, BareLineFeedError) as error:
                 seen.append(type(error).__name__)
                 continue
@@ -53,7 +53,7 @@ class ReceiveBufferTests(SynchronousTestCase):
             buffer.line(4096)
         with self.assertRaises(FloodError):
             for _ in range(FLOOD_OCTETS // 1000 + 1):
-                self.assertFalse(buffer.at_line_start())
+                self.assertIsNone(buffer.line(4096))
                 self.assertEqual(len(buffer), 0)
                 buffer.add(b"x" * 1000)
 
