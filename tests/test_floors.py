@@ -27,6 +27,7 @@ FLOORS = (
         "banner",
         "assembly",
         "trial",
+        "tuning",
         "tap",
         "cli",
         "metrics",

@@ -23,7 +23,7 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, Executable
 from twisted.logger import Logger
 
-from smtpplus.store.dialects import CopySql, Fault, IdsSql, StoreDialect
+from smtpplus.store.dialects import Fault, IdsSql, ManySql, RowsSql, StoreDialect
 from smtpplus.values.errors import (
     SmtpplusError,
     StoreBrokenError,
@@ -73,9 +73,13 @@ class Transaction:
         """A Core statement."""
         return self.connection.execute(statement, parameters)
 
-    def many(self, sql: str | CopySql, rows: Sequence[Sequence[Any]]) -> None:
+    def many(self, sql: ManySql, rows: Sequence[Sequence[Any]]) -> None:
         """Driver SQL over many rows of positional parameters: the hot path."""
         if not rows:
+            return
+        if isinstance(sql, RowsSql):
+            for text, values in sql.pieces(rows):
+                self._cursor.execute(text, values)
             return
         if isinstance(sql, str):
             self._cursor.executemany(sql, rows)
@@ -90,7 +94,8 @@ class Transaction:
         found: list[tuple[Any, ...]] = []
         for text, some in sql.pieces(ids):
             self._cursor.execute(text, some)
-            found += self._cursor.fetchall()
+            if self._cursor.description is not None:
+                found += self._cursor.fetchall()
         return found
 
     def tell(self, topic: str) -> None:

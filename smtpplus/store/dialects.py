@@ -11,7 +11,7 @@ import errno
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from sqlalchemy import Connection, Delete, FromClause, Insert, Select, Table, Update, exc, insert
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
@@ -34,18 +34,20 @@ __all__ = [
     "Fault",
     "IdsSql",
     "IndexingCompiler",
+    "ManySql",
+    "RowsSql",
     "SqliteDialect",
     "StoreDialect",
     "disk_error",
-    "driver_sql",
     "insert_sql",
-    "plain_insert_sql",
+    "update_sql",
 ]
 
 
 BUSY_MS = 5_000  # how long SQLite waits for another process's lock
 _CHECKPOINT_PATIENCE_MS = 200
 _IDS_IN_ONE = 1_000
+_ROWS_IN_ONE = 64  # a power of two
 
 
 class Fault(enum.Enum):
@@ -100,8 +102,11 @@ class StoreDialect(Protocol):
     def octets(self, connection: Connection, query: Select[Any]) -> bytes | None:
         """The one value of `query`, octets; None where there is no row."""
 
-    def copy(self, table: Table) -> CopySql | None:
-        """How rows are inserted in bulk, where there is a quicker way than INSERT."""
+    def insert(self, table: Table, sql: str, conflict: str) -> ManySql:
+        """How many rows are inserted: by `sql` for one row and `conflict`, or more quickly."""
+
+    def update(self, sql: str) -> ManySql:
+        """How many rows are changed: by `sql` for one row, or more quickly."""
 
     def lock_claimed(self, query: Select[Any]) -> Select[Any]:
         """Let concurrent claims pass each other by."""
@@ -121,15 +126,42 @@ class CopySql:
     types: tuple[str, ...]
 
 
-def insert_sql(table: Table, dialect: StoreDialect) -> str | CopySql:
+@dataclass(frozen=True, slots=True)
+class RowsSql:
+    """SQLite's way to do the same to many rows: one statement, a parenthesis for each row.
+
+    A statement for each row gives the interpreter away and asks for it back each time, which
+    beside a busy reactor takes longer than the statement.
+    """
+
+    head: str
+    row: str
+    tail: str
+
+    def pieces(self, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[str, list[Any]]]:
+        """The statements, few different ones, with their parameters."""
+        start, size = 0, _ROWS_IN_ONE
+        while start < len(rows):
+            while size > len(rows) - start:
+                size //= 2
+            some = rows[start : start + size]
+            text = f"{self.head}{', '.join([self.row] * size)}{self.tail}"
+            yield text, [value for row in some for value in row]
+            start += size
+
+
+ManySql: TypeAlias = "str | CopySql | RowsSql"
+
+
+def insert_sql(table: Table, dialect: StoreDialect, conflict: str = "") -> ManySql:
     """An insert of all columns in their order, for `Transaction.many`."""
-    return dialect.copy(table) or plain_insert_sql(table, dialect)
-
-
-def plain_insert_sql(table: Table, dialect: StoreDialect) -> str:
-    """The same as an INSERT, to which more can be added."""
     names = [column.name for column in table.columns]
-    return driver_sql(insert(table), names, dialect)
+    return dialect.insert(table, _driver_sql(insert(table), names, dialect), conflict)
+
+
+def update_sql(statement: Update, names: Sequence[str], dialect: StoreDialect) -> ManySql:
+    """`statement` for `Transaction.many`, its parameters being `names` in order."""
+    return dialect.update(_driver_sql(statement, names, dialect))
 
 
 class IdsSql:
@@ -155,9 +187,7 @@ class IdsSql:
             yield f"{self._head}IN ({', '.join('?' * len(some))}){self._tail}", some
 
 
-def driver_sql(
-    statement: Insert | Update | Delete, names: Sequence[str], dialect: StoreDialect
-) -> str:
+def _driver_sql(statement: Insert | Update, names: Sequence[str], dialect: StoreDialect) -> str:
     """`statement` as SQL for the driver, its positional parameters being `names` in order."""
     keys = list(names) if isinstance(statement, Insert) else None
     compiled = statement.compile(dialect=dialect.sql, column_keys=keys)
@@ -249,9 +279,23 @@ class SqliteDialect:
         found = connection.scalar(query)
         return None if found is None else bytes(found)
 
-    def copy(self, table: Table) -> CopySql | None:
-        """There is none."""
-        return None
+    def insert(self, table: Table, sql: str, conflict: str) -> ManySql:
+        """Many in one statement."""
+        head, row = sql.split(" VALUES ")
+        return RowsSql(f"{head} VALUES ", row, conflict)
+
+    def update(self, sql: str) -> ManySql:
+        """Many in one statement: the new values are a table to be joined."""
+        first, *rest = sql.split("?")
+        names = [f"given.c{number}" for number in range(len(rest))]
+        changing = first + "".join(f"{name}{text}" for name, text in zip(names, rest, strict=True))
+        changes, where = changing.split(" WHERE ")
+        columns = ", ".join(f"c{number}" for number in range(len(rest)))
+        return RowsSql(
+            f"WITH given ({columns}) AS (VALUES ",
+            f"({', '.join('?' * len(rest))})",
+            f") {changes} FROM given WHERE {where}",
+        )
 
     def lock_claimed(self, query: Select[Any]) -> Select[Any]:
         """Nothing to do: there is one writer."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from smtpplus.store.commits import Transaction
-from smtpplus.store.dialects import StoreDialect, insert_sql, plain_insert_sql
+from smtpplus.store.dialects import StoreDialect, insert_sql
 from smtpplus.store.rows import json_text
 from smtpplus.store.schema import counter, event
 from smtpplus.values.ids import IdSource
@@ -53,7 +53,7 @@ class FactSql:
         self.ids = ids
         self.node = node
         self.events = insert_sql(event, dialect)
-        self.counters = plain_insert_sql(counter, dialect) + _ON_CONFLICT
+        self.counters = insert_sql(counter, dialect, _ON_CONFLICT)
 
 
 class Facts:

@@ -30,7 +30,7 @@ from smtpplus.ports import IBody, IContentWriter
 from smtpplus.store.commits import Transaction
 from smtpplus.store.content_check import ContentCheck
 from smtpplus.store.contents import Swept
-from smtpplus.store.dialects import CopySql, insert_sql
+from smtpplus.store.dialects import ManySql, insert_sql
 from smtpplus.store.large_files import shielded
 from smtpplus.store.schema import content_part, message
 from smtpplus.store.transactions import Transactions
@@ -171,7 +171,7 @@ class _RowWriter:
     """Parts being written, one after the other."""
 
     def __init__(
-        self, rows: LargeRows, transactions: Transactions, insert: str | CopySql, message_id: int
+        self, rows: LargeRows, transactions: Transactions, insert: ManySql, message_id: int
     ) -> None:
         self._rows = rows
         self._transactions = transactions

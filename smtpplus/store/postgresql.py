@@ -21,7 +21,7 @@ from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from smtpplus.store.dialects import CopySql, Fault, StoreDialect
+from smtpplus.store.dialects import CopySql, Fault, ManySql, StoreDialect
 from smtpplus.store.watched_connection import WatchedConnection
 from smtpplus.values.errors import (
     ConflictError,
@@ -135,11 +135,17 @@ class PostgresqlDialect:
             row = cursor.fetchone()
         return None if row is None or row[0] is None else bytes(row[0])
 
-    def copy(self, table: Table) -> CopySql:
-        """Half the processor time of an INSERT for each row, here and there."""
+    def insert(self, table: Table, sql: str, conflict: str) -> ManySql:
+        """COPY: half the processor time of an INSERT for each row, here and there."""
+        if conflict:
+            return sql + conflict
         names = ", ".join(column.name for column in table.columns)
         types = tuple(_COPY_TYPES[column.type.compile(self.sql)] for column in table.columns)
         return CopySql(f"COPY {table.name} ({names}) FROM STDIN (FORMAT BINARY)", types)
+
+    def update(self, sql: str) -> ManySql:
+        """A statement for each row: psycopg sends them all before it reads an answer."""
+        return sql
 
     def lock_claimed(self, query: Select[Any]) -> Select[Any]:
         """Each concurrent claim takes what no other has; chosen once, before the update."""

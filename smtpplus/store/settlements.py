@@ -16,7 +16,7 @@ from sqlalchemy import BindParameter, bindparam, delete, null, select, update
 
 from smtpplus.store.accepts import Accepts
 from smtpplus.store.commits import Transaction
-from smtpplus.store.dialects import IdsSql, StoreDialect, driver_sql, insert_sql
+from smtpplus.store.dialects import IdsSql, StoreDialect, insert_sql, update_sql
 from smtpplus.store.facts import Facts, FactSql
 from smtpplus.store.rows import attempt_facts, json_text, safe_text
 from smtpplus.store.schema import attempt, content, delivery, message
@@ -62,7 +62,7 @@ _STANDING = select(
 # Locked in the order of their ids, so that two nodes never wait for each other in a circle.
 _STANDING = _STANDING.order_by(delivery.c.id).with_for_update()
 _LEFT = select(message.c.id, message.c.remaining, message.c.in_file).where(message.c.id.in_(_IDS))
-_NO_CONTENT = delete(content).where(content.c.message_id == bindparam("n_id"))
+_NO_CONTENT = delete(content).where(content.c.message_id.in_(_IDS))
 _REMAINING = (
     update(message)
     .where(message.c.id == bindparam("n_id"))
@@ -94,11 +94,11 @@ class Settlements:
         self._accepts = accepts
         self._remove_large = remove_large
         self._attempts = insert_sql(attempt, dialect)
-        self._deliveries = driver_sql(_DELIVERY, _DELIVERY_NAMES, dialect)
+        self._deliveries = update_sql(_DELIVERY, _DELIVERY_NAMES, dialect)
         self._standing = IdsSql(_STANDING, dialect)
         self._left = IdsSql(_LEFT, dialect)
-        self._no_content = driver_sql(_NO_CONTENT, ["n_id"], dialect)
-        self._remaining = driver_sql(_REMAINING, ["n_ended", "n_id"], dialect)
+        self._no_content = IdsSql(_NO_CONTENT, dialect)
+        self._remaining = update_sql(_REMAINING, ["n_ended", "n_id"], dialect)
 
     def write(self, transaction: Transaction, items: Sequence[Settled]) -> None:
         """Write all settlements of all `items`, and the reports that belong to them."""
@@ -174,7 +174,7 @@ class Settlements:
                 self._remove_large(transaction, message_id)
             elif remaining <= 0:
                 rows.append(message_id)
-        transaction.many(self._no_content, [(message_id,) for message_id in rows])
+        transaction.of_ids(self._no_content, rows)
 
 
 @dataclass(frozen=True, slots=True)
