@@ -76,6 +76,8 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 def decode(octets: bytes, charset: str = "") -> str:
     """The text that `octets` are: by `charset` where it is known and fits, else UTF-8, else CP1252."""
+    if not charset and octets.isascii():
+        return octets.decode("ascii")
     codec = codec_of(charset)
     for name in (codec, "utf-8", "cp1252"):
         if not name:

@@ -61,7 +61,10 @@ class HeaderField:
     @property
     def unfolded(self) -> str:
         """The value as one line of text, UTF-8 where it is, else CP1252; encoded words stay."""
-        return decode(_FOLD.sub(b"", self.value).strip(b" \t\r\n"))
+        value = self.value
+        if b"\n" in value or b"\r" in value:
+            value = _FOLD.sub(b"", value)
+        return decode(value.strip(b" \t\r\n"))
 
     @property
     def text(self) -> str:

@@ -6,6 +6,7 @@ Guarantees: whatever the arguments hold, the answer is exactly one field, of pri
 
 from __future__ import annotations
 
+import functools
 import re
 
 from smtpplus.message.timestamp import write_date
@@ -56,11 +57,11 @@ def received(
         recipient: given for a message with one recipient only.
         show_client: False leaves name and address of the client out.
     """
-    by = _NOT_NAME.sub("?", host)[:_MAX_NAME] or "localhost"
+    by = _name(host) or "localhost"
     lines = []
     if show_client:
-        name = _NOT_NAME.sub("?", hello)[:_MAX_NAME] or "unknown"
-        ip = _NOT_NAME.sub("?", client_ip)[:_MAX_NAME]
+        name = _name(hello) or "unknown"
+        ip = _name(client_ip)
         literal = f"[IPv6:{ip}]" if ":" in ip else f"[{ip}]"
         lines.append(f"from {name} ({literal})")
     clause = f"by {by} with {with_protocol} id {_NOT_NAME.sub('?', identifier)[:_MAX_NAME]}"
@@ -71,6 +72,11 @@ def received(
         lines.append(f"for <{_NOT_ADDRESS.sub('?', recipient)[:_MAX_ADDRESS]}>")
     text = "Received: " + "\r\n\t".join(lines) + f";\r\n\t{write_date(now)}\r\n"
     return text.encode("utf-8" if with_protocol.startswith("UTF8") else "ascii", "replace")
+
+
+@functools.lru_cache(maxsize=256)  # a client and we are called the same all the time
+def _name(text: str) -> str:
+    return _NOT_NAME.sub("?", text)[:_MAX_NAME]
 
 
 def date_field(now: float) -> bytes:

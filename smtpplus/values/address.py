@@ -7,6 +7,7 @@ everywhere. Does not look anything up.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 import unicodedata
@@ -47,14 +48,9 @@ class Address:
         Raises:
             AddressError: it is none; the text says why.
         """
-        if not text.isascii():
-            _check_letters(text)
-        local, domain = _split(text)
-        _check_local(local)
-        _check_domain(domain)
-        if len(text.encode()) > _MAX_PATH:
+        if len(text) > _MAX_PATH:
             raise AddressError(f"The address is longer than {_MAX_PATH} octets.")
-        return cls(local, domain)
+        return _parsed(text)
 
     @property
     def key(self) -> str:
@@ -85,6 +81,18 @@ class Address:
 
     def __str__(self) -> str:
         return f"{self.local}@{self.domain}"
+
+
+@functools.lru_cache(maxsize=4096)  # who sends, sends again
+def _parsed(text: str) -> Address:
+    if not text.isascii():
+        _check_letters(text)
+    local, domain = _split(text)
+    _check_local(local)
+    _check_domain(domain)
+    if len(text.encode()) > _MAX_PATH:
+        raise AddressError(f"The address is longer than {_MAX_PATH} octets.")
+    return Address(local, domain)
 
 
 def to_ascii(domain: str) -> str:

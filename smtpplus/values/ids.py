@@ -16,6 +16,7 @@ _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _LENGTH = 13
 _NODE_BITS = 10
 _SEQUENCE_BITS = 12
+_SEQUENCE_MASK = (1 << _SEQUENCE_BITS) - 1
 
 
 class IdSource:
@@ -35,9 +36,9 @@ class IdSource:
         Where 4,096 ids fall in one millisecond, or the clock went back, the sequence runs on
         into the following milliseconds.
         """
-        moment = max(int(now * 1000) - _EPOCH_MS, 0) << _SEQUENCE_BITS
-        self._last = max(moment, self._last + 1)
-        milliseconds, sequence = divmod(self._last, 1 << _SEQUENCE_BITS)
+        moment = (int(now * 1000) - _EPOCH_MS) << _SEQUENCE_BITS
+        last = self._last = max(moment, self._last + 1)
+        milliseconds, sequence = last >> _SEQUENCE_BITS, last & _SEQUENCE_MASK
         return (milliseconds << _NODE_BITS | self._node) << _SEQUENCE_BITS | sequence
 
 

@@ -17,8 +17,15 @@ _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 _MAX_TEXT = 500  # RFC 5321 §4.5.3.1.5: a reply line has at most 512 octets with code and CRLF
 
 
+class _Encoded:
+    """Where a reply keeps its octets: most are said many times."""
+
+    __slots__ = ("_octets",)
+    _octets: bytes
+
+
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(_Encoded):
     """One reply: a three-digit code, an optional enhanced code, one or more lines of text."""
 
     code: int
@@ -66,6 +73,14 @@ class Reply:
 
     def encode(self) -> bytes:
         """The reply as bytes on the wire, each line with its code and CRLF."""
+        try:
+            return self._octets
+        except AttributeError:
+            octets = self._encoded()
+            object.__setattr__(self, "_octets", octets)
+            return octets
+
+    def _encoded(self) -> bytes:
         mark = f"{self.enhanced} " if self.enhanced else ""
         if len(self.lines) == 1:
             text = mark + self.lines[0]
