@@ -32,7 +32,7 @@ class Course(Deferred[T]):
 
     def __init__(self, work: Coroutine[Any, Any, T]) -> None:
         super().__init__()
-        self._send = work.send
+        self._work = work
         self._waits_for: Deferred[Any] | None = None
         self._go_on()
 
@@ -41,10 +41,13 @@ class Course(Deferred[T]):
         if self._waits_for is not None:
             self._waits_for.cancel()
 
-    def _go_on(self, _: object = None) -> None:
+    def _go_on(self, result: object = None) -> None:
         """Run up to the next Deferred that has not fired. It tells its result itself."""
         try:
-            waits_for = self._send(None)
+            if isinstance(result, Failure):
+                waits_for = result.throwExceptionIntoGenerator(self._work)  # type: ignore[arg-type]
+            else:
+                waits_for = self._work.send(None)
         except StopIteration as stop:
             self._waits_for = None
             self.callback(stop.value)
