@@ -76,11 +76,13 @@ class ReceiveBuffer:
         """Do the first octets spell `word` (upper case), whatever their case?"""
         return self._octets[: len(word)].upper() == word
 
-    def line(self, limit: int) -> bytes | None:
+    def line(self, limit: int, word: bytes = b"", word_limit: int = 0) -> bytes | None:
         """The next line without its CRLF, or None where it is not complete.
 
         Args:
             limit: octets of a line, CRLF included.
+            word: a line that begins so (upper case, whatever its case) may have `word_limit`.
+            word_limit: see `word`.
 
         Raises:
             LineTooLongError: it is longer; it will be skipped.
@@ -91,6 +93,8 @@ class ReceiveBuffer:
             return None
         octets = self._octets
         end = octets.find(b"\n", self._scanned)
+        if len(octets) > limit and word and self.begins_with(word):
+            limit = word_limit
         if end < 0:
             self._scanned = len(octets)
             if len(octets) > limit:

@@ -112,15 +112,14 @@ class Turns:
 
     def _line(self) -> bytes | None:
         """The next line, None where it is not complete. Raises RefusedError."""
-        received = self._in
-        auth = self._state is State.AUTH or (
-            len(received) > replies.MAX_LINE and received.begins_with(b"AUTH ")
-        )
+        auth = self._state is State.AUTH
+        limit = replies.MAX_AUTH_LINE if auth else replies.MAX_LINE
         try:
-            return received.line(replies.MAX_AUTH_LINE if auth else replies.MAX_LINE)
+            return self._in.line(limit, b"AUTH ", replies.MAX_AUTH_LINE)
         except FloodError:
             raise RefusedError(replies.FLOOD) from None
         except LineTooLongError:
+            auth = auth or self._in.begins_with(b"AUTH ")
             raise RefusedError(replies.AUTH_TOO_LONG if auth else replies.LINE_TOO_LONG) from None
         except BareLineFeedError:
             raise RefusedError(replies.BARE_LINE_FEED) from None
