@@ -23,10 +23,11 @@ from tests.endurance.ground import Ground
 from tests.endurance.house import House, needs_strace
 from tests.endurance.ledger import Ledger, read_ledger
 from tests.endurance.load import Load, Mail
+from tests.endurance.stock import stock, stocked
 from tests.endurance.zygote import Zygote
 from tests.live.peers import wait_for
 
-__all__ = ["CALLS", "Siege", "Toll", "kill_at_calls", "kill_at_random"]
+__all__ = ["CALLS", "Siege", "Toll", "kill_amid_a_long_queue", "kill_at_calls", "kill_at_random"]
 
 # What is killed at, each with its own count: syncs, writes of database and files, names given and
 # taken, replies and messages going out.
@@ -34,6 +35,7 @@ CALLS = ("fsync,fdatasync", "pwrite64", "rename,renameat,renameat2,unlink", "sen
 _LIVES_IN_ONE = 20  # then a fresh installation, so that a store stays small
 _CONCURRENCY = 10  # relay.concurrency: deliveries at a time to one destination
 _DOMAINS = ("example.net", "other.example.net")
+_LATER, _LATER_SECONDS = "later.example.net", 86_400.0
 # D2: deliveries under way at once, and those whose outcome is on its way to the disk.
 _WINDOW = len(_DOMAINS) * _CONCURRENCY + 32
 
@@ -72,12 +74,31 @@ class Siege:
         self._toll = toll
         self._name = name
         self.arrivals = Arrivals(ground.test, slow=lambda _: time.sleep(0.002))
-        routes = dict.fromkeys(_DOMAINS, self.arrivals.port)
+        routes = dict.fromkeys((*_DOMAINS, _LATER), self.arrivals.port)
         self.house = House(inner, zygote=zygote, routes=routes)
         self._accepted: dict[str, Mail] = {}
         self._sent: dict[str, Mail] = {}
         self._allowed: Counter[str] = Counter()
         self._life = 0
+        self._stocked = 0
+
+    def stock(self, number: int) -> None:
+        """Let so many messages wait from the beginning, until `drain`."""
+        stock(self.house, number, _LATER, _LATER_SECONDS)
+        self._stocked = number
+
+    def drain(self) -> None:
+        """Deliver those too, and look at each."""
+        assert self.house.start_quickly()
+        self.house.cli("queue", "flush", "--domain", _LATER)
+        seconds = 60 + self._stocked / 50
+        wait_for("the long queue to be delivered", lambda: self.house.waiting() == 0, seconds)
+        self.house.settle_down()
+        for mail in stocked(self._stocked, _LATER):
+            self._toll.wrong += self.arrivals.faults_of(mail)
+            if self.arrivals.times[mail.addresses[0]] > 1:
+                self._toll.wrong.append(f"{mail.name} arrived more than once")
+        self._take_stock()
 
     def batch(self, number: int) -> list[Mail]:
         """Messages for one life: many recipients in part, some in files, some to a thousand."""
@@ -119,7 +140,7 @@ class Siege:
         """Let everything be delivered, and look at all of it."""
         assert self.house.start_quickly(), self.house.log()[-3000:]
         try:
-            wait_for("an empty queue", lambda: self.house.waiting() == 0, 120)
+            wait_for("an empty queue", lambda: self.house.waiting() == self._stocked, 120)
         except AssertionError as error:
             self._toll.wrong.append(str(error))
         self.house.settle_down()
@@ -158,7 +179,7 @@ class Siege:
         """Wait for the deliveries; True where a kill came before they were done."""
         deadline = time.monotonic() + 60
         while not self.house.has_ended(0.05):
-            if self.house.waiting() == 0:
+            if self.house.waiting() == self._stocked:
                 return self.house.has_ended(0.2)
             if time.monotonic() > deadline:
                 self._toll.wrong.append("not delivered within 60 s")
@@ -187,6 +208,28 @@ class Siege:
             toll.wrong.append(f"{where}: {len(open_ones)} deliveries had no commit yet")
         self._allowed.update(open_ones)
         return ledger
+
+
+def kill_amid_a_long_queue(
+    ground: Ground, waiting: int, kills: int, *, messages: int = 2_000, most_seconds: float = 60.0
+) -> Toll:
+    """Kill at random moments while so many wait for later; then deliver those too (D3).
+
+    A start may take `most_seconds`.
+    """
+    dice, toll, begun = random.Random(waiting), Toll(), time.monotonic()
+    siege = Siege(ground, Zygote(ground), toll, "q")
+    siege.stock(waiting)
+    for _ in range(kills):
+        siege.live(siege.batch(messages), seconds=dice.uniform(0.5, 2.0))
+        if toll.wrong:
+            break
+    siege.finish()
+    if toll.slowest_start > most_seconds:
+        toll.wrong.append(f"a start took {toll.slowest_start:.1f} s")
+    siege.drain()
+    toll.seconds = time.monotonic() - begun
+    return toll
 
 
 def kill_at_calls(

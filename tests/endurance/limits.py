@@ -13,11 +13,19 @@ from tests.endurance.arrivals import Arrivals
 from tests.endurance.ground import Ground
 from tests.endurance.house import House
 from tests.endurance.load import Load, Mail, conversation
+from tests.endurance.stock import stock
 from tests.endurance.zygote import Zygote
 from tests.live.installation import trusting
 from tests.live.peers import wait_for
 
-__all__ = ["few_descriptors", "half_open", "idle_connections", "large_messages", "slow_clients"]
+__all__ = [
+    "few_descriptors",
+    "half_open",
+    "idle_connections",
+    "large_messages",
+    "long_queue",
+    "slow_clients",
+]
 
 _MIB = 1 << 20
 
@@ -194,6 +202,44 @@ def few_descriptors(ground: Ground, clients: int = 300, limit: int = 256) -> str
         f"{clients} clients on {limit} descriptors: {descriptors} in use, {busy:.0%} of a processor, "
         f"a message taken {seconds:.1f} s after they left"
     )
+
+
+def long_queue(
+    ground: Ground, waiting: int, messages: int, *, most_mib: float, least: float
+) -> str:
+    """D11: memory, and how quick the intake is, with so many deferred.
+
+    `least` of the rate without them has to be left, the best of three each time.
+    """
+    house = House(ground, Arrivals(ground.test).port)
+    house.start()
+
+    def rate(number: int) -> float:
+        mails = [Mail(f"rate-{number}-{n}") for n in range(messages)]
+        begun = time.monotonic()
+        load = Load(house.submission, mails, threads=16).start().wait(300)
+        assert len(load.accepted) == messages, load.codes()
+        seconds = time.monotonic() - begun
+        wait_for("delivery", lambda: house.waiting() == (waiting if number > 2 else 0), 300)
+        return messages / seconds
+
+    alone = max(rate(number) for number in range(3))
+    house.stop()
+    stock(house, waiting, "later.example.net", 86_400.0)
+    begun = time.monotonic()
+    house.start()
+    seconds = time.monotonic() - begun
+    house.forget_peak()
+    beside = max(rate(number) for number in range(3, 6))
+    mebibytes = house.memory_kib(peak=True) / 1024
+    house.stop()
+    told = (
+        f"{waiting} deferred: ready after {seconds:.1f} s, at most {mebibytes:.0f} MiB resident, "
+        f"{beside:.0f} messages taken a second, {alone:.0f} without them"
+    )
+    assert mebibytes <= most_mib, told
+    assert beside >= least * alone, told
+    return told
 
 
 def large_messages(ground: Ground, zygote: Zygote, number: int, mebibytes: int) -> str:

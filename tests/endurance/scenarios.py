@@ -105,7 +105,18 @@ SCENARIOS = {
     "random-kills": Scenario(
         "D2 D3 D16",
         lambda g: _judged(kills.kill_at_random(g, 3, 3, messages=300)),
-        lambda g: _judged(kills.kill_at_random(g, 500, 3)),
+        lambda g: _judged(kills.kill_at_random(g, 600, 3)),
+    ),
+    "long-queue-kills": Scenario(
+        "D3 D16",
+        lambda g: _judged(kills.kill_amid_a_long_queue(g, 3_000, 2, messages=300)),
+        lambda g: _judged(kills.kill_amid_a_long_queue(g, 100_000, 30, most_seconds=5.0)),
+    ),
+    "long-queue": Scenario(
+        "D11",
+        # Short, it says what it measured; a rate on a busy machine is no promise.
+        lambda g: limits.long_queue(g, 5_000, 300, most_mib=300, least=0.2),
+        lambda g: limits.long_queue(g, 200_000, 5_000, most_mib=300, least=0.8),
     ),
     "syncs": Scenario("D4", lambda g: _lint(g, 300), lambda g: _lint(g, 10_000)),
     "failing-disk": Scenario(

@@ -165,7 +165,7 @@ def lint_run(ground: Ground, messages: int) -> Lint:
         Mail(f"file-{n}", octets=140_000) if n % 25 == 7 else Mail(f"row-{n}")
         for n in range(messages)
     ]
-    load = Load(house.submission, mails, threads=16).start().wait(900)
+    load = Load(house.submission, mails, threads=16).start().wait(60 + messages)
     assert len(load.accepted) == messages, (len(load.accepted), load.codes())
     house.kill()
     found = lint(trace, load.queue_ids)

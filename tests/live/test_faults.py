@@ -24,6 +24,12 @@ class FaultTests(SynchronousTestCase):
     def test_D3_D16_killed_at_any_moment(self) -> None:
         self.play("random-kills")
 
+    def test_D3_D16_killed_amid_a_long_queue(self) -> None:
+        self.play("long-queue-kills")
+
+    def test_D11_a_long_queue(self) -> None:
+        self.play("long-queue")
+
     def test_D4_no_250_before_its_sync(self) -> None:
         self.play("syncs")
 
