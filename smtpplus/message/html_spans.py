@@ -223,26 +223,28 @@ class _Scan:
     def run(self, position: int, end: int, *, hidden: bool) -> None:
         """Scan ``text[position:end]``; `hidden`: it is the inside of a conditional comment."""
         text, find, match_tag = self.text, _BEGINS.search, _TAG.match
+        mark = self.next_mark()
         while position < end:
             found = find(text, position, end)
-            start = stop = end if found is None else found.start()
-            if self.first_content < 0 or self.next_mark() <= stop:
-                inside = self.text_until(position, stop)
+            start = end if found is None else found.start()
+            if mark <= start or self.first_content < 0:
+                inside = self.text_until(position, start)
+                mark = self.next_mark()
                 if inside > 0:  # the < belongs to a mark
                     position = inside
                     continue
             if found is None:
                 return
             match = match_tag(text, start, end)
-            if match is not None:
-                after = match.end()
-                if match[2] in _DULL and self.quote is None and self.next_mark() >= after:
-                    self.first_content = start if self.first_content < 0 else self.first_content
-                    position = after
-                    continue
-                position = self.tag(match, end, hidden=hidden)
-            else:
+            if match is None:
                 position = self.other(start, end, hidden=hidden)
+            elif match[2] in _DULL and mark >= match.end() and self.quote is None:
+                self.first_content = start if self.first_content < 0 else self.first_content
+                position = match.end()
+                continue
+            else:
+                position = self.tag(match, end, hidden=hidden)
+            mark = self.next_mark()
             if position < 0:
                 if not hidden:
                     self.unclosed = start
@@ -386,13 +388,17 @@ class _Scan:
             self.quotation(name, match)
 
     def anchor(self, match: re.Match[str]) -> None:
+        attributes: dict[str, str] = {}
+        span = None
         for found in _ATTRIBUTE.finditer(self.text, match.start(3), match.end(3)):
-            if found[1].lower() == "href":
-                group = found.lastindex or 1
-                if group > 1:
-                    start, end = found.span(group)
-                    self.anchors.append(Anchor(start, end, match.end(), attributes_of(match[3])))
-                return
+            name, group = found[1].lower(), found.lastindex or 1
+            if name == "href" and span is None:
+                if group == 1:
+                    return
+                span = found.span(group)
+            attributes.setdefault(name, found[group] if group > 1 else "")
+        if span is not None:
+            self.anchors.append(Anchor(*span, match.end(), attributes))
 
     def quotation(self, name: str, match: re.Match[str]) -> None:
         """Does a reply's quotation, or a signature, begin here?"""

@@ -78,9 +78,9 @@ class Links:
 
     def is_marked(self, attributes: dict[str, str]) -> bool:
         """Did the sender say that this link is not to be tracked?"""
-        for name, values in _UNTRACKED.items():
-            given = attributes.get(name)
-            if given is not None and ("" in values or given.strip().lower() in values):
+        for name in _UNTRACKED.keys() & attributes.keys():
+            values = _UNTRACKED[name]
+            if "" in values or attributes[name].strip().lower() in values:
                 return True
         return False
 

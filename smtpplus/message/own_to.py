@@ -3,7 +3,7 @@
 `visible_addresses` says who stands in To and Cc. Who stands in neither gets a copy whose To is
 that address alone; Cc stays (a blind copy shows whom the mail went to openly; only the list in
 To would name strangers as its recipients). Where each recipient is to be alone (`OwnTo.ALL`),
-Cc goes, too. Bcc stands in no copy. A second To field goes; a missing one is added behind From.
+Cc goes, too. Bcc stands in no copy. A second To field goes; a missing one is added.
 
 Guarantees: `own_to_field` is one field with its CRLF; the name is quoted or encoded (RFC 2047),
 the address as it goes on the wire (RFC 6532 where its local part is not ASCII). Never raises.

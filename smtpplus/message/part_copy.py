@@ -43,6 +43,25 @@ from smtpplus.message.transfer_encoding import to_base64, to_quoted_printable
 
 __all__ = ["PartCopy"]
 
+_NEAREST = str.maketrans(  # what has no decomposition
+    {
+        "ß": "ss",
+        "æ": "ae",
+        "Æ": "AE",
+        "ø": "o",
+        "Ø": "O",
+        "ł": "l",
+        "Ł": "L",
+        "€": "EUR",
+        "\u2018": "'",
+        "\u2019": "'",
+        "\u201c": '"',
+        "\u201d": '"',
+        "\u2013": "-",
+        "\u2014": "-",
+    }
+)
+
 
 class PartCopy:
     """One part: its edits found and put into its encoding, switched where it is too narrow."""
@@ -106,6 +125,9 @@ class PartCopy:
             return
         before.restore(self.edits)
         octets, charset = self.body.octets, ""
+        if view.is_guessed and not self.found.is_html:
+            self.pieces = self._lossy(view)
+            return
         if not self.found.is_html and view.written != "utf-8":
             try:
                 octets, charset = octets.decode(view.codec).encode(), "utf-8"
@@ -201,7 +223,7 @@ def _lossily(view: TextView) -> Callable[[str], bytes]:
         try:
             return view.encoded(text)
         except NotFittingError:
-            plain = unicodedata.normalize("NFKD", text)
+            plain = unicodedata.normalize("NFKD", text.translate(_NEAREST))
             plain = "".join(c for c in plain if not unicodedata.combining(c))
             return view.encoded(plain.encode("ascii", "replace").decode("ascii"))
 

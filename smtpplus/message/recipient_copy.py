@@ -43,6 +43,7 @@ __all__ = ["MAX_TEXT_OCTETS", "Copy", "Excerpts", "Prepared", "needed_spans", "p
 
 MAX_TEXT_OCTETS = 2 * 1024 * 1024  # decoded, of one part; a longer one is left alone
 _MOST_ENCODED = 3  # times as many octets at most, in quoted-printable
+_MAX_UNKNOWN = 100  # tags that are listed
 _TOO_LONG = f"it is longer than {MAX_TEXT_OCTETS // 1024:,} KiB"
 _PGP = re.compile(rb"^-----BEGIN PGP [A-Z ]{3,40}-----", re.MULTILINE)
 _ANGLED = re.compile(r"<([^<>]{1,2000})>")
@@ -63,6 +64,11 @@ class Copy:
 
     head: bytes
     body: tuple[bytes | Span, ...]
+
+    @property
+    def body_octets(self) -> int:
+        """How long the body is."""
+        return sum(len(p) if isinstance(p, bytes) else p.end - p.start for p in self.body)
 
     @property
     def content(self) -> bytes:
@@ -192,7 +198,7 @@ def _prepared(source: _Source) -> Prepared:
     unknown = dict.fromkeys((*template.unknown, *edits.unknown))
     return Prepared(
         left_alone=tuple(work.left),
-        unknown_tags=tuple(unknown),
+        unknown_tags=tuple(unknown)[:_MAX_UNKNOWN],
         links=tuple(edits.links.targets),
         has_unsubscribe_link=edits.has_unsubscribe,
         has_pixel=edits.has_pixel,

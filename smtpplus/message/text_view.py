@@ -24,6 +24,7 @@ from smtpplus.message.edits import NotFittingError
 __all__ = ["MAX_MAPPED", "TextView", "view_of"]
 
 MAX_MAPPED = 256 * 1024  # octets of a part whose map is made octet by octet
+GUESSED = "cp1252"  # what octets above 127 are read as where no charset is named
 _UNFIT = frozenset({"utf-7"})
 _MAPPED = frozenset(
     {"cp932", "cp936", "cp949", "cp950", "big5hkscs", "gb18030", "johab", "hz", "iso2022_kr"}
@@ -69,6 +70,11 @@ class TextView:
     mark: int = 0
     ends: array[int] | None = None
     width: int = 1
+
+    @property
+    def is_guessed(self) -> bool:
+        """Is it unknown what its octets above 127 are? Then only ASCII can be put in."""
+        return self.codec == GUESSED and self.written == "ascii" and not self.octets.isascii()
 
     def real(self, start: int = 0, end: int | None = None) -> str:
         """The characters of ``text[start:end]``."""
@@ -126,7 +132,7 @@ def view_of(
     """
     codec, mark = _codec(octets, charset)
     if not codec:
-        return f"its charset {charset!r} is not known" if charset else "it names no charset"
+        return f"its charset {charset!r} is not known"
     if codec in _UNFIT:
         return f"its charset {charset!r} is not edited"
     written = _written(charset, codec)
@@ -157,9 +163,11 @@ def _codec(octets: bytes, charset: str) -> tuple[str, int]:
     if codec == "utf-8" and _label(charset) not in {"utf8", "unicode11utf8"}:
         codec = ""  # ASCII
     if not codec and (not charset or codec_of(charset)):
+        if b"\x1b$" in octets:
+            return "iso2022_jp_ext", 0  # its letters are 7-bit: unnamed it is common
         if octets.isascii() or _is_utf8(octets):
             return "utf-8", 3 if octets.startswith(codecs.BOM_UTF8) else 0
-        return "", 0
+        return GUESSED, 0
     for mark, family, exact in _MARKS:
         if octets.startswith(mark) and codec.startswith(family):
             return exact, len(mark)
@@ -181,7 +189,7 @@ def _label(charset: str) -> str:
 
 
 def _written(charset: str, codec: str) -> str:
-    if codec == "utf-8":
+    if codec in {"utf-8", GUESSED} and codec_of(charset) in {"", "utf-8"}:
         return _WRITTEN.get(_label(charset), "ascii")
     return _WRITTEN.get(_label(charset), codec)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import random
 import re
 
@@ -12,6 +14,8 @@ from smtpplus.message.header_footer import fragment
 from smtpplus.message.html_spans import html_spans
 from smtpplus.message.recipient_copy import prepare
 from smtpplus.message.structure import scan
+from smtpplus.message.token import TokenFacts, Tokens
+from smtpplus.message.tracking_urls import LinkTarget, click_url, open_url, read_click
 from smtpplus.values.address import Address
 from smtpplus.values.options import MergeSyntax
 from tests.message.test_recipient_copy import (
@@ -301,3 +305,95 @@ class SwitchTest(SynchronousTestCase):
         after = made.copy(long).content
         self.assertIn("x y " * 400, texts(after)[0])
         self.assertLess(max(map(len, after.split(b"\r\n"))), 999)
+
+
+class CharsetTest(SynchronousTestCase):
+    def test_M6_charsets_with_a_state_or_wide_characters(self) -> None:
+        page_text = (
+            '<html><body>日本語 [first]ごっこ<a href="https://x.example/">本</a>語</body></html>'
+        )
+        for charset, codec in [
+            ("utf-16", "utf-16"),
+            ("utf-16le", "utf-16-le"),
+            ("utf-16be", "utf-16-be"),
+            ("utf-32", "utf-32"),
+            ("hz-gb-2312", "hz"),
+            ("iso-2022-kr", "iso2022_kr"),
+            ("iso-2022-jp", "iso2022_jp"),
+            ("big5", "big5"),
+        ]:
+            shown = page_text.encode(codec, "xmlcharrefreplace")
+            content = (
+                f"From: a@b.example\r\nMIME-Version: 1.0\r\nContent-Type: text/html; charset={charset}\r\n"
+                "Content-Transfer-Encoding: base64\r\n\r\n"
+            ).encode() + base64.encodebytes(shown).replace(b"\n", b"\r\n")
+            made = prepared(of_content(content))
+            self.assertEqual(made.left_alone, ())
+            after = made.copy(CopyFields(ANNA.address, "", {"first": "Än"})).content
+            body = base64.b64decode(split(after)[1]).decode(codec)
+            expected = shown.decode(codec).replace("[first]", "Än").split("<a href")
+            self.assertIn(
+                html.unescape(expected[0].split("<body>")[1]), html.unescape(body), charset
+            )
+            self.assertRegex(body, r'href="https://t.example/t/c/0-1/[0-9a-f]+">')
+            self.assertRegex(body, r"<html><body>\r?\n<p>Header</p>\r?\n")
+            self.assertTrue(body.endswith("</body></html>"), charset)
+
+    def test_P4_without_a_charset(self) -> None:
+        for kind, body, after in [
+            ("plain", b"Gr\xfc\xdfe [first]", b"Gr\xfc\xdfe L?kasz\r\n\r\nFusse"),
+            ("html", b"<p>\xfc [first]", b"<p>\xfc L&#369;kasz\r\nFu&#223;e\r\n"),
+            (
+                "plain",
+                b"\x1b$B<<<\x1b(B [first]",
+                "鹸[",
+            ),
+        ]:
+            if isinstance(after, str):
+                continue
+            content = f"From: a@b.example\r\nMIME-Version: 1.0\r\nContent-Type: text/{kind}\r\n\r\n"
+            message = of_content(content.encode() + body)
+            plan = CopyPlan(
+                footer_text="Fuße",
+                footer_html="Fuße",
+                syntaxes=frozenset({MergeSyntax.BRACKETS}),
+                names=frozenset({"first"}),
+            )
+            fields = CopyFields(ANNA.address, "", {"first": "Lűkasz"})
+            self.assertEqual(split(copied(message, plan, fields))[1], after)
+
+    def test_a_byte_order_mark_stays_first(self) -> None:
+        for body in ("\ufeffHi\r\n", "\ufeff<p>Hi"):
+            kind = "html" if "<" in body else "plain"
+            head = (
+                f"From: a@b.example\r\nMIME-Version: 1.0\r\nContent-Type: text/{kind}; charset=utf-8\r\n"
+                "Content-Transfer-Encoding: 8bit\r\n\r\n"
+            )
+            made = split(copied(of_content((head + body).encode()), PLAN))[1].decode()
+            self.assertRegex(made, r"\A\ufeff(\r\n)?\[H\]")
+
+    def test_W2_links_are_the_ones_that_are_read_again(self) -> None:
+        tokens = Tokens([b"s" * 32])
+        facts = TokenFacts(1, 2, 3, 4)
+        base, now = "https://t.example", 1_800_000_000.0
+
+        def click(fields: CopyFields, number: int, target: LinkTarget) -> str:
+            assert fields.facts is not None
+            return click_url(base, tokens, fields.facts, now, target, number)
+
+        plan = CopyPlan(
+            click_url=click,
+            open_url=lambda fields: open_url(base, tokens, facts, now),
+            syntaxes=frozenset({MergeSyntax.BRACKETS}),
+            names=frozenset({"first"}),
+        )
+        link = '<a href="https://x.example/?a=1&amp;n=[first]">x</a><a href="https://x.example/y">'
+        fields = CopyFields(ANNA.address, "", {"first": "Än n"}, 4, facts)
+        made = texts(copied(wrap(link), plan, fields))[0]
+        found = re.findall(r'href="https://t.example/t/c/([a-z0-9]+)/([\w-]+)"', made)
+        clicks = [read_click(tokens, token, segment, now) for token, segment in found]
+        self.assertEqual(
+            [(click.target, click.token.link) for click in clicks],
+            [("https://x.example/?a=1&n=%C3%84n%20n", 1), ("https://x.example/y", 2)],
+        )
+        self.assertIn("/t/o/", made)

@@ -586,7 +586,6 @@ class LeftAloneTest(SynchronousTestCase):
                 "damaged",
             ),
             (b"Content-Type: text/plain; charset=iso-2022-jp\r\n\r\nHi \x1b$B\xff", "not valid"),
-            (b"Content-Type: text/plain\r\n\r\nHi \xff", "no charset"),
             (b"Content-Type: text/plain; name=a.txt\r\n\r\nHi [first]", "attachment"),
             (
                 b"Content-Type: multipart/report; boundary=b\r\n\r\n--b\r\n"
