@@ -341,16 +341,9 @@ class CharsetTest(SynchronousTestCase):
 
     def test_P4_without_a_charset(self) -> None:
         for kind, body, after in [
-            ("plain", b"Gr\xfc\xdfe [first]", b"Gr\xfc\xdfe L?kasz\r\n\r\nFusse"),
+            ("plain", b"Gr\xfc\xdfe [first]", b"Gr\xfc\xdfe Lukasz\r\n\r\nFusse"),
             ("html", b"<p>\xfc [first]", b"<p>\xfc L&#369;kasz\r\nFu&#223;e\r\n"),
-            (
-                "plain",
-                b"\x1b$B<<<\x1b(B [first]",
-                "鹸[",
-            ),
         ]:
-            if isinstance(after, str):
-                continue
             content = f"From: a@b.example\r\nMIME-Version: 1.0\r\nContent-Type: text/{kind}\r\n\r\n"
             message = of_content(content.encode() + body)
             plan = CopyPlan(
