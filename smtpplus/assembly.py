@@ -41,7 +41,7 @@ from smtpplus.store.changes import DUE, QUEUE
 from smtpplus.store.leases import NodeLeases
 from smtpplus.store.store import Store, open_store
 from smtpplus.submission.service import SubmissionPorts, SubmissionService
-from smtpplus.values.errors import ConfigError
+from smtpplus.values.errors import ConfigError, StoreCorruptError
 from smtpplus.values.ids import show_id
 from smtpplus.values.message import Accepted
 from smtpplus.web.context import WebPorts
@@ -253,7 +253,13 @@ class Assembly(Service):
         await self._spawn.drain(_DRAIN_SECONDS)
 
     async def _recover(self, queue: IQueue) -> None:
-        found = await queue.recover(self._clock.now())
+        try:
+            found = await queue.recover(self._clock.now())
+        except StoreCorruptError as error:
+            # The pages show what can be read, clients are told to come again: better than to
+            # end, and to be started again and again.
+            self._log.critical("the queue was not recovered: {error}", error=str(error))
+            return
         self._log.info(
             "recovered the queue: {leases} leases returned, {files} files without a message removed",
             leases=found.leases_returned,
@@ -277,9 +283,13 @@ class Assembly(Service):
 
     async def _tell_how_it_writes(self, store: Store) -> None:
         """The settings that durability stands on, as the writer has them (D17)."""
+        try:
+            found = await store.facts()
+        except StoreCorruptError:
+            return
         facts = {
             name: str(value)
-            for name, value in (await store.facts()).items()
+            for name, value in found.items()
             if name not in {"path", "page_count", "freelist_count"}
         }
         self._metrics.sources.store = facts

@@ -203,6 +203,8 @@ class Committer:
         if self._connection is not None:
             return self._connection
         if self._broken is not None and self._monotonic() < self._reopen_at:
+            if isinstance(self._dialect.ours(self._broken), StoreCorruptError):
+                raise StoreCorruptError("The store is damaged; nothing is written to it.")
             raise StoreBrokenError("The disk of the store failed; it is being checked.")
         if self._away is not None and self._monotonic() < self._reopen_at:
             raise self._away

@@ -321,7 +321,9 @@ class SqliteDialect:
         if code == sqlite3.SQLITE_FULL:
             return StoreFullError("The disk of the store is full.")
         if code in _CORRUPT:
-            return StoreCorruptError(f"The store is damaged: {said}.")
+            return StoreCorruptError(
+                f'The store is damaged: {said}. See "A damaged store" in the operations manual.'
+            )
         if code in _BROKEN:
             return StoreBrokenError(f"The disk of the store failed: {said}.")
         if code == sqlite3.SQLITE_CONSTRAINT:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import secrets
+import sqlite3
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, Table, func, insert, select, update
+from sqlalchemy.exc import DatabaseError
 
 from smtpplus.store.commits import Transaction
 from smtpplus.store.schema import attempt, delivery, event, message, node, sandbox_mail
@@ -19,6 +21,7 @@ from smtpplus.values.ids import IdSource, id_milliseconds
 
 __all__ = ["Node", "passing_number", "register", "started"]
 
+_NUMBERED = (message, delivery, event, attempt, sandbox_mail)
 _SERVICES = 256
 _NUMBERS = 1_024
 _FORGOTTEN_SECONDS = 30 * 86_400.0
@@ -34,16 +37,23 @@ class Node:
 
     @classmethod
     def after(cls, number: int, connection: Connection) -> Node:
-        """A node whose ids come after all that the store holds."""
-        newest = max(
-            connection.scalar(select(func.max(table.c.id))) or 0
-            for table in (message, delivery, event, attempt, sandbox_mail)
-        )
+        """A node whose ids come after all that the store holds, as far as it can be read."""
+        newest = max(_newest(connection, table) for table in _NUMBERED)
         sources = IdSource(number), IdSource(number)
         if newest:
             for source in sources:
                 source.next(id_milliseconds(newest) / 1000 + 0.001)
         return cls(number, *sources)
+
+
+def _newest(connection: Connection, table: Table) -> int:
+    try:
+        return connection.scalar(select(func.max(table.c.id))) or 0
+    except DatabaseError as error:
+        if not isinstance(error.orig, sqlite3.DatabaseError):
+            raise
+        connection.rollback()  # a page was lost: the clock and the other tables have to do
+        return 0
 
 
 def passing_number() -> int:

@@ -44,7 +44,7 @@ from smtpplus.store.secret_check import adopt_secret, check_secret
 from smtpplus.store.settlements import Settlements
 from smtpplus.store.sqlite import SqliteFile
 from smtpplus.store.transactions import InlineTransactions, ThreadedTransactions
-from smtpplus.values.errors import NotFoundError, UsageError
+from smtpplus.values.errors import NotFoundError, StoreCorruptError, UsageError
 
 __all__ = ["LEASE_SECONDS", "Store", "open_store", "open_store_blocking", "run", "upgrade"]
 
@@ -127,7 +127,8 @@ class Store:
             await self.leases.start()
         else:
             now = self._clock.now()
-            await self._transactions.write(lambda tx: started(tx, self.node_id, now))
+            with contextlib.suppress(StoreCorruptError):  # it is in the log; reading goes on
+                await self._transactions.write(lambda tx: started(tx, self.node_id, now))
 
     async def close(self) -> None:
         """Finish what was asked, close everything, give lock and leases back."""
