@@ -280,8 +280,9 @@ class _BodyWork:
             self.left.append(LeftAlone(found.index, encoded))
             return
         body = body_of(encoded, part.encoding)
-        if isinstance(body, str):
-            self.left.append(LeftAlone(found.index, body))
+        if isinstance(body, str) or len(body.octets) > MAX_TEXT_OCTETS:
+            reason = body if isinstance(body, str) else _TOO_LONG
+            self.left.append(LeftAlone(found.index, reason))
             return
         if _PGP.search(body.octets):
             raise _SealedError("it is signed or encrypted (PGP)")

@@ -602,3 +602,33 @@ class LeftAloneTest(SynchronousTestCase):
             self.assertTrue(
                 any(reason in left.reason for left in made.left_alone), (reason, made.left_alone)
             )
+
+
+class BombTest(SynchronousTestCase):
+    def test_M4_bombs_are_left_alone_or_taken_as_they_are(self) -> None:
+        top = b"From: a@b.example\r\nIn-Reply-To: <x@y.example>\r\nMIME-Version: 1.0\r\n"
+        for kind, encoding, unit, reason in [
+            (b"html", b"7bit", b"<", "elements"),
+            (b"html", b"8bit", b"<a href='https://x.example/'>x</a>", "elements"),
+            (b"html", b"7bit", b"[first]", "tags"),
+            (b"plain", b"7bit", b"*|first|*", "tags"),
+            (b"html", b"7bit", b"<!--[if mso]>"[:5] + b"x", "elements"),
+            (b"html", b"7bit", b'x <a href="', "elements"),
+            (b"plain", b"7bit", b"> x\r\n", ""),
+            (b"plain", b"7bit", b"https://x.example/)))) ", ""),
+            (b"html", b"quoted-printable", b" " * 500 + b"x=", ""),
+            (b"html", b"base64", b"PGI+" * 700_000, "longer"),
+        ]:
+            body = (unit * (1_000_000 // len(unit) + 1))[: max(1_000_000, len(unit))]
+            message = of_content(
+                top
+                + b"Content-Type: text/%s; charset=utf-8\r\n" % kind
+                + b"Content-Transfer-Encoding: %s\r\n\r\n" % encoding
+                + body
+            )
+            made = prepared(message)
+            made.copy(ANNA)
+            self.assertEqual(
+                [reason in left.reason for left in made.left_alone], [True] * bool(reason)
+            )
+            self.assertLessEqual(len(made.links), 5_000)
