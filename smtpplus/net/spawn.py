@@ -45,7 +45,7 @@ class Course(Deferred[T]):
         """Run up to the next Deferred that has not fired. It tells its result itself."""
         try:
             if isinstance(result, Failure):
-                waits_for = result.throwExceptionIntoGenerator(self._work)  # type: ignore[arg-type,no-untyped-call]
+                waits_for = result.throwExceptionIntoGenerator(self._work)  # type: ignore[no-untyped-call]
             else:
                 waits_for = self._work.send(None)
         except StopIteration as stop:

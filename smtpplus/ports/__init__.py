@@ -14,6 +14,14 @@ from smtpplus.ports.history import AttemptRow, DeliveryRow, IHistory, MessageRow
 from smtpplus.ports.machine import IClock, ISpawn, IWorkers
 from smtpplus.ports.people import IPeople
 from smtpplus.ports.queue import ILease, IQueue, Recovery
+from smtpplus.ports.recipients import (
+    IRecipients,
+    IResponses,
+    ISuppressions,
+    RecipientRow,
+    SubscriptionRow,
+    SuppressionRow,
+)
 from smtpplus.ports.resolver import IResolver, LookupFailedError, MxHost, NoSuchDomainError
 from smtpplus.ports.sandbox import ISandbox, SandboxMail
 from smtpplus.ports.sessions import (
@@ -41,18 +49,24 @@ __all__ = [
     "ILease",
     "IPeople",
     "IQueue",
+    "IRecipients",
     "IResolver",
+    "IResponses",
     "ISandbox",
     "ISmtpSession",
     "ISpawn",
+    "ISuppressions",
     "IWorkers",
     "LookupFailedError",
     "MessageRow",
     "MxHost",
     "NoSuchDomainError",
     "QueueRow",
+    "RecipientRow",
     "Recovery",
     "SandboxMail",
     "SessionLostError",
+    "SubscriptionRow",
+    "SuppressionRow",
     "TransactionReplies",
 ]

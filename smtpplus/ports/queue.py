@@ -40,9 +40,12 @@ class IQueue(Interface):
     def accept(accepted: Accepted) -> Awaitable[None]:
         """Write message, content, deliveries, event and counters in one transaction.
 
-        Concurrent calls share one commit and its sync (group commit, D4).
+        Concurrent calls share one commit and its sync (group commit, D4). Recipients and the
+        campaign are made, or brought up to date, in the same transaction.
 
         Raises:
+            DuplicateMessageError: the same submission (`Accepted.once`) was accepted before;
+                nothing was kept of this one.
             StoreFullError: nothing was kept; 452 4.3.1.
             StoreUnavailableError: nothing was kept; 451 4.3.0.
             StoreBrokenError: nothing was kept, and nothing will be until reopened; 451 4.3.0.

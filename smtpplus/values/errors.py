@@ -16,6 +16,7 @@ __all__ = [
     "ConfigError",
     "ConflictError",
     "CorruptContentError",
+    "DuplicateMessageError",
     "NotFoundError",
     "ProtocolError",
     "RefusedError",
@@ -42,6 +43,14 @@ class NotFoundError(UsageError):
 
 class ConflictError(UsageError):
     """What is to be made exists already, or the state of the thing forbids the change."""
+
+
+class DuplicateMessageError(SmtpplusError):
+    """This submission was accepted before, as the message `message_id`."""
+
+    def __init__(self, message_id: int) -> None:
+        super().__init__("This message was accepted already.")
+        self.message_id = message_id
 
 
 class ConfigError(UsageError):

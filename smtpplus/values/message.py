@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from smtpplus.values.envelope import Envelope, EnvelopeRecipient
+from smtpplus.values.options import NOTHING_SAID, Options
 from smtpplus.values.outcome import Attempt, Outcome
 
 __all__ = [
@@ -49,6 +51,11 @@ class EventType(enum.StrEnum):
     HELD = "held"
     RELEASED = "released"
     REPORTED = "reported"  # a DSN was queued for the envelope sender
+    SUPPRESSED = "suppressed"  # accepted and not mailed: a suppression holds
+    OPENED = "opened"
+    CLICKED = "clicked"
+    UNSUBSCRIBED = "unsubscribed"
+    RESUBSCRIBED = "resubscribed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,9 @@ class Message:
     What is sent is ``prepend + head without cuts + body``: `prepend` is what we add (Received,
     Date, Message-ID), `cuts` are (start, end) octet spans of the head that are left out (Bcc).
     `head_octets` is where the body begins, the empty line belonging to the head.
+    `campaign` is the key of the bucket it is counted in, `campaign_name` what people call it.
+    `options` is what it asked for by its control headers; which of them hold is settled anew
+    for each copy (`smtpplus.rules.effective`).
     `expires_at` is when its deliveries are given up, Unix seconds. `utf8_head`: the head holds
     octets that need SMTPUTF8; `long_lines`: a line has more than 998 octets. `crc32` is that of
     the content, so that one which a disk has changed is not sent (D15); None: it is not known.
@@ -87,16 +97,27 @@ class Message:
     tls: str = ""  # "TLSv1.3 TLS_AES_256_GCM_SHA384", empty without TLS
     mechanism: str = ""  # AUTH mechanism, "network" where `networks` let it in, "" our own
     campaign: str = ""
+    campaign_name: str = ""
     priority: int = 3
+    options: Options = NOTHING_SAID
     crc32: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NewDelivery:
-    """A delivery at birth; `id` and `recipient` in the order of the RCPT commands."""
+    """A delivery at birth; `id` and `recipient` in the order of the RCPT commands.
+
+    `name` and `fields` are what the message says of this recipient (To header, merge data).
+    `due_at` later than the message's schedules this one. `withheld` is why it is not mailed at
+    all (a suppression, a test): it is born cancelled, with an event that says so.
+    """
 
     id: int
     recipient: EnvelopeRecipient
+    name: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    due_at: float | None = None
+    withheld: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +127,8 @@ class Accepted:
     `content` is None where the content stands in a synced file of the queue directory.
     With `leased` the new deliveries belong to this node at once; else they wait to be claimed.
     `due_at` later than `message.received_at` schedules them. `reports_on` is the message
-    whose failure this one (a DSN) reports.
+    whose failure this one (a DSN) reports. `once` names the submission where another one of the
+    same user and name, before `once_until`, is this one again: it is not accepted twice.
     """
 
     message: Message
@@ -115,6 +137,8 @@ class Accepted:
     leased: bool
     due_at: float
     reports_on: int | None = None
+    once: str = ""
+    once_until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +151,8 @@ class Delivery:
     attempts: int
     due_at: float
     delay_reported: bool = False
+    name: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def domain(self) -> str:

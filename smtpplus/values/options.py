@@ -15,7 +15,7 @@ from typing import Any
 
 from smtpplus.values.address import Address
 
-__all__ = ["MergeSyntax", "Options", "RecipientOptions", "Utm"]
+__all__ = ["NOTHING_SAID", "MergeSyntax", "Options", "RecipientOptions", "Utm"]
 
 
 class MergeSyntax(enum.StrEnum):
@@ -109,7 +109,7 @@ class Options:
         return {
             name: value
             for name in _NAMES
-            if (value := getattr(self, name)) != getattr(_NOTHING, name)
+            if (value := getattr(self, name)) != getattr(NOTHING_SAID, name)
         }
 
     def by_key(self) -> dict[str, RecipientOptions]:
@@ -120,5 +120,5 @@ class Options:
         return found
 
 
-_NOTHING = Options()
+NOTHING_SAID = Options()
 _NAMES = tuple(one.name for one in fields(Options))

@@ -1,0 +1,145 @@
+"""Who was mailed: recipients, what they subscribe to, what keeps mail from them, their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from zope.interface import Interface
+
+from smtpplus.rules.suppression import Reason, Suppression
+from smtpplus.values.response import Response
+
+__all__ = [
+    "IRecipients",
+    "IResponses",
+    "ISuppressions",
+    "RecipientRow",
+    "SubscriptionRow",
+    "SuppressionRow",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SuppressionRow:
+    """A suppression as people see it; `list_name` "" is the whole account."""
+
+    id: int
+    account_id: int
+    address: str
+    suppression: Suppression
+    list_name: str = ""
+    lifted_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionRow:
+    """A recipient's state in one list. `since` is when it became so, Unix seconds."""
+
+    list_id: int
+    list_name: str
+    is_active: bool
+    since: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientRow:
+    """A recipient of an account.
+
+    Times are Unix seconds, None: never. Counts are deliveries, but `opens` and `clicks`, which
+    are those of persons.
+    """
+
+    id: int
+    account_id: int
+    address: str
+    name: str
+    fields: Mapping[str, str]
+    first_mail_at: float
+    last_mail_at: float
+    last_delivery_at: float | None = None
+    last_open_at: float | None = None
+    last_click_at: float | None = None
+    complained_at: float | None = None
+    mails: int = 0
+    delivered: int = 0
+    bounced: int = 0
+    opens: int = 0
+    clicks: int = 0
+    subscriptions: Sequence[SubscriptionRow] = field(default_factory=tuple)
+    suppressions: Sequence[SuppressionRow] = field(default_factory=tuple)
+
+
+class IRecipients(Interface):
+    """The recipients that an account's mail has made. `account_id` None sees all accounts."""
+
+    async def recipients(
+        account_id: int | None, search: str, after: int | None, most: int
+    ) -> Sequence[RecipientRow]:
+        """By id, without subscriptions and suppressions; `search` is part of address or name."""
+
+    async def recipient(account_id: int | None, address: str) -> Sequence[RecipientRow]:
+        """The recipient with this address, whole: one for each account that has mailed it."""
+
+    async def erase(account_id: int | None, address: str, now: float, by: str) -> int:
+        """Forget the address (GDPR article 17); how many recipients were erased.
+
+        Recipient, fields and responses go; in messages, deliveries and events the address
+        becomes unreadable. Suppressions stay, by a keyed hash, so that it is not mailed again.
+        """
+
+
+class ISuppressions(Interface):
+    """What keeps mail from addresses. Addresses are `Address.key`."""
+
+    def may_hold(account_id: int, address_key: str) -> bool:
+        """At once, from memory: False is certain, True asks for `of`."""
+
+    async def of(
+        account_id: int, address_keys: Collection[str]
+    ) -> Mapping[str, Sequence[Suppression]]:
+        """The suppressions that stand (not lifted) for these addresses, of all lists."""
+
+    async def listed(
+        account_id: int | None, search: str, after: int | None, most: int
+    ) -> Sequence[SuppressionRow]:
+        """By id; lifted and expired ones among them."""
+
+    async def add(
+        account_id: int, address: str, suppression: Suppression, by: str
+    ) -> SuppressionRow:
+        """Suppress an address (`by`: who asked for it). One that stands already is answered."""
+
+    async def lift(
+        account_id: int | None,
+        address: str,
+        list_id: int | None,
+        reason: Reason | None,
+        now: float,
+        by: str,
+    ) -> int:
+        """Lift those that stand (of this scope and reason, where given). They stay on record."""
+
+
+class IResponses(Interface):
+    """Opens, clicks and unsubscribes on their way to the store."""
+
+    def record(responses: Sequence[Response]) -> Awaitable[None]:
+        """Write them, their events, counters and the recipients' counts in one transaction.
+
+        Those of a message that is gone, or of another account, change nothing.
+        """
+
+    async def unsubscribe(response: Response) -> bool:
+        """End the subscription, suppress the address for the list, count it.
+
+        In one transaction, done when it answers (UN1). False: it was ended already, and nothing
+        was counted.
+        """
+
+    async def resubscribe(response: Response) -> bool:
+        """The recipient's own undo; lifts what its unsubscribe had set, nothing else."""
+
+    async def delivery(message_id: int, delivery_id: int) -> tuple[str, str, float] | None:
+        """Address, name of the list and time of delivery (0.0: not yet) of a token's delivery."""
