@@ -34,6 +34,12 @@ class IAccounts(Interface):
     async def user_by_ip(ip: str) -> SmtpUser | None:
         """The active SMTP user whose `networks` hold `ip`, longest prefix first (cached)."""
 
+    async def user_by_id(user_id: int) -> SmtpUser | None:
+        """The SMTP user with this id (cached)."""
+
+    async def list_by_id(list_id: int) -> MailList | None:
+        """The list with this id (cached)."""
+
     async def sender_domains(account_id: int) -> Sequence[SenderDomain]:
         """The account's domains, verified or not (cached)."""
 

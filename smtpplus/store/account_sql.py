@@ -124,6 +124,18 @@ def all_lists(connection: Connection, account_id: int | None) -> list[MailList]:
     return [_list(row) for row in connection.execute(query)]
 
 
+def list_of_id(connection: Connection, list_id: int) -> MailList | None:
+    """The list, if there is one."""
+    row = connection.execute(select(mail_list).where(mail_list.c.id == list_id)).one_or_none()
+    return None if row is None else _list(row)
+
+
+def user_of_id(connection: Connection, user_id: int) -> SmtpUser | None:
+    """The SMTP user, if there is one."""
+    row = connection.execute(_users().where(smtp_user.c.id == user_id)).one_or_none()
+    return None if row is None else _user(row)
+
+
 def list_named(connection: Connection, name: str) -> MailList:
     """``name`` where it is unique, or ``account/name``."""
     owner, slash, own = name.strip().rpartition("/")

@@ -75,6 +75,20 @@ class SqlAccounts:
             address = address.ipv4_mapped
         return next((user for network, user in networks if address in network), None)
 
+    async def user_by_id(self, user_id: int) -> SmtpUser | None:
+        """See `IAccounts.user_by_id`."""
+        found: SmtpUser | None = await self._cache.get(
+            ("user id", user_id), lambda connection: account_sql.user_of_id(connection, user_id)
+        )
+        return found
+
+    async def list_by_id(self, list_id: int) -> MailList | None:
+        """See `IAccounts.list_by_id`."""
+        found: MailList | None = await self._cache.get(
+            ("list id", list_id), lambda connection: account_sql.list_of_id(connection, list_id)
+        )
+        return found
+
     async def sender_domains(self, account_id: int) -> Sequence[SenderDomain]:
         """See `IAccounts.sender_domains`."""
         found: tuple[SenderDomain, ...] = await self._cache.get(
