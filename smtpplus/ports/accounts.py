@@ -88,6 +88,9 @@ class IAccounts(Interface):
     async def set_domain_verified(domain: str, verified_at: float | None) -> SenderDomain:
         """Ownership proven, or no longer."""
 
+    async def set_tracking_host(domain: str, host: str) -> SenderDomain:
+        """The name of the domain's tracked links, "" for the installation's; it was checked."""
+
     async def domain_by_name(domain: str) -> SenderDomain:
         """A sender domain."""
 

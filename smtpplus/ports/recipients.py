@@ -143,3 +143,9 @@ class IResponses(Interface):
 
     async def delivery(message_id: int, delivery_id: int) -> tuple[str, str, float] | None:
         """Address, name of the list and time of delivery (0.0: not yet) of a token's delivery."""
+
+    async def delivered_at(delivery_ids: Collection[int]) -> Mapping[int, float]:
+        """When the remote took each of these, Unix seconds; without those it has not taken.
+
+        One read for all of them: it comes before each group of `record`, to tell scanners.
+        """

@@ -28,7 +28,8 @@ class Response:
     `by` is the class of who did it: ``person``, ``privacy proxy``, ``prefetch``, ``scanner``,
     ``unknown``. `target` is the URL of a click, `link` its number. `client_ip` and `agent` are
     empty in privacy mode. `reason` is what an unsubscriber said, or how: ``one-click``, ``page``,
-    ``mail``.
+    ``mail``. `only_counted` (opens in privacy mode): the counters and nothing else, no event and
+    nothing at the recipient.
     """
 
     kind: ResponseKind
@@ -43,3 +44,4 @@ class Response:
     client_ip: str = ""
     agent: str = ""
     reason: str = ""
+    only_counted: bool = False

@@ -116,13 +116,17 @@ class SmtpUser:
 
 @dataclass(frozen=True, slots=True)
 class SenderDomain:
-    """A domain an account may send from; None `verified_at`: ownership is not proven yet."""
+    """A domain an account may send from; None `verified_at`: ownership is not proven yet.
+
+    `tracking_host` is the name its tracked links have, a CNAME to ours; "": the installation's.
+    """
 
     id: int
     account_id: int
     domain: str
     verified_at: float | None
     created_at: float
+    tracking_host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
