@@ -1,6 +1,7 @@
 """The envelope of a message: MAIL and RCPT with their parameters.
 
-RFC 5321 §4.1.1.2 to §4.1.1.3, DSN parameters RFC 3461 §4, SMTPUTF8 RFC 6531, SIZE RFC 1870.
+RFC 5321 §4.1.1.2 to §4.1.1.3, DSN parameters RFC 3461 §4, SMTPUTF8 RFC 6531, SIZE RFC 1870,
+HOLDFOR and HOLDUNTIL RFC 4865, BY RFC 2852, MT-PRIORITY RFC 6710.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 
 from smtpplus.values.address import Address
 
-__all__ = ["Body", "Envelope", "EnvelopeRecipient", "Notify", "Ret"]
+__all__ = ["Body", "ByMode", "DeliverBy", "Envelope", "EnvelopeRecipient", "Notify", "Ret"]
 
 
 class Body(enum.StrEnum):
@@ -36,6 +37,28 @@ class Notify(enum.StrEnum):
     DELAY = "DELAY"
 
 
+class ByMode(enum.StrEnum):
+    """What BY= of MAIL wants when the time is over (RFC 2852 §4)."""
+
+    RETURN = "R"  # give it up, and say so
+    NOTIFY = "N"  # say that it is late, and go on
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverBy:
+    """BY= of MAIL: `seconds` after MAIL it is late. Below 0 (it is already) in mode N alone.
+
+    `trace`: each relay is to tell of handing it on.
+    """
+
+    seconds: int
+    mode: ByMode
+    trace: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.seconds};{self.mode}{'T' if self.trace else ''}"
+
+
 @dataclass(frozen=True, slots=True)
 class EnvelopeRecipient:
     """One RCPT: where to, and what the sender wants to be told of it.
@@ -54,6 +77,9 @@ class Envelope:
     """Everything MAIL and RCPT said. `sender` None is the null reverse path ``<>``.
 
     `declared_bytes` is SIZE= (octets, 0 where it was not given). `envid` is xtext as it came.
+    `hold_for` (seconds) and `hold_until` (Unix seconds) are HOLDFOR= and HOLDUNTIL= as given; they
+    are settled at the accept (`smtpplus.rules.schedule`) and not kept beyond it. `mt_priority` is
+    -9 to 9, the higher the sooner.
     """
 
     sender: Address | None
@@ -63,3 +89,7 @@ class Envelope:
     ret: Ret | None = None
     envid: str | None = None
     declared_bytes: int = 0
+    hold_for: int | None = None
+    hold_until: float | None = None
+    deliver_by: DeliverBy | None = None
+    mt_priority: int | None = None
