@@ -43,6 +43,7 @@ class Lanes:
         carry: makes one attempt.
         settle: takes every outcome; called exactly once for each delivery added, but for those
             that are taken back or dropped.
+        may_defer: false while enough wait to be written that were deferred without an attempt.
         may_go_on: false while outcomes pile up unwritten; attempts pause meanwhile.
         lease: what the deliveries that wait here are held under.
         drop: takes a delivery that was lost with its lease while it was being attempted.
@@ -55,6 +56,7 @@ class Lanes:
         spawn: ISpawn,
         courier: Courier,
         settle: Callable[[Delivery, Attempted], None],
+        may_defer: Callable[[], bool],
         may_go_on: Callable[[], bool],
         lease: Callable[[], ILease],
         drop: Callable[[Delivery], None],
@@ -64,6 +66,7 @@ class Lanes:
         self._spawn = spawn
         self._courier = courier
         self._settle = settle
+        self._may_defer = may_defer
         self._may_go_on = may_go_on
         self._lease = lease
         self._drop = drop
@@ -160,7 +163,7 @@ class Lanes:
 
     def _start(self, lane: _Lane) -> None:
         limit = 1 if lane.down_until else self._concurrency
-        while lane.waiting and lane.busy < limit and not self._paused:
+        while lane.waiting and lane.busy < limit and self._may_work(lane):
             lane.busy += 1
             self._spawn.spawn("relay.lane", self._work(lane))  # takes one before it waits
 
@@ -168,13 +171,20 @@ class Lanes:
     def _paused(self) -> bool:
         return self._stopping or not self._may_go_on()
 
+    def _may_work(self, lane: _Lane) -> bool:
+        """May it take one more? Of a destination that is down only so many are deferred at once."""
+        return not self._paused and (not self._is_left_alone(lane) or self._may_defer())
+
+    def _is_left_alone(self, lane: _Lane) -> bool:
+        return lane.last_failure is not None and self._clock.monotonic() < lane.down_until
+
     async def _work(self, lane: _Lane) -> None:
         """Take deliveries from the lane until it is empty."""
         try:
-            while lane.waiting and not self._paused:
+            while lane.waiting and self._may_work(lane):
                 delivery = lane.waiting.popleft()
                 self._left(delivery)
-                if lane.last_failure is not None and self._clock.monotonic() < lane.down_until:
+                if lane.last_failure is not None and self._is_left_alone(lane):
                     self._settle(delivery, replace(lane.last_failure, made=False))
                     continue
                 lease = self._lease()

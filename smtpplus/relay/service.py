@@ -128,6 +128,7 @@ class RelayService:
             spawn=spawn,
             courier=self._courier(settings),
             settle=self._settling.put,
+            may_defer=lambda: self._settling.has_room_for_untried,
             may_go_on=lambda: self._settling.has_room and queue.leases_hold(),
             lease=queue.lease,
             drop=self._drop,

@@ -6,7 +6,8 @@ deliveries that could be sent twice after a crash stay few (D2): those under way
 `_MOST_TAKEN` on their way to the disk. Where the disk is full, fewer are written together. A
 report (DSN) is queued in the transaction that settles what it reports: so that one report tells
 of several recipients, a failure of a message to several is held back for `_GATHER_SECONDS`, and
-settled then; a crash in between tries it once more.
+settled then; a crash in between tries it once more. What was deferred without an attempt, because
+its destination is down, is written in small groups with rests between them, behind all else (O5).
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ _TRY_AGAIN_SECONDS = 1.0
 _TRIES_TO_A_LINE = 60  # of the log
 _GATHER_SECONDS = 2.0
 _MOST_GATHERED = 200
+_MOST_UNTRIED = 16  # in one transaction: how long it may hold up a message that comes in
+_REST_SECONDS = 0.05  # between two of those: a twentieth of the time is theirs
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,8 @@ class Settling:
         self._unwritten: list[_Told] = []
         self._gathered: list[_Told] = []  # held back for a common report
         self._cancel_timer: Callable[[], None] = lambda: None
+        self._untried: list[_Told] = []  # deferred without an attempt
+        self._resting = False
         self._stopping = False
         self._taken = 0  # of those, which the remote has
         self._together = _MOST_TOGETHER
@@ -102,6 +107,11 @@ class Settling:
         """May more attempts be started?"""
         return self._taken < _MOST_TAKEN and len(self._unwritten) < _MOST_UNWRITTEN
 
+    @property
+    def has_room_for_untried(self) -> bool:
+        """May more be deferred without an attempt?"""
+        return len(self._untried) < _MOST_UNTRIED
+
     def reconfigure(self, reporter: Reporter, retry: RetrySchedule, delay_notice: Duration) -> None:
         """What holds from the next outcome on."""
         self._reporter = reporter
@@ -111,6 +121,10 @@ class Settling:
     def put(self, delivery: Delivery, attempted: Attempted) -> None:
         """Settle one delivery, soon."""
         decided = self._decide(delivery, attempted)
+        if not attempted.made:
+            self._untried.append(decided)
+            self._start()
+            return
         if decided.may_gather and not self._stopping:
             self._gather(decided)
             return
@@ -122,6 +136,7 @@ class Settling:
         """Hold nothing back any more."""
         self._stopping = True
         self._let_go()
+        self._start()
 
     def _gather(self, decided: _Told) -> None:
         self._gathered.append(decided)
@@ -186,18 +201,38 @@ class Settling:
 
     async def _write(self) -> None:
         try:
-            while self._unwritten:
-                batch = self._unwritten[: self._together]
+            while self._unwritten or (self._untried and not self._rests):
+                waiting, most = self._unwritten, self._together
+                if not waiting:
+                    waiting, most = self._untried, min(most, _MOST_UNTRIED)
+                batch = waiting[:most]
                 if not await self._write_batch(batch):
                     self._together = max(len(batch) // 4, 1)
                     continue
                 self._together = min(self._together * 2, _MOST_TOGETHER)
-                del self._unwritten[: len(batch)]
+                del waiting[: len(batch)]
+                if waiting is self._untried:
+                    self._rest()
                 settled = [one.settlement for one in batch]
                 self._taken -= sum(_is_taken(one.outcome) for one in settled)
                 self._done(settled)
         finally:
             self._writing = False
+
+    @property
+    def _rests(self) -> bool:
+        return self._resting and not self._stopping
+
+    def _rest(self) -> None:
+        """Leave the store to others for a moment."""
+
+        def rested() -> None:
+            self._resting = False
+            self._start()
+
+        if not self._resting:
+            self._resting = True
+            self._clock.call_later(_REST_SECONDS, rested)
 
     async def _write_batch(self, batch: list[_Told]) -> bool:
         """Write them all; False: the disk has no room for so many."""

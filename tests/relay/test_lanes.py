@@ -49,7 +49,7 @@ class LaneTests(SynchronousTestCase):
         self.clock, ours = a_clock()
         self.courier = _Courier()
         self.settled: list[tuple[int, Attempted]] = []
-        self.has_room = True
+        self.has_room = self.may_defer = True
         self.lease = ALease()
         self.dropped: list[Delivery] = []
         courier: Any = self.courier
@@ -58,6 +58,7 @@ class LaneTests(SynchronousTestCase):
             spawn=Spawn(ours),
             courier=courier,
             settle=lambda delivery, attempted: self.settled.append((delivery.id, attempted)),
+            may_defer=lambda: self.may_defer,
             may_go_on=lambda: self.has_room,
             lease=lambda: self.lease,
             drop=self.dropped.append,
@@ -90,6 +91,18 @@ class LaneTests(SynchronousTestCase):
         self.clock.advance(61)
         self._add(10)
         self.assertEqual(len(self.courier.under_way), 1)
+
+    def test_O5_a_dead_destination_waits_while_the_store_has_enough_of_it(self) -> None:
+        self._add(10)
+        self.may_defer = False
+        for _ in range(3):
+            self.courier.arrive(_DEAD)
+        self.assertEqual((len(self.settled), self.lanes.waiting("a")), (3, 7))
+        self._add(3, "b")
+        self.assertEqual(len(self.courier.under_way), 3)
+        self.may_defer = True
+        self.lanes.resume()
+        self.assertEqual((len(self.settled), self.lanes.waiting("a")), (10, 0))
 
     def test_O5_a_destination_that_answers_again_gets_its_concurrency_back(self) -> None:
         self._add(3)

@@ -228,6 +228,25 @@ class SettleTests(SynchronousTestCase):
         assert report.content is not None
         self.assertEqual(report.content.count(b"Final-Recipient:"), 2)
 
+    def test_O5_what_was_not_tried_is_written_in_small_groups_behind_all_else(self) -> None:
+        untried = replace(_DEFERRED, made=False)
+        self.queue.failure = StoreUnavailableError("busy")
+        for number in range(100):
+            self.settling.put(a_delivery(number), untried)
+        self.assertFalse(self.settling.has_room_for_untried)
+        self.settling.put(a_delivery(200), _SENT)
+        self.assertTrue(self.settling.has_room)
+        self.queue.failure = None
+        self.clock.advance(1.0)
+        first = [one.delivery.id for one in self.done]
+        self.assertEqual(len(first), 2)  # the one that was being written, then the other
+        for written in (18, 34, 50):
+            self.clock.advance(0.05)
+            self.assertEqual(len(self.done), written)
+        self.clock.pump([0.05] * 4)
+        self.assertEqual(len(self.done), 101)
+        self.assertTrue(self.settling.has_room_for_untried)
+
     def test_D12_at_the_end_nothing_is_held_back_for_a_report(self) -> None:
         self.settling.put(self._to_three(1), _BOUNCED)
         self.settling.stop()
