@@ -173,7 +173,10 @@ class Committer:
             error = caught
         fault = self._abandon(error)
         if fault is Fault.FULL and self._make_room():
-            return self.run(requests)
+            after = self.run(requests)
+            if not any(request.error for request in requests):
+                self._room_at = float("-inf")  # it helped: it may the next time
+            return after
         if was_open and fault is Fault.UNAVAILABLE and self._connection is None:
             return self.run(requests)  # the connection had died: a new one tells more
         if len(requests) > 1 and fault in {Fault.REQUEST, Fault.FULL}:
@@ -227,7 +230,7 @@ class Committer:
         return self._connection
 
     def _make_room(self) -> bool:
-        """Once a second at most, so that it is not done for each request that does not fit."""
+        """Once a second where it does not help: not for each request that does not fit."""
         now = self._monotonic()
         if self._connection is None or now < self._room_at:
             return False

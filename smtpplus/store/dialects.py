@@ -6,11 +6,13 @@ Guarantees: no other file of the store asks which database it is, but those that
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import errno
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from sqlalchemy import Connection, Delete, FromClause, Insert, Select, Table, Update, exc, insert
@@ -225,8 +227,9 @@ class SqliteDialect:
     single_service = True
     takes_lists = False
 
-    def __init__(self) -> None:
+    def __init__(self, reserve: Path) -> None:
         self.sql: Dialect = SQLiteDialect_pysqlite(paramstyle="qmark")
+        self.reserve = reserve  # see room.py
 
     def set_up(self, connection: Connection) -> None:
         """Nothing to do: whoever writes is alone."""
@@ -248,20 +251,30 @@ class SqliteDialect:
         return True
 
     def make_room(self, connection: Connection) -> bool:
-        """Let the log's pages go into the database, as far as it can take them; cut the log off.
+        """Let the log's pages go into the database, so that the log begins anew.
 
-        Whoever reads an old page is waited for a moment only: the writer stands still meanwhile.
+        Its file stays as long as it is: room for outcomes that nobody else can take. Whoever reads an old page is waited for a moment only: the writer stands still meanwhile.
         """
-        busy: Any = 1
         connection.exec_driver_sql(f"PRAGMA busy_timeout = {_CHECKPOINT_PATIENCE_MS}")
         try:
-            row = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").first()
-            busy = 1 if row is None else row[0]
-        except exc.DBAPIError:
+            return _restart_log(connection)
+        except exc.DBAPIError as error:
             connection.rollback()  # nothing is lost: the log stays as it is
+            if self.fault(error) is not Fault.FULL or not self._give_reserve_up():
+                return False
+            with contextlib.suppress(exc.DBAPIError):
+                return _restart_log(connection)
+            connection.rollback()
+            return False
         finally:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_MS}")
-        return not busy
+
+    def _give_reserve_up(self) -> bool:
+        try:
+            self.reserve.unlink()
+        except OSError:
+            return False
+        return True
 
     def transaction_id(self, connection: Connection) -> Any:
         """Never in doubt: the commit is a call."""
@@ -331,6 +344,11 @@ class SqliteDialect:
         if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
             return StoreUnavailableError("The store is locked by another process.")
         return StoreUnavailableError(f"The store cannot be used now: {said}.")
+
+
+def _restart_log(connection: Connection) -> bool:
+    row = connection.exec_driver_sql("PRAGMA wal_checkpoint(RESTART)").first()
+    return row is not None and not row[0]
 
 
 def _driver_error(error: BaseException) -> BaseException:

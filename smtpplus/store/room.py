@@ -3,9 +3,9 @@
 The log's pages need room a second time, in the store's file, before the log can be cut off: a disk
 that is filled by the log alone could never be emptied by deliveries. So what is accepted has to
 leave a reserve: what the log holds beyond the room inside the file, and one more interval of
-checkpoints. Guarantees: a delivery can be settled on a disk that only smtpplus has filled; where
-mail was delivered, there is room for new mail. Others can still fill the disk to its end: then
-nothing is written until they make room.
+checkpoints. Most of it is a file, ``reserve``, so that others cannot take it; it is given up when
+the log cannot be emptied otherwise, and made again when there is room. Guarantees: deliveries can be
+settled on a full disk, whoever has filled it; where mail was delivered, there is room for new mail.
 """
 
 from __future__ import annotations
@@ -45,12 +45,13 @@ class DiskRoom:
 
     def is_short(self) -> bool:
         """Should `make_room` be called?"""
-        return self._free < SHORT_OCTETS
+        return self._free < SHORT_OCTETS or not self._database.reserve_octets
 
     def make_room(self, connection: Connection) -> None:
-        """On the writer's connection, outside a transaction: cut the log off, where it can be."""
+        """On the writer's connection, outside a transaction: let the log begin anew."""
         self._database.dialect.make_room(connection)
         self._spare_octets = self._database.spare_octets(connection)
+        self._database.keep_reserve()
 
     @property
     def _free(self) -> int:
@@ -60,4 +61,5 @@ class DiskRoom:
     @property
     def _reserve(self) -> int:
         growth = max(self._database.log_octets - self._spare_octets, 0)
-        return growth + self._database.checkpoint_octets
+        needed = growth + self._database.checkpoint_octets
+        return max(needed - self._database.reserve_octets, 0)

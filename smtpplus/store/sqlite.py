@@ -28,7 +28,7 @@ _PAGE_OCTETS = 4096
 _WRITER_CACHE_KIB = 16_384
 _READER_CACHE_KIB = 4_096
 _CHECKPOINT_PAGES = 4_000  # 16 MiB of log between two checkpoints, at most
-_LOG_LIMIT_OCTETS = 64 * 1024 * 1024
+LOG_LIMIT = 2  # intervals: a log that became longer is cut back to that
 
 
 class SqliteFile:
@@ -40,8 +40,9 @@ class SqliteFile:
                 "The store's url must be sqlite:/// and a path, or postgresql:// and what libpq "
                 f"knows, not {url!r}."
             )
-        self.dialect: StoreDialect = SqliteDialect()
         self.path = Path(url[len(_PREFIX) :]).absolute()
+        self.reserve = self.path.parent / "reserve"
+        self.dialect: StoreDialect = SqliteDialect(self.reserve)
         self._checkpoint_pages = 0  # not known yet
         self._engine = create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
         self._engine.dialect.statement_compiler = IndexingCompiler
@@ -112,6 +113,27 @@ class SqliteFile:
         """Room inside the file that was in use once."""
         return int(_pragma(connection, "freelist_count")) * _PAGE_OCTETS
 
+    def keep_reserve(self) -> None:
+        """Make the reserve, where it is not there and the disk has room for two of it."""
+        size = LOG_LIMIT * self.checkpoint_octets
+        if self.reserve.exists() or shutil.disk_usage(self.folder).free < 2 * size:
+            return
+        descriptor = os.open(self.reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError:
+            self.reserve.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
+
+    @property
+    def reserve_octets(self) -> int:
+        """How large the reserve is."""
+        try:
+            return self.reserve.stat().st_size
+        except FileNotFoundError:
+            return 0
+
     @property
     def checkpoint_octets(self) -> int:
         """How long the log may become between two checkpoints: less on a small disk."""
@@ -141,7 +163,7 @@ class SqliteFile:
         mode = _pragma(connection, "journal_mode = WAL")
         _pragma(connection, "synchronous = FULL")
         _pragma(connection, f"wal_autocheckpoint = {self.checkpoint_octets // _PAGE_OCTETS}")
-        _pragma(connection, f"journal_size_limit = {_LOG_LIMIT_OCTETS}")
+        _pragma(connection, f"journal_size_limit = {LOG_LIMIT * self.checkpoint_octets}")
         _pragma(connection, f"cache_size = -{_WRITER_CACHE_KIB}")
         _pragma(connection, "temp_store = MEMORY")
         _pragma(connection, "foreign_keys = ON")

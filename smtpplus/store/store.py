@@ -306,6 +306,8 @@ def _prepare(
         try:
             if node_name is not None:
                 database.dialect.make_room(connection)  # a kill may have left a full disk
+                if isinstance(database, SqliteFile):
+                    database.keep_reserve()
             _prepare_tables(connection, database, create=create)
             check_secret(connection, database.dialect, secret)
             return _node(connection, database.dialect, clock, node_name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
@@ -138,7 +139,32 @@ class RoomTests(StoreCase):
         if not _mount("-t", "tmpfs", "-o", "size=3m", "tmpfs", str(queue)):
             self.skipTest("a file system of 3 MiB can be mounted only by root")
         self.addCleanup(subprocess.run, ["umount", "-l", str(queue)], check=False)
-        self.assertLessEqual(self.open_blocking().free_octets(), 3 << 20)
+        store = self.open()
+        self.assertLessEqual(store.free_octets(), 3 << 20)
+
+    async def test_D6_outcomes_are_written_on_a_disk_that_others_have_filled(self) -> None:
+        self.data_dir.mkdir()
+        if not _mount("-t", "tmpfs", "-o", "size=6m", "tmpfs", str(self.data_dir)):
+            self.skipTest("a file system of 6 MiB can be mounted only by root")
+        self.addCleanup(subprocess.run, ["umount", "-l", str(self.data_dir)], check=False)
+        store = await self.started()
+        items = [accepted(store.ids, content=os.urandom(9_000), leased=True) for _ in range(60)]
+        for item in items:
+            await store.queue.accept(item)
+        ballast = self.data_dir / "ballast"
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while file.write(bytes(4096)) == 4096:
+                pass
+        with self.assertRaises(StoreFullError):
+            await store.queue.accept(accepted(store.ids))
+        for item in items:
+            await store.queue.settle([settlement(delivery_of(item))])
+        (self.data_dir / "reserve").unlink(missing_ok=True)  # given up, if it was needed
+        ballast.unlink()
+        store.free_octets()
+        await store.facts()  # it was made again before this is answered
+        self.assertTrue((self.data_dir / "reserve").exists())
+        await store.queue.accept(accepted(store.ids))
 
 
 _FAILING = """
