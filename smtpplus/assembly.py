@@ -121,7 +121,7 @@ class Assembly(Service):
         """
         found = reloaded(self._config, wanted)
         config = found.config
-        relay = relay_settings(config, self._sandbox)
+        relay = relay_settings(config, self._sandbox, self._secret)
         submission = submission_settings(config, self._secret)
         web = web_settings(config)
         certificate, key = config.submission.certificate, config.submission.private_key
@@ -327,7 +327,7 @@ class Assembly(Service):
         )
 
     def _make_relay(self, store: Store, queue: IQueue) -> RelayService:
-        settings = relay_settings(self._config, self._sandbox)
+        settings = relay_settings(self._config, self._sandbox, self._secret)
         needs = RelayNeeds(
             clock=self._clock,
             spawn=self._spawn,

@@ -10,8 +10,11 @@ from typing import Any
 
 from smtpplus.config import Config
 from smtpplus.config.sections import Relay as RelaySection
+from smtpplus.message.feedback_id import sender_id
+from smtpplus.message.token import Tokens
 from smtpplus.net.listener import ConnectionLimits
 from smtpplus.relay.attempt import CourierSettings, Credentials
+from smtpplus.relay.rendering import RenderingSettings
 from smtpplus.relay.service import RelaySettings
 from smtpplus.rules.retry import RetrySchedule
 from smtpplus.rules.routing import Deliver, Endpoint, Routing
@@ -25,8 +28,8 @@ __all__ = ["STOP_SECONDS", "relay_settings", "submission_settings", "web_setting
 STOP_SECONDS = 12.0  # for messages on their way in, then for attempts under way; D12: 30 in all
 
 
-def relay_settings(config: Config, sandbox: SandboxService | None) -> RelaySettings:
-    """What the relay is told."""
+def relay_settings(config: Config, sandbox: SandboxService | None, secret: bytes) -> RelaySettings:
+    """What the relay is told; tokens are made with `secret`, the installation's own."""
     section = config.relay
     return RelaySettings(
         hostname=str(config.server.hostname),
@@ -41,6 +44,13 @@ def relay_settings(config: Config, sandbox: SandboxService | None) -> RelaySetti
         our_names=frozenset({str(config.server.hostname).lower(), str(config.ehlo).lower()}),
         always_seven_bit=section.always_seven_bit,
         recode_long_lines=section.recode_long_lines,
+        rendering=RenderingSettings(
+            tokens=Tokens([secret]),
+            hostname=str(config.server.hostname),
+            sender_id=sender_id([str(config.server.hostname), *_own_domains(config)][-1]),
+            tracking_base=config.public_url,
+            return_domain=str(config.feedback.domain or ""),
+        ),
     )
 
 

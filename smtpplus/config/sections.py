@@ -229,7 +229,10 @@ class Feedback(Section, frozen=True):
     ] = (Endpoint("0.0.0.0:25"),)
     domain: Annotated[
         HostName | None,
-        Meta(description="The bounce domain. Kept for a later version: not used yet."),
+        Meta(
+            description="The bounce domain: every delivery gets an envelope sender of its own in "
+            "it. Set it once mail to it arrives here."
+        ),
     ] = None
 
 

@@ -29,7 +29,9 @@ from smtpplus.values.submission import Stream
 __all__ = ["CfblPolicy", "ListFields", "ListPolicy", "OwnField", "plan"]
 
 _MAX_LINE = 998  # RFC 5322 §2.1.1, octets without CRLF
-_URI = re.compile(r"https://[!-+\--;=?-~]{1,900}")  # visible ASCII but for < > and the comma
+_URI = re.compile(
+    r"(?:https|http(?=://(?:127\.|localhost[:/]|\[::1\])))://[!-+\--;=?-~]{1,900}"
+)  # visible ASCII but for < > and the comma
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~\-]{1,64}@[A-Za-z0-9.\-]{1,255}")
 _TOKEN = re.compile(r"[A-Za-z0-9._=+\-]{1,200}")
 _URI_LETTERS = str.maketrans({letter: f"%{ord(letter):02X}" for letter in "%/?#&;`{|}^"})

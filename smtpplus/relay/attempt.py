@@ -136,6 +136,9 @@ class _Trip:
         """The whole attempt; None where the lease ended before anything came of it."""
         try:
             session = self._courier.connections.take(self._lane)
+            if session is not None and self._level is TlsLevel.REQUIRE and session.tls is None:
+                await self._courier.connections.keep(self._lane, session, reset=False)
+                session = None
             if session is not None:
                 attempted = await self._over_old(session)
                 if attempted is not None:
@@ -147,6 +150,13 @@ class _Trip:
             if self._session is not None:  # cancelled: what the session stands at is unknown
                 self._session.abort()
             raise
+
+    @property
+    def _level(self) -> TlsLevel:
+        """The installation's, or the message's own wish for TLS."""
+        level = self._courier.settings.tls
+        wants_tls = self._delivery.message.options.require_tls
+        return TlsLevel.REQUIRE if wants_tls else level
 
     async def _over_old(self, session: ISmtpSession) -> Attempted | None:
         """Over a session that was idle; None where it had died meanwhile (YH1)."""
@@ -170,7 +180,7 @@ class _Trip:
             if not self._lease.holds:
                 raise LeaseEndedError
             try:
-                session = await self._open(target, self._courier.settings.tls)
+                session = await self._open(target, self._level)
                 return await self._transact(session)
             except _FailedError as failure:
                 last = failure.judgement.outcome
@@ -251,7 +261,7 @@ class _Trip:
             await self._courier.connections.keep(self._lane, session, reset=False)
             self._session = None
             return self._end(failure.outcome, corrupt=failure.corrupt)
-        self._notes.update(signed_by=copy.signed_by, sent_bytes=copy.body.size)
+        self._notes.update(signed_by=copy.signed_by, sent_bytes=copy.body.size, notes=copy.notes)
         self._stage = Stage.MAIL
         try:
             body = LeasedBody(copy.body, self._lease)
@@ -286,6 +296,7 @@ class _Trip:
         message = self._delivery.message.envelope
         return replace(
             message,
+            sender=copy.sender,
             recipients=(self._delivery.recipient,),
             body=Body.EIGHT_BIT_MIME if copy.eight_bit else Body.SEVEN_BIT,
             smtputf8=copy.smtputf8,

@@ -1,26 +1,34 @@
 """This recipient's copy of a message, made when it is sent (design: a message's way, step 5).
 
-What is sent is signatures + what we prepended + the head as submitted without its cuts + the
-body as submitted. Guarantees: the stored content is never changed; where the next hop cannot
-take 8-bit octets or a line is too long, the copy is converted before it is signed (S4, S16);
-the signature covers exactly what is sent. Signing runs in a worker thread. Contents that were
-just accepted are taken from memory, within `most_octets`; a signed copy is shared by the
-recipients for whom it is the same.
+What is sent is signatures + the list's fields + what we prepended + the head as submitted
+without its cuts + the body, with what the list or the message wants put into it. Guarantees: the
+stored content is never changed; where the next hop cannot take 8-bit octets or a line is too
+long, the copy is converted before it is signed (S4, S16); the signature covers exactly what is
+sent. Signing runs in a worker thread, and so does looking through a large content. Contents that
+were just accepted are taken from memory, within `most_octets`; what is found in a message is
+found once, and a signed copy is shared by the recipients for whom it is the same.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
 from smtpplus.message import dkim
-from smtpplus.message.headers import head_length
+from smtpplus.message.edits import Span
+from smtpplus.message.headers import HeaderField, head_length, parse_head
+from smtpplus.message.recipient_copy import Excerpts, Prepared, needed_spans, prepare
+from smtpplus.message.structure import scan
 from smtpplus.message.transfer import NotConvertibleError, to_seven_bit
 from smtpplus.ports import Extensions, IAccounts, IBody, IClock, IContents, IWorkers
-from smtpplus.relay.bodies import JoinedBody
+from smtpplus.relay.bodies import JoinedBody, SplicedBody
+from smtpplus.relay.rendering import Rendered, Rendering
 from smtpplus.rules.failure import undeliverable
+from smtpplus.values.address import Address
 from smtpplus.values.errors import CorruptContentError, NotFoundError, SmtpplusError
 from smtpplus.values.ids import show_id
 from smtpplus.values.message import Accepted, Delivery, Message
@@ -31,16 +39,24 @@ __all__ = ["Copies", "Copy", "CopyFailedError"]
 
 _log = Logger()
 _LARGE = 256 * 1024  # octets; a longer body is digested in a thread
+_LONG = 48 * 1024  # octets; a longer content is looked through in a thread
+_MOST_NOTES = 10
+_NOTE = 200  # characters
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """What goes over the wire for one recipient, and what MAIL must say about it."""
+    """What goes over the wire for one recipient, and what MAIL must say about it.
+
+    `sender` is the envelope sender. `notes` say what of the list's wishes could not be done.
+    """
 
     body: IBody
+    sender: Address | None
     eight_bit: bool
     smtputf8: bool
     signed_by: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 class CopyFailedError(Exception):
@@ -57,21 +73,38 @@ class CopyFailedError(Exception):
 
 @dataclass(slots=True)
 class _Held:
-    """A content kept in memory, with the signed heads made of it by variant."""
+    """What is kept of a message while it is sent: its content, and what was found in it.
 
-    content: bytes
+    `content` is None where it stays in its file. `is_new`: just accepted, so that its recipients
+    are known; else `recipients_left` counts the attempts under way. `signed` are copies that
+    recipients share, by variant.
+    """
+
+    content: bytes | None
     recipients_left: int
+    is_new: bool = False
+    octets: int = 0
+    names: frozenset[str] = frozenset()
+    head: bytes = b""
+    is_rendered: bool = False
+    rendered: Rendered | None = None
+    prepared: Prepared | None = None
     signed: dict[bool, _Signed] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class _Signed:
-    """A finished copy: `head` with signatures; `body` None: the content's own, from its file."""
+    """A finished copy: `head` with signatures; `body` None: the content's own, from its file.
+
+    `pieces` stand for the body where only some of it is in memory.
+    """
 
     head: bytes
     body: bytes | None
     eight_bit: bool
     signed_by: tuple[str, ...]
+    pieces: tuple[bytes | Span, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Copies:
@@ -83,6 +116,7 @@ class Copies:
         signing: worker threads for RSA.
         clock: the time that signatures carry.
         relay_domains: the installation's own: the first with a key makes the second signature.
+        rendering: what the lists want done; None: nothing.
         always_seven_bit: convert 8-bit content also for next hops that would take it.
         recode_long_lines: convert content with lines beyond RFC 5321's 998 octets.
         most_octets: how much content is kept in memory.
@@ -96,6 +130,7 @@ class Copies:
         signing: IWorkers,
         clock: IClock,
         relay_domains: tuple[str, ...],
+        rendering: Rendering | None = None,
         always_seven_bit: bool = False,
         recode_long_lines: bool = False,
         most_octets: int = 64 * 1024 * 1024,
@@ -105,6 +140,8 @@ class Copies:
         self._signing = signing
         self._clock = clock
         self._relay_domains = relay_domains
+        self._rendering = rendering
+        self._reading_whole = DeferredLock()  # one large content in memory at a time
         self._always_seven_bit = always_seven_bit
         self._recode_long_lines = recode_long_lines
         self._loaded: dict[int, dkim.SigningKey] = {}
@@ -122,8 +159,8 @@ class Copies:
 
     def remember(self, accepted: Accepted) -> None:
         """Keep a content that was just accepted: it is about to be sent."""
-        if accepted.content is not None:
-            self._hold(accepted.message.id, accepted.content, len(accepted.deliveries))
+        held = _Held(accepted.content, len(accepted.deliveries), is_new=True)
+        self._hold(accepted.message.id, held)
 
     async def copy_for(self, delivery: Delivery, extensions: Extensions) -> Copy:
         """The copy of `delivery` for a next hop that offers `extensions`.
@@ -141,15 +178,21 @@ class Copies:
             )
         convert = self._must_convert(message, extensions)
         try:
-            signed = await self._signed(message, convert=convert)
+            signed = await self._signed(delivery, convert=convert)
             body = await self._body(message, signed)
         except NotConvertibleError as error:
             raise CopyFailedError(undeliverable(Stage.RENDER, "5.6.3", str(error))) from error
         except SmtpplusError as error:  # of the store, or a key that does not open
             raise await self.failed(message, error) from error
         _check_size(body, extensions)
+        sender = message.envelope.sender
         return Copy(
-            body=body, eight_bit=signed.eight_bit, smtputf8=utf8, signed_by=signed.signed_by
+            body=body,
+            sender=sender if self._rendering is None else self._rendering.return_path(delivery),
+            eight_bit=signed.eight_bit,
+            smtputf8=utf8,
+            signed_by=signed.signed_by,
+            notes=signed.notes,
         )
 
     async def failed(self, message: Message, error: SmtpplusError) -> CopyFailedError:
@@ -186,17 +229,20 @@ class Copies:
 
     # ------------------------------------------------ content
 
-    async def _content(self, message: Message) -> bytes:
+    async def _held_for(self, message: Message) -> _Held:
+        """What is kept of the message; its content is there where it is not in a file."""
         held = self._held.get(message.id)
-        if held is not None:
-            return held.content
-        if message.in_file:
-            return await self._whole_file(message)
-        content = await self._contents.read(message)
-        if content is None:
-            raise NotFoundError("The content of the message is gone from the store.")
-        self._hold(message.id, content, 1)
-        return content
+        if held is None:
+            content = None if message.in_file else await self._contents.read(message)
+            if content is None and not message.in_file:
+                raise NotFoundError("The content of the message is gone from the store.")
+            held = self._held.get(message.id)  # another recipient's attempt may have been first
+            if held is None:
+                held = _Held(content, 0)
+                self._hold(message.id, held)
+        if not held.is_new:
+            held.recipients_left += 1
+        return held
 
     async def _whole_file(self, message: Message) -> bytes:
         """A large content at once: only where it must be converted for this next hop."""
@@ -209,73 +255,160 @@ class Copies:
             body.close()
         return b"".join(pieces)
 
-    def _hold(self, message_id: int, content: bytes, recipients: int) -> None:
-        if message_id in self._held:
-            self._held[message_id].recipients_left += recipients
-            return
-        self._held[message_id] = _Held(content, recipients)
-        self._octets += len(content)
+    def _hold(self, message_id: int, held: _Held) -> None:
+        self._held[message_id] = held
+        self._grow(held, len(held.content or b""))
         while self._octets > self._most_octets and len(self._held) > 1:
             self._drop(next(iter(self._held)))
 
+    def _grow(self, held: _Held, octets: int) -> None:
+        held.octets += octets
+        self._octets += octets
+
     def _drop(self, message_id: int) -> None:
-        self._octets -= len(self._held.pop(message_id).content)
+        self._octets -= self._held.pop(message_id).octets
+
+    # ------------------------------------------------ what is put in
+
+    async def _render(self, delivery: Delivery, held: _Held) -> Rendered | None:
+        """What is done to the message, found out for its first recipient."""
+        names = held.names | frozenset(delivery.fields)
+        if held.is_rendered and names == held.names:
+            return held.rendered
+        message = delivery.message
+        if not held.head:
+            if held.content is None:
+                head = await self._contents.head(message)
+            else:
+                head = held.content[: message.head_octets]
+            held.head = _as_sent(head, message)
+        if self._rendering is not None:
+            held.rendered = await self._rendering.of(message, held.head, names)
+        held.names, held.is_rendered, held.prepared = names, True, None
+        return held.rendered
+
+    async def _prepare(self, message: Message, held: _Held, rendered: Rendered) -> Prepared:
+        """All places in the message that copies change, found once."""
+        if held.prepared is not None:
+            return held.prepared
+        if held.content is not None:
+            content, start = held.content, message.head_octets
+            if len(content) > _LONG:
+                found = await self._signing.run(_prepared, rendered, content, start)
+            else:
+                found = _prepared(rendered, content, start)
+            self._grow(held, len(content))
+        else:
+            await self._reading_whole.acquire()
+            try:
+                content = await self._whole_file(message)
+                found = await self._signing.run(_prepared_of_file, rendered, content)
+            finally:
+                self._reading_whole.release()
+        held.prepared = found
+        return found
 
     # ------------------------------------------------ signing
 
-    async def _signed(self, message: Message, *, convert: bool) -> _Signed:
-        held = self._held.get(message.id)
-        if held is not None and convert in held.signed:
+    async def _signed(self, delivery: Delivery, *, convert: bool) -> _Signed:
+        message = delivery.message
+        held = await self._held_for(message)
+        rendered = await self._render(delivery, held)
+        prepared = None
+        if rendered is None or (rendered.is_plain and rendered.shows(delivery.recipient.address)):
+            is_shared = True
+        else:
+            assert self._rendering is not None
+            prepared = await self._prepare(message, held, rendered)
+            is_shared = prepared.is_same_for_all(self._rendering.copy_fields(delivery))
+        if is_shared and convert in held.signed:
             return held.signed[convert]
-        signed = await self._sign(message, convert=convert)
-        held = self._held.get(message.id)
-        if held is not None:
+        signed = await self._sign(delivery, held, prepared, convert=convert)
+        if is_shared:
             held.signed[convert] = signed
         return signed
 
-    async def _sign(self, message: Message, *, convert: bool) -> _Signed:
+    async def _sign(
+        self, delivery: Delivery, held: _Held, prepared: Prepared | None, *, convert: bool
+    ) -> _Signed:
+        message = delivery.message
         keys = await self._keys(message)
-        if message.in_file and not convert:
-            head = _as_sent(await self._contents.head(message), message)
-            body = None
-            digest = await self._digest_of_file(message) if keys else b""
+        notes: tuple[str, ...] = ()
+        pieces: tuple[bytes | Span, ...] = ()
+        body: bytes | None = None
+        if prepared is not None:
+            assert self._rendering is not None
+            copy = prepared.copy(self._rendering.copy_fields(delivery))
+            notes = _notes(prepared)
+            head, pieces = copy.head, copy.body
+            if held.content is not None:
+                body, pieces = b"".join([p for p in pieces if isinstance(p, bytes)]), ()
         else:
-            head, body = await self._head_and_body(message, convert=convert)
-            digest = await self._digest(body) if keys else b""
-        signatures = [await self._signature(head, digest, key) for key in keys]
+            head = held.head
+            if held.rendered is not None:
+                head = held.rendered.shared_block + held.rendered.head
+            if held.content is not None:
+                body = held.content[message.head_octets :]
+        if convert:
+            whole = await self._in_memory(message, body, pieces)
+            head, body = await self._converted(head, whole)
+            pieces = ()
+        digest = b""
+        if keys:
+            digest = await self._digest(message, body, pieces)
+        fields = parse_head(head) if keys else ()
+        signatures = [await self._signature(fields, digest, key) for key in keys]
+        if body is not None:
+            eight_bit = not body.isascii()
+        else:
+            eight_bit = message.eight_bit or any(_is_eight_bit(piece) for piece in pieces)
         return _Signed(
             head=b"".join([*signatures, head]),
             body=body,
-            eight_bit=message.eight_bit and not convert,
+            eight_bit=eight_bit or not head.isascii(),
             signed_by=tuple(f"d={key.domain} s={key.selector}" for key in keys),
+            pieces=pieces,
+            notes=notes,
         )
 
-    async def _head_and_body(self, message: Message, *, convert: bool) -> tuple[bytes, bytes]:
-        content = await self._content(message)
-        head = _as_sent(content[: message.head_octets], message)
-        body = content[message.head_octets :]
-        if not convert:
-            return head, body
+    async def _in_memory(
+        self, message: Message, body: bytes | None, pieces: Sequence[bytes | Span]
+    ) -> bytes:
+        """The whole body of a copy, for what cannot be done piece by piece."""
+        if body is not None:
+            return body
+        content = await self._whole_file(message)
+        if not pieces:
+            return content[message.head_octets :]
+        return b"".join([p if isinstance(p, bytes) else content[p.start : p.end] for p in pieces])
+
+    async def _converted(self, head: bytes, body: bytes) -> tuple[bytes, bytes]:
         converted = await self._signing.run(to_seven_bit, head + body)
         length = head_length(converted)
         if length is None:  # without an empty line all of it is head
             length = len(converted)
         return converted[:length], converted[length:]
 
-    async def _digest(self, body: bytes) -> bytes:
-        if len(body) > _LARGE:
-            return await self._signing.run(_digest, body)
-        return _digest(body)
-
-    async def _digest_of_file(self, message: Message) -> bytes:
+    async def _digest(
+        self, message: Message, body: bytes | None, pieces: tuple[bytes | Span, ...]
+    ) -> bytes:
+        if body is not None:
+            if len(body) > _LARGE:
+                return await self._signing.run(_digest, body)
+            return _digest(body)
         digest = dkim.BodyHash()
-        body = await self._contents.body(message, message.head_octets)
+        stored = await self._stored(message, pieces)
         try:
-            while chunk := await body.next_chunk():
+            while chunk := await stored.next_chunk():
                 digest.update(chunk)
         finally:
-            body.close()
+            stored.close()
         return digest.digest()
+
+    async def _stored(self, message: Message, pieces: tuple[bytes | Span, ...]) -> IBody:
+        """The body of a copy whose content is in a file."""
+        stored = await self._contents.body(message, message.head_octets)
+        return SplicedBody(stored, message.head_octets, pieces) if pieces else stored
 
     async def _keys(self, message: Message) -> list[DkimKey]:
         """The From domain's key, and the installation's own where it has one (DK1)."""
@@ -291,12 +424,12 @@ class Copies:
                 break
         return keys
 
-    async def _signature(self, head: bytes, digest: bytes, key: DkimKey) -> bytes:
+    async def _signature(self, fields: Sequence[HeaderField], digest: bytes, key: DkimKey) -> bytes:
         loaded = self._loaded.get(key.id)
         if loaded is None:
             loaded = self._loaded[key.id] = dkim.SigningKey.load(key.private_pem)
         unsigned = dkim.prepare(
-            head,
+            fields,
             digest,
             algorithm=loaded.algorithm,
             domain=key.domain,
@@ -308,8 +441,35 @@ class Copies:
     async def _body(self, message: Message, signed: _Signed) -> IBody:
         if signed.body is not None:
             return JoinedBody(signed.head, signed.body)
-        rest = await self._contents.body(message, message.head_octets)
-        return JoinedBody(signed.head, b"", rest)
+        return JoinedBody(signed.head, b"", await self._stored(message, signed.pieces))
+
+
+def _prepared(rendered: Rendered, content: bytes, start: int) -> Prepared:
+    """What copies of a content in memory change; may run in a thread."""
+    return prepare(rendered.head, content[start:], scan(content), rendered.plan)
+
+
+def _prepared_of_file(rendered: Rendered, content: bytes) -> Prepared:
+    """The same, keeping of the content what is looked at alone."""
+    structure = scan(content)
+    spans = needed_spans(structure, rendered.plan)
+    excerpts = Excerpts({(start, end): content[start:end] for start, end in spans})
+    return prepare(rendered.head, excerpts, structure, rendered.plan)
+
+
+def _notes(prepared: Prepared) -> tuple[str, ...]:
+    """What could not be done, as people read it."""
+    notes = [
+        one.reason if one.part < 0 else f"part {one.part}: {one.reason}"
+        for one in prepared.left_alone[:_MOST_NOTES]
+    ]
+    if prepared.unknown_tags:
+        notes.append("unknown tags: " + " ".join(prepared.unknown_tags[:_MOST_NOTES]))
+    return tuple(note[:_NOTE] for note in notes)
+
+
+def _is_eight_bit(piece: bytes | Span) -> bool:
+    return isinstance(piece, bytes) and not piece.isascii()
 
 
 def _as_sent(head: bytes, message: Message) -> bytes:

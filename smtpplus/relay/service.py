@@ -27,6 +27,7 @@ from smtpplus.relay.claims import Claims
 from smtpplus.relay.connections import Connections
 from smtpplus.relay.copies import Copies
 from smtpplus.relay.lanes import Lanes
+from smtpplus.relay.rendering import Rendering, RenderingSettings
 from smtpplus.relay.reports import Reporter
 from smtpplus.relay.route import Router
 from smtpplus.relay.settle import Settling
@@ -59,6 +60,7 @@ class RelaySettings:
     our_names: frozenset[str] = frozenset()
     always_seven_bit: bool = False
     recode_long_lines: bool = False
+    rendering: RenderingSettings | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +87,18 @@ class RelayService:
         self._needs = needs
         self._routing = settings.routing
         clock, spawn, queue = needs.clock, needs.spawn, needs.queue
+        self._rendering = None
+        if settings.rendering is not None:
+            self._rendering = Rendering(
+                accounts=needs.accounts, clock=clock, settings=settings.rendering
+            )
         self._copies = Copies(
             contents=needs.contents,
             accounts=needs.accounts,
             signing=needs.signing,
             clock=clock,
             relay_domains=settings.relay_domains,
+            rendering=self._rendering,
             always_seven_bit=settings.always_seven_bit,
             recode_long_lines=settings.recode_long_lines,
         )
@@ -188,6 +196,8 @@ class RelayService:
             always_seven_bit=settings.always_seven_bit,
             recode_long_lines=settings.recode_long_lines,
         )
+        if self._rendering is not None and settings.rendering is not None:
+            self._rendering.settings = settings.rendering
         self._connections.reconfigure(settings.reuse)
         self._settling.reconfigure(self._reporter(settings), settings.retry, settings.delay_notice)
         self._lanes.reconfigure(self._courier(settings), settings.concurrency)

@@ -86,6 +86,9 @@ class Effective:
     recall: float
     pool: str
     keep_message_id: bool
+    own_unsubscribe: str
+    privacy: bool
+    timezone: str
     feedback_id: str
     suppressed_reply: str
     notices: tuple[str, ...]
@@ -260,6 +263,9 @@ def _rest(answers: _Answers, user: SmtpUser) -> dict[str, Any]:
         "duplicates": answers.of_user("duplicates", 0.0, user.duplicates),
         "pool": answers.said("pool", ""),
         "keep_message_id": answers.said("keep_message_id", otherwise=True),
+        "own_unsubscribe": answers.of_list("own_unsubscribe", otherwise="keep"),
+        "privacy": answers.of_list("privacy"),
+        "timezone": answers.of_list("timezone", otherwise="UTC"),
         "feedback_id": answers.of_list("feedback_id", otherwise=""),
         "suppressed_reply": answers.of_list("suppressed_reply", otherwise="accept"),
         "notices": tuple(answers.of_list("notices", otherwise=())),

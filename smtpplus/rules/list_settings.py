@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from smtpplus.values.address import Address
 from smtpplus.values.errors import AddressError, UsageError
@@ -44,7 +45,7 @@ class ListSetting:
     expected: str
     default: Any
     read: Callable[[str], Any]
-    acts: bool = False
+    acts: bool = True
 
 
 def read(key: str, text: str) -> Any:
@@ -119,6 +120,13 @@ def _feedback_id(text: str) -> str:
     return word
 
 
+def _timezone(text: str) -> str:
+    try:
+        return ZoneInfo(text.strip()).key
+    except (OSError, ValueError) as error:
+        raise ValueError from error
+
+
 _ON_OFF = "on or off"
 _TABLE = (
     ListSetting("header_html", "put before the HTML part", "HTML", "", _text),
@@ -128,9 +136,36 @@ _TABLE = (
     ListSetting("header", "are the headers put in", _ON_OFF, False, _switch),
     ListSetting("footer", "are the footers put in", _ON_OFF, False, _switch),
     ListSetting("track_opens", "is the pixel put in", _ON_OFF, False, _switch),
-    ListSetting("track_clicks", "are links rewritten", _ON_OFF, False, _switch),
-    ListSetting("unsubscribe", "are List-Unsubscribe headers put in", _ON_OFF, False, _switch),
-    ListSetting("bcc_own_to", "does To show a copy's own recipient alone", _ON_OFF, False, _switch),
+    ListSetting("track_clicks", "are links in HTML rewritten", _ON_OFF, False, _switch),
+    ListSetting("track_clicks_text", "are links in text rewritten", _ON_OFF, False, _switch),
+    ListSetting(
+        "privacy",
+        "opens and clicks are counted without address and program of who did it",
+        _ON_OFF,
+        False,
+        _switch,
+    ),
+    ListSetting(
+        "unsubscribe",
+        "is List-Unsubscribe put in (always on a subscribed list)",
+        _ON_OFF,
+        False,
+        _switch,
+    ),
+    ListSetting(
+        "own_unsubscribe",
+        "a List-Unsubscribe that the sender wrote: kept, or replaced by ours",
+        "keep or replace",
+        "keep",
+        _word_of("keep", "replace"),
+    ),
+    ListSetting(
+        "bcc_own_to",
+        "does the copy of who is in neither To nor Cc show that address alone in To",
+        _ON_OFF,
+        True,
+        _switch,
+    ),
     ListSetting(
         "aggregation",
         "which campaign a message is counted in",
@@ -138,7 +173,21 @@ _TABLE = (
         "month",
         _word_of(*_AGGREGATION),
     ),
-    ListSetting("notices", "who is told of bounces", "addresses between commas", [], _addresses),
+    ListSetting(
+        "timezone",
+        "where a day begins for the campaigns by day, week, month and year",
+        "a name such as Europe/Rome",
+        "UTC",
+        _timezone,
+    ),
+    ListSetting(
+        "notices",
+        "who is told of bounces",
+        "addresses between commas",
+        [],
+        _addresses,
+        acts=False,
+    ),
     ListSetting(
         "feedback_id",
         "the list's own field in Feedback-ID",

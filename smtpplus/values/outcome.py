@@ -69,6 +69,7 @@ class Attempt:
     signed_by: tuple[str, ...] = field(default=())  # "d=example.com s=sp1"
     sent_bytes: int = 0
     transcript: str = ""
+    notes: tuple[str, ...] = field(default=())  # what of the list's wishes could not be done
 
 
 @dataclass(frozen=True, slots=True)

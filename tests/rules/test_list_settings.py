@@ -44,7 +44,8 @@ class ListSettingsTests(SynchronousTestCase):
     def test_every_key_of_the_contract_is_there(self) -> None:
         contract = (
             "header_html header_text footer_html footer_text header footer track_opens "
-            "track_clicks unsubscribe bcc_own_to aggregation notices feedback_id suppressed_reply"
+            "track_clicks unsubscribe bcc_own_to aggregation notices feedback_id suppressed_reply "
+            "track_clicks_text own_unsubscribe privacy timezone"
         )
         self.assertEqual(set(SETTINGS), set(contract.split()))
 

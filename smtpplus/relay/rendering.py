@@ -1,0 +1,301 @@
+"""What becomes of a message in its copies, settled: the head as it goes out, and the plan.
+
+Here meet what the message asked for, its SMTP user and its list (`smtpplus.rules.effective`),
+the tokens, and what the installation is called. Guarantees: exactly one Feedback-ID (FI1), never
+two List-Unsubscribe (UN4); our own reports are left as they were made. Raises what the accounts
+raise. Puts nothing in itself: `smtpplus.message.recipient_copy` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+from smtpplus.message import list_fields, tracking_urls
+from smtpplus.message.copy_plan import CopyFields, CopyPlan, OwnTo
+from smtpplus.message.feedback_id import REPLACED, feedback_id, feedback_id_field
+from smtpplus.message.headers import HeaderField, cut_spans, parse_head
+from smtpplus.message.list_fields import CfblPolicy, ListFields, ListPolicy, OwnField
+from smtpplus.message.own_to import Visible, visible_addresses
+from smtpplus.message.token import Purpose, TokenFacts, Tokens
+from smtpplus.message.tracking_urls import LinkTarget
+from smtpplus.message.verp import local_part
+from smtpplus.ports import IAccounts, IClock
+from smtpplus.rules.effective import Effective, settle
+from smtpplus.rules.tracking_hosts import tracking_base
+from smtpplus.values.address import Address
+from smtpplus.values.message import Delivery, Message
+from smtpplus.values.options import NOTHING_SAID, Utm
+from smtpplus.values.submission import MailList, SmtpUser
+
+__all__ = ["Rendered", "Rendering", "RenderingSettings"]
+
+_CopyUrl: TypeAlias = Callable[[CopyFields], str]
+_ClickUrl: TypeAlias = Callable[[CopyFields, int, LinkTarget], str]
+_Block: TypeAlias = Callable[[CopyFields], bytes]
+
+_MOST_SETTLED = 1_000
+_ANSWERS = frozenset({"in-reply-to", "references"})
+_ALWAYS = frozenset({"email", "name"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderingSettings:
+    """What the installation is called, and what its tokens are made with.
+
+    `tracking_base` is ``https://host`` without a final slash; `return_domain` is where returns
+    arrive, "" while nothing listens for them: the envelope sender then stays the submitter's.
+    """
+
+    tokens: Tokens = field(repr=False)
+    hostname: str
+    sender_id: str
+    tracking_base: str
+    return_domain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One message, ready to be made into copies.
+
+    `head` is what we prepended and the submitted head without its cuts; `fields` are its fields.
+    `own` are the field lines that each copy gets in front. `plan` holds all but those for copies
+    whose body or To changes; `is_plain` says that no other copy exists.
+    """
+
+    head: bytes
+    fields: tuple[HeaderField, ...]
+    plan: CopyPlan
+    is_plain: bool
+    visible: Visible
+    shared_block: bytes
+    return_domain: str
+
+    def shows(self, address: Address) -> bool:
+        """Does this recipient's copy keep To as it was?"""
+        if self.plan.own_to is OwnTo.OFF:
+            return True
+        return self.plan.own_to is OwnTo.BCC and address in self.visible
+
+
+class Rendering:
+    """Settles messages; answers for user and list are kept until one of them changes."""
+
+    def __init__(self, *, accounts: IAccounts, clock: IClock, settings: RenderingSettings) -> None:
+        self._accounts = accounts
+        self._clock = clock
+        self.settings = settings
+        self._settled: dict[tuple[int, int], tuple[SmtpUser, MailList, Effective]] = {}
+
+    async def of(self, message: Message, head: bytes, names: Collection[str]) -> Rendered | None:
+        """What is done to `message`, whose head goes out as `head`; None: nothing.
+
+        `names` are the merge fields that its recipients bring.
+        """
+        if not message.mechanism:
+            return None  # a report of ours
+        user = await self._accounts.user_by_id(message.user_id)
+        mail_list = await self._accounts.list_by_id(message.list_id)
+        if user is None or mail_list is None:
+            return None
+        effective = self._effective(message, user, mail_list)
+        base = await self._base(message)
+        fields = parse_head(head)
+        policy = self._policy(effective, mail_list, message.from_domain)
+        listed = list_fields.plan(fields, policy)
+        if listed.cuts or any(one.lower in REPLACED for one in fields):
+            spans = {(one.start, one.end) for one in fields if one.lower in REPLACED}
+            head = cut_spans(head, tuple(sorted(spans | set(listed.cuts))))
+            fields = parse_head(head)
+        own_to = OwnTo.ALL if effective.own_to else OwnTo.OFF
+        if own_to is OwnTo.OFF and effective.bcc_own_to:
+            own_to = OwnTo.BCC
+        feedback = feedback_id_field(self._feedback_id(message, effective))
+        is_same = not listed.unsubscribe and listed.cfbl is None
+        plan = self._plan(message, effective, base, own_to, names, fields)
+        block = feedback + listed.write() if is_same else feedback
+        if not is_same:
+            plan = _with_block(plan, lambda copy: self._block(copy, listed, base, feedback))
+        visible = visible_addresses(fields if own_to is OwnTo.BCC else ())
+        return Rendered(
+            head=head,
+            fields=fields,
+            plan=plan if not is_same else _with_block(plan, lambda _: block),
+            is_plain=is_same and not plan.changes_bodies,
+            visible=visible,
+            shared_block=block,
+            return_domain=self.settings.return_domain,
+        )
+
+    def copy_fields(self, delivery: Delivery) -> CopyFields:
+        """What this recipient's copy is filled with."""
+        address = delivery.recipient.address
+        values = {"email": str(address), "name": delivery.name, **delivery.fields}
+        return CopyFields(
+            address=address,
+            name=delivery.name,
+            values=values,
+            delivery_id=delivery.id,
+            facts=_facts(delivery),
+        )
+
+    def return_path(self, delivery: Delivery) -> Address | None:
+        """The envelope sender of this delivery (VE2, YH2); a null one stays null."""
+        sender = delivery.message.envelope.sender
+        domain = self.settings.return_domain
+        if sender is None or not domain or not delivery.message.mechanism:
+            return sender
+        token = self._token(Purpose.RETURN_PATH, _facts(delivery))
+        return Address(local_part(Purpose.RETURN_PATH, token), domain)
+
+    # ------------------------------------------------ what holds
+
+    def _effective(self, message: Message, user: SmtpUser, mail_list: MailList) -> Effective:
+        if message.options is not NOTHING_SAID and message.options != NOTHING_SAID:
+            return settle(message.options, user, mail_list)
+        key = (user.id, mail_list.id)
+        known = self._settled.get(key)
+        if known is not None and known[0] is user and known[1] is mail_list:
+            return known[2]
+        if len(self._settled) >= _MOST_SETTLED:
+            self._settled.clear()
+        found = settle(NOTHING_SAID, user, mail_list)
+        self._settled[key] = (user, mail_list, found)
+        return found
+
+    async def _base(self, message: Message) -> str:
+        """Where links of this sender domain lead: its own tracking host, or the installation's."""
+        domains = await self._accounts.sender_domains(message.account_id)
+        own = next((one for one in domains if one.domain == message.from_domain), None)
+        return tracking_base(self.settings.tracking_base, own)
+
+    def _policy(self, effective: Effective, mail_list: MailList, from_domain: str) -> ListPolicy:
+        settings = self.settings
+        cfbl = None
+        returns = settings.return_domain
+        if returns and (returns == from_domain or returns.endswith(f".{from_domain}")):
+            cfbl = CfblPolicy(f"fbl@{returns}")  # CF1: its domain is the From domain's
+        return ListPolicy(
+            stream=effective.stream,
+            unsubscribe=effective.unsubscribe,
+            own=OwnField(effective.own_unsubscribe),
+            list_id=f"l{mail_list.id}.{settings.hostname.lower()}",
+            list_name=mail_list.name,
+            cfbl=cfbl,
+        )
+
+    def _feedback_id(self, message: Message, effective: Effective) -> str:
+        return feedback_id(
+            campaign=message.campaign or "mail",
+            list_id=message.list_id,
+            account_id=message.account_id,
+            sender=self.settings.sender_id,
+            own=effective.feedback_id,
+        )
+
+    # ------------------------------------------------ the plan
+
+    def _plan(
+        self,
+        message: Message,
+        effective: Effective,
+        base: str,
+        own_to: OwnTo,
+        names: Collection[str],
+        fields: tuple[HeaderField, ...],
+    ) -> CopyPlan:
+        is_answer = any(one.lower in _ANSWERS for one in fields) and _is_own_thread(fields, base)
+        edges = not is_answer
+        has_edges = edges and bool(
+            effective.header_html
+            or effective.header_text
+            or effective.footer_html
+            or effective.footer_text
+        )
+        unsubscribes = effective.unsubscribe or has_edges
+        return CopyPlan(
+            header_html=effective.header_html if edges else "",
+            header_text=effective.header_text if edges else "",
+            footer_html=effective.footer_html if edges else "",
+            footer_text=effective.footer_text if edges else "",
+            open_url=self._open_url(base) if effective.track_opens else None,
+            open_tag=effective.open_tag,
+            click_url=self._click_url(base)
+            if effective.track_clicks_html or effective.track_clicks_text
+            else None,
+            click_text=effective.track_clicks_text,
+            own_hosts=_hosts(base, self.settings.tracking_base),
+            utm=effective.utm if effective.utm != Utm() else None,
+            unsubscribe_url=self._unsubscribe_url(base) if unsubscribes else None,
+            unsubscribe_tag=effective.unsubscribe_tag,
+            unsubscribe_html=effective.unsubscribe_html,
+            unsubscribe_text=effective.unsubscribe_text,
+            syntaxes=effective.merge,
+            fields=effective.fields,
+            names=frozenset(names) | _ALWAYS,
+            own_to=own_to,
+        )
+
+    def _open_url(self, base: str) -> _CopyUrl:
+        tokens, now = self.settings.tokens, self._clock.now
+        return lambda copy: tracking_urls.open_url(base, tokens, _of(copy), now())
+
+    def _unsubscribe_url(self, base: str) -> _CopyUrl:
+        tokens, now = self.settings.tokens, self._clock.now
+        return lambda copy: tracking_urls.unsubscribe_url(base, tokens, _of(copy), now())
+
+    def _click_url(self, base: str) -> _ClickUrl:
+        tokens, now = self.settings.tokens, self._clock.now
+
+        def url(copy: CopyFields, link: int, target: LinkTarget) -> str:
+            return tracking_urls.click_url(base, tokens, _of(copy), now(), target, link)
+
+        return url
+
+    def _block(self, copy: CopyFields, listed: ListFields, base: str, feedback: bytes) -> bytes:
+        """The fields in front of this recipient's head."""
+        url = mailto = token = ""
+        if listed.unsubscribe:
+            made = self._token(Purpose.UNSUBSCRIBE, _of(copy))
+            url = f"{_secure(base)}/u/{made}"
+            if self.settings.return_domain:
+                mailto = f"{local_part(Purpose.UNSUBSCRIBE, made)}@{self.settings.return_domain}"
+        if listed.cfbl is not None:
+            token = self._token(Purpose.FEEDBACK, _of(copy))
+        return feedback + listed.write(url=url, mailto=mailto, feedback_token=token)
+
+    def _token(self, purpose: Purpose, facts: TokenFacts) -> str:
+        return self.settings.tokens.make(purpose, facts, self._clock.now())
+
+
+def _facts(delivery: Delivery) -> TokenFacts:
+    message = delivery.message
+    return TokenFacts(message.account_id, message.list_id, message.id, delivery.id)
+
+
+def _of(copy: CopyFields) -> TokenFacts:
+    assert copy.facts is not None
+    return copy.facts
+
+
+def _secure(base: str) -> str:
+    """RFC 8058 §3.1 wants https; a trial on this machine has no other than http."""
+    parts = urlsplit(base)
+    is_here = parts.hostname in {"localhost", "::1"} or (parts.hostname or "").startswith("127.")
+    return base if is_here or parts.scheme == "https" else f"https{base[len(parts.scheme) :]}"
+
+
+def _hosts(*bases: str) -> frozenset[str]:
+    return frozenset(host for base in bases if (host := urlsplit(base).hostname))
+
+
+def _is_own_thread(fields: tuple[HeaderField, ...], base: str) -> bool:
+    """Is it an answer in a thread that this installation's lists have marked as theirs?"""
+    host = urlsplit(base).hostname or ""
+    return any(one.lower == "list-id" and host and host in one.unfolded.lower() for one in fields)
+
+
+def _with_block(plan: CopyPlan, block: _Block) -> CopyPlan:
+    return replace(plan, head_block=block)
