@@ -7,6 +7,7 @@ methods are called on the reactor thread.
 """
 
 from smtpplus.ports.accounts import IAccounts
+from smtpplus.ports.campaigns import CampaignRow, ICampaigns
 from smtpplus.ports.contents import IBody, IContents, IContentWriter
 from smtpplus.ports.conversation import HangUpError, IConversationRole
 from smtpplus.ports.dispatch import IDispatch
@@ -34,11 +35,13 @@ from smtpplus.ports.sessions import (
 
 __all__ = [
     "AttemptRow",
+    "CampaignRow",
     "DeliveryRow",
     "Extensions",
     "HangUpError",
     "IAccounts",
     "IBody",
+    "ICampaigns",
     "IClock",
     "IContentWriter",
     "IContents",

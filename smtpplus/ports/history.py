@@ -104,9 +104,19 @@ class IHistory(Interface):
     async def counters(
         account_id: int | None, since: float, until: float, step: float
     ) -> dict[str, list[int]]:
-        """Per metric (an `EventType` value) one number per `step` seconds (a multiple of 3,600)."""
+        """Per metric one number per `step` seconds (a multiple of 3,600).
+
+        A metric is an `EventType` value. Those of opens and clicks count what persons did;
+        beside them are ``opened once`` and ``clicked once`` (deliveries, each counted once) and
+        what others did, by their class: ``opened privacy proxy``, ``clicked scanner`` …
+        """
 
     async def totals(
         account_id: int | None, since: float, until: float, by: str
     ) -> Sequence[tuple[str, dict[str, int]]]:
-        """Sums per metric, grouped `by` ``user``, ``list`` or ``day``, largest first."""
+        """Sums per metric, largest first; days newest first.
+
+        Grouped `by` ``user``, ``list``, ``day``, ``campaign`` (its name as it is now; what was
+        merged is counted with what it was merged into) or ``provider`` (whose servers an attempt
+        spoke to; what was not attempted stands under ``(none)``).
+        """

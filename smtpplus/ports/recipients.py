@@ -47,8 +47,8 @@ class SubscriptionRow:
 class RecipientRow:
     """A recipient of an account.
 
-    Times are Unix seconds, None: never. Counts are deliveries, but `opens` and `clicks`, which
-    are those of persons.
+    Times are Unix seconds, None: never. Counts are deliveries (`bounced`: bounced or expired),
+    but `opens` and `clicks`, which are those of persons.
     """
 
     id: int
@@ -128,18 +128,24 @@ class IResponses(Interface):
     def record(responses: Sequence[Response]) -> Awaitable[None]:
         """Write them, their events, counters and the recipients' counts in one transaction.
 
-        Those of a message that is gone, or of another account, change nothing.
+        Opens and clicks; those of a message that is gone, or of another account, change nothing.
         """
 
     async def unsubscribe(response: Response) -> bool:
         """End the subscription, suppress the address for the list, count it.
 
         In one transaction, done when it answers (UN1). False: it was ended already, and nothing
-        was counted.
+        was counted. `response.list_id` may be another list of the account than the message's.
+
+        Raises:
+            NotFoundError: the delivery is gone, or is another account's, or so is the list.
         """
 
     async def resubscribe(response: Response) -> bool:
-        """The recipient's own undo; lifts what its unsubscribe had set, nothing else."""
+        """The recipient's own undo; lifts what its unsubscribe had set, nothing else.
+
+        False: there was nothing to undo. Raises as `unsubscribe` does.
+        """
 
     async def delivery(message_id: int, delivery_id: int) -> tuple[str, str, float] | None:
         """Address, name of the list and time of delivery (0.0: not yet) of a token's delivery."""

@@ -175,6 +175,10 @@ class SqlAccounts:
         """See `IAccounts.set_domain_verified`."""
         return await self._change(lambda tx: domain_sql.change_verified(tx, domain, verified_at))
 
+    async def set_tracking_host(self, domain: str, host: str) -> SenderDomain:
+        """See `IAccounts.set_tracking_host`."""
+        return await self._change(lambda tx: domain_sql.change_tracking_host(tx, domain, host))
+
     async def domain_by_name(self, domain: str) -> SenderDomain:
         """See `IAccounts.domain_by_name`."""
         return await self._transactions.read(

@@ -21,6 +21,7 @@ __all__ = [
     "active_key",
     "all_domains",
     "change_key_state",
+    "change_tracking_host",
     "change_verified",
     "domain_key",
     "domain_keys",
@@ -37,7 +38,14 @@ def domain_key(domain: str) -> str:
 
 
 def _domain(row: Row[Any]) -> SenderDomain:
-    return SenderDomain(row.id, row.account_id, row.domain, row.verified_at, row.created_at)
+    return SenderDomain(
+        row.id,
+        row.account_id,
+        row.domain,
+        row.verified_at,
+        row.created_at,
+        row.tracking_host or "",
+    )
 
 
 def all_domains(connection: Connection, account_id: int) -> list[SenderDomain]:
@@ -89,6 +97,14 @@ def change_verified(
     found = domain_named(transaction.connection, domain)
     changing = update(sender_domain).where(sender_domain.c.id == found.id)
     transaction.execute(changing.values(verified_at=verified_at))
+    return domain_named(transaction.connection, domain)
+
+
+def change_tracking_host(transaction: Transaction, domain: str, host: str) -> SenderDomain:
+    """The name by which the domain's links reach us."""
+    found = domain_named(transaction.connection, domain)
+    changing = update(sender_domain).where(sender_domain.c.id == found.id)
+    transaction.execute(changing.values(tracking_host=domain_key(host) or None))
     return domain_named(transaction.connection, domain)
 
 

@@ -1,31 +1,69 @@
-"""Events and counters: what both accept and settle write, in one place (D16).
+"""Events and counters: what every transaction that changes something writes, in one place (D16).
 
-Guarantees: for each event of a metric the counter grows by the event's ``n``, in the same
-transaction, so that sums of counters equal sums of events exactly.
+Guarantees: for each event of a metric the counters grow by the event's ``n``, in the same
+transaction, so that sums of counters equal sums of events exactly, in `counter` and in each of
+its sums (`counter_hour`, `counter_day`). What a machine opened or clicked has a metric of its own,
+`metric_of`.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from smtpplus.store.commits import Transaction
 from smtpplus.store.dialects import StoreDialect, insert_sql
-from smtpplus.store.rows import json_text
-from smtpplus.store.schema import counter, event
+from smtpplus.store.rows import json_text, safe_text
+from smtpplus.store.schema import counter, counter_day, counter_hour, event
 from smtpplus.values.ids import IdSource
 from smtpplus.values.message import EventType, Message
 
-__all__ = ["HOUR", "MESSAGES", "Counted", "FactSql", "Facts", "hour_of"]
+__all__ = [
+    "DAY",
+    "HOUR",
+    "MESSAGES",
+    "ONCE",
+    "PERSON",
+    "Counted",
+    "FactSql",
+    "Facts",
+    "day_of",
+    "hour_of",
+    "metric_of",
+]
 
 HOUR = 3_600
+DAY = 24 * HOUR
 MESSAGES = "messages"  # the metric that counts submissions, for limits
+PERSON = "person"  # see smtpplus.rules.opens
+ONCE = {  # metrics that count a delivery once, however often a person opened it or clicked in it
+    EventType.OPENED: "opened once",
+    EventType.CLICKED: "clicked once",
+}
 
-_ON_CONFLICT = (
-    " ON CONFLICT (account_id, hour, list_id, user_id, metric, node)"
+_BY_ALL = (
+    " ON CONFLICT (account_id, hour, list_id, user_id, campaign, provider, metric, node)"
     " DO UPDATE SET n = counter.n + excluded.n"
 )
+_BY_HOUR = (
+    " ON CONFLICT (account_id, hour, list_id, user_id, metric, node)"
+    " DO UPDATE SET n = counter_hour.n + excluded.n"
+)
+_BY_DAY = (
+    " ON CONFLICT (account_id, day, list_id, campaign, provider, metric, node)"
+    " DO UPDATE SET n = counter_day.n + excluded.n"
+)
+
+
+def metric_of(kind: EventType, by: str = PERSON) -> str:
+    """What an event is counted as; `by` is who opened or clicked."""
+    return kind.value if by == PERSON else f"{kind.value} {by}"
+
+
+def day_of(at: float) -> int:
+    """The Unix time of the start of the day (UTC) that `at` is in."""
+    return int(at // DAY) * DAY
 
 
 def hour_of(at: float) -> int:
@@ -41,6 +79,7 @@ class Counted:
     account_id: int
     list_id: int
     user_id: int
+    campaign: str
 
 
 class FactSql:
@@ -53,7 +92,13 @@ class FactSql:
         self.ids = ids
         self.node = node
         self.events = insert_sql(event, dialect)
-        self.counters = insert_sql(counter, dialect, _ON_CONFLICT)
+        self.by_all = insert_sql(counter, dialect, _BY_ALL)
+        self.by_hour = insert_sql(counter_hour, dialect, _BY_HOUR)
+        self.by_day = insert_sql(counter_day, dialect, _BY_DAY)
+
+
+# Account, hour, list, user, campaign, provider, metric.
+_Key: TypeAlias = tuple[int, int, int, int, str, str, str]
 
 
 class Facts:
@@ -64,7 +109,7 @@ class Facts:
     def __init__(self, sql: FactSql) -> None:
         self._sql = sql
         self._events: list[tuple[Any, ...]] = []
-        self._counts: defaultdict[tuple[int, int, int, int, str], int] = defaultdict(int)
+        self._counts: defaultdict[_Key, int] = defaultdict(int)
 
     def add(
         self,
@@ -76,6 +121,8 @@ class Facts:
         delivery_id: int | None = None,
         n: int = 1,
         detail: dict[str, Any] | None = None,
+        provider: str = "",
+        by: str = PERSON,
     ) -> None:
         """One event, and what it counts. `about`: the message it is about, where another one."""
         account, mail_list, user = message.account_id, message.list_id, message.user_id
@@ -94,14 +141,32 @@ class Facts:
                 json_text(detail) if detail else "",
             )
         )
-        self._counts[account, hour_of(at), mail_list, user, kind.value] += n
+        self.count(metric_of(kind, by), at, message, n=n, provider=provider)
 
-    def count(self, metric: str, at: float, message: Message | Counted) -> None:
+    def count(
+        self, metric: str, at: float, message: Message | Counted, *, n: int = 1, provider: str = ""
+    ) -> None:
         """Count what has no event of its own."""
-        self._counts[message.account_id, hour_of(at), message.list_id, message.user_id, metric] += 1
+        key = (
+            message.account_id,
+            hour_of(at),
+            message.list_id,
+            message.user_id,
+            safe_text(message.campaign),
+            provider,
+            metric,
+        )
+        self._counts[key] += n
 
     def write(self, transaction: Transaction) -> None:
         """Write them all."""
-        transaction.many(self._sql.events, self._events)
-        node = self._sql.node
-        transaction.many(self._sql.counters, [(*key, node, n) for key, n in self._counts.items()])
+        sql, node = self._sql, self._sql.node
+        by_hour: defaultdict[tuple[Any, ...], int] = defaultdict(int)
+        by_day: defaultdict[tuple[Any, ...], int] = defaultdict(int)
+        for (account, hour, mail_list, user, campaign, provider, metric), n in self._counts.items():
+            by_hour[account, hour, mail_list, user, metric] += n
+            by_day[account, day_of(hour), mail_list, campaign, provider, metric] += n
+        transaction.many(sql.events, self._events)
+        transaction.many(sql.by_all, [(*key, node, n) for key, n in self._counts.items()])
+        transaction.many(sql.by_hour, [(*key, node, n) for key, n in by_hour.items()])
+        transaction.many(sql.by_day, [(*key, node, n) for key, n in by_day.items()])

@@ -35,8 +35,8 @@ from smtpplus.store.leases import Leases
 from smtpplus.store.messages import chunks, load_messages
 from smtpplus.store.queue_changes import QueueChanges
 from smtpplus.store.room import DiskRoom
-from smtpplus.store.rows import recipient_from
-from smtpplus.store.schema import counter, delivery
+from smtpplus.store.rows import fields_from, recipient_from
+from smtpplus.store.schema import counter_hour, delivery
 from smtpplus.store.settlements import Settled, Settlements
 from smtpplus.store.transactions import Transactions
 from smtpplus.values.errors import StoreCorruptError
@@ -112,6 +112,8 @@ class SqlQueue:
                 delivery.c.attempts,
                 delivery.c.due_at,
                 delivery.c.delay_reported,
+                delivery.c.name,
+                delivery.c.fields,
             )
         )
         await self._free_doubtful()
@@ -180,10 +182,10 @@ class SqlQueue:
 
     async def used(self, user_id: int, since: float) -> int:
         """See `IQueue.used`."""
-        query = select(func.coalesce(func.sum(counter.c.n), 0)).where(
-            counter.c.user_id == user_id,
-            counter.c.metric == MESSAGES,
-            counter.c.hour >= hour_of(since),
+        query = select(func.coalesce(func.sum(counter_hour.c.n), 0)).where(
+            counter_hour.c.user_id == user_id,
+            counter_hour.c.metric == MESSAGES,
+            counter_hour.c.hour >= hour_of(since),
         )
         return int(await self._transactions.read(lambda connection: connection.scalar(query)) or 0)
 
@@ -250,6 +252,8 @@ def _deliveries(connection: Connection, rows: Sequence[Row[Any]]) -> list[Delive
             attempts=row.attempts,
             due_at=row.due_at,
             delay_reported=bool(row.delay_reported),
+            name=row.name or "",
+            fields=fields_from(row.fields),
         )
         for row in sorted(rows, key=lambda row: (row.due_at, row.id))
     ]

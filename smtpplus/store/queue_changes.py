@@ -178,9 +178,15 @@ def _selected(change: QueueChange, which: Selection) -> Select[Any]:
 
 
 def _abouts(transaction: Transaction, ids: Collection[int]) -> dict[int, Counted]:
-    query = select(message.c.id, message.c.account_id, message.c.list_id, message.c.user_id)
+    query = select(
+        message.c.id,
+        message.c.account_id,
+        message.c.list_id,
+        message.c.user_id,
+        message.c.campaign,
+    )
     found = {}
     for some in chunks(ids):
         for row in transaction.execute(query.where(message.c.id.in_(some))).all():
-            found[row.id] = Counted(row.id, row.account_id, row.list_id, row.user_id)
+            found[row.id] = Counted(*tuple(row))
     return found

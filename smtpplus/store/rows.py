@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,7 +17,8 @@ from sqlalchemy import Row
 
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import Body, Envelope, EnvelopeRecipient, Notify, Ret
-from smtpplus.values.message import Accepted, Message
+from smtpplus.values.message import Accepted, DeliveryState, Message, NewDelivery
+from smtpplus.values.options import NOTHING_SAID, Options
 from smtpplus.values.outcome import Attempt, Outcome
 
 __all__ = [
@@ -25,6 +26,9 @@ __all__ = [
     "attempt_facts",
     "attempt_from",
     "delivery_rows",
+    "fields_from",
+    "fields_text",
+    "is_leased_at_birth",
     "json_text",
     "message_from",
     "message_row",
@@ -38,10 +42,14 @@ _SEARCHED_OCTETS = 2_000
 _COMPRESS_FROM = 2_048
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NO_CUTS = ""
+_QUEUED, _CANCELLED = DeliveryState.QUEUED.value, DeliveryState.CANCELLED.value
+_OF_RECIPIENTS = ("recipients", "extra_recipients")  # they stand in their deliveries
 
 _encode = msgspec.json.Encoder().encode
 _decode_outcome = msgspec.json.Decoder(Outcome).decode
 _decode_facts = msgspec.json.Decoder(tuple[Attempt, Outcome]).decode
+_decode_options = msgspec.json.Decoder(Options).decode
+_decode_fields = msgspec.json.Decoder(dict[str, str]).decode
 _decode_cuts = msgspec.json.Decoder(tuple[tuple[int, int], ...]).decode
 
 
@@ -69,14 +77,13 @@ def message_row(accepted: Accepted) -> tuple[Any, ...]:
     message = accepted.message
     envelope = message.envelope
     sender = envelope.sender
-    count = len(accepted.deliveries)
     return (
         message.id,
         message.account_id,
         message.list_id,
         message.user_id,
-        count,
-        count,
+        len(accepted.deliveries),
+        sum([not new.withheld for new in accepted.deliveries]),
         message.in_file,
         _search_text(accepted),
         None if sender is None else safe_text(str(sender)),
@@ -107,7 +114,19 @@ def message_row(accepted: Accepted) -> tuple[Any, ...]:
         accepted.reports_on,
         message.prepend,
         message.crc32,
+        safe_text(message.campaign_name) or None,
+        _options_text(message.options),
     )
+
+
+def _options_text(options: Options) -> str | None:
+    """What is said of the whole message; None where nothing is."""
+    if options is NOTHING_SAID:
+        return None
+    said = options.said()
+    for name in _OF_RECIPIENTS:
+        said.pop(name, None)
+    return json_text(said) if said else None
 
 
 def _search_text(accepted: Accepted) -> str:
@@ -154,7 +173,9 @@ def message_from(row: Row[Any], recipients: Sequence[EnvelopeRecipient]) -> Mess
         tls=row.tls,
         mechanism=row.mechanism,
         campaign=row.campaign,
+        campaign_name=row.campaign_name or "",
         priority=row.priority,
+        options=_decode_options(row.options) if row.options else NOTHING_SAID,
         crc32=row.crc32,
     )
 
@@ -162,22 +183,31 @@ def message_from(row: Row[Any], recipients: Sequence[EnvelopeRecipient]) -> Mess
 # ---------------------------------------------------------------- delivery
 
 
+def is_leased_at_birth(accepted: Accepted, new: NewDelivery) -> bool:
+    """Does it belong to the node that accepts it, and is to be attempted at once?"""
+    if new.withheld or not accepted.leased:
+        return False
+    return new.due_at is None or new.due_at <= accepted.message.received_at
+
+
 def delivery_rows(accepted: Accepted, node: int, lease_until: float) -> list[tuple[Any, ...]]:
     """The rows of `schema.delivery`."""
     message = accepted.message
-    leased = (node, lease_until) if accepted.leased else (None, None)
     rows = []
     for new in accepted.deliveries:
         recipient = new.recipient
         address = recipient.address
+        withheld = new.withheld
+        leased = is_leased_at_birth(accepted, new)
         rows.append(
             (
                 new.id,
                 message.id,
                 message.account_id,
-                "queued",
-                accepted.due_at,
-                *leased,
+                _CANCELLED if withheld else _QUEUED,
+                accepted.due_at if new.due_at is None else new.due_at,
+                node if leased else None,
+                lease_until if leased else None,
                 safe_text(address.ascii_domain),
                 0,
                 safe_text(str(address)),
@@ -185,11 +215,27 @@ def delivery_rows(accepted: Accepted, node: int, lease_until: float) -> list[tup
                 None if recipient.notify is None else ",".join(sorted(recipient.notify)),
                 _safe_or_none(recipient.orcpt),
                 False,
+                message.received_at if withheld else None,
+                None,
+                safe_text(new.name) or None,
+                fields_text(new.fields) or None,
+                safe_text(withheld) or None,
+                None,
                 None,
                 None,
             )
         )
     return rows
+
+
+def fields_text(fields: Mapping[str, str]) -> str:
+    """Merge fields as JSON, empty for none."""
+    return json_text(dict(fields)) if fields else ""
+
+
+def fields_from(text: str | None) -> dict[str, str]:
+    """What `fields_text` wrote."""
+    return _decode_fields(text) if text else {}
 
 
 def recipient_from(address: str, notify: str | None, orcpt: str | None) -> EnvelopeRecipient:
@@ -242,5 +288,5 @@ def _scrubbed(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_scrubbed(item) for item in value]
     if isinstance(value, dict):
-        return {key: _scrubbed(item) for key, item in value.items()}
+        return {safe_text(key): _scrubbed(item) for key, item in value.items()}
     return value

@@ -32,9 +32,12 @@ __all__ = [
     "METADATA",
     "account",
     "attempt",
+    "campaign",
     "content",
     "content_part",
     "counter",
+    "counter_day",
+    "counter_hour",
     "delivery",
     "dkim_key",
     "event",
@@ -42,15 +45,19 @@ __all__ = [
     "mail_list",
     "message",
     "node",
+    "once",
     "person",
+    "recipient",
     "sandbox_mail",
     "sender_domain",
     "session",
     "sign_in",
     "smtp_user",
+    "subscription",
+    "suppression",
 ]
 
-HEAD = "0004"
+HEAD = "0005"
 
 METADATA = MetaData(
     naming_convention={
@@ -139,6 +146,7 @@ sender_domain = Table(
     Column("domain", Text, nullable=False),  # lower-case A-labels
     Column("verified_at", Float),
     Column("created_at", Float, nullable=False),
+    Column("tracking_host", Text),  # null: the installation's
     UniqueConstraint("domain"),
     sqlite_autoincrement=True,
 )
@@ -232,6 +240,8 @@ message = Table(
     Column("reports_on", _Id),
     Column("prepend", LargeBinary, nullable=False),
     Column("crc32", BigInteger),  # of the content; null: accepted before it was kept
+    Column("campaign_name", Text),  # null: as `campaign`
+    Column("options", Text),  # JSON of values.options.Options, without recipients; null: none
     Index(None, "account_id", "id"),
     Index(None, "user_id", "id"),
     Index(None, "sender_key", "id"),
@@ -274,6 +284,12 @@ delivery = Table(
     Column("delay_reported", Boolean, nullable=False),
     Column("settled_at", Float),
     Column("last_outcome", Text),  # JSON of values.outcome.Outcome
+    Column("name", Text),  # of the recipient, as the message says; null: none
+    Column("fields", Text),  # a JSON object; null: none
+    Column("withheld", Text),  # why it was never to be mailed; null: it was
+    Column("provider", Text),  # whose servers took it or spoke last (rules.providers)
+    Column("opened_at", Float),  # by a person, first
+    Column("clicked_at", Float),
     Index(None, "message_id", "id"),
     Index(None, "state", "message_id", "account_id"),
     Index(None, "address_key", "message_id"),
@@ -327,11 +343,30 @@ event = Table(
     Index(None, "message_id", "id"),
 )
 
+# ---------------------------------------------------------------- counters
+
 # D16: accepted is the sum of delivered, bounced, expired, cancelled and what still waits; all
 # count deliveries. ``messages`` counts the submissions of people, not our own reports. Each node
 # has rows of its own, so that none waits for another's commit: a count is a sum over nodes.
+# `counter` has everything; the two others are its sums, so that a page reads few rows.
 counter = Table(
     "counter",
+    METADATA,
+    Column("account_id", _Id, primary_key=True, autoincrement=False),
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),
+    Column("list_id", _Id, primary_key=True, autoincrement=False),
+    Column("user_id", _Id, primary_key=True, autoincrement=False),
+    Column("campaign", Text, primary_key=True),  # "": counted before there were campaigns
+    Column("provider", Text, primary_key=True),  # "": no server was spoken to
+    Column("metric", Text, primary_key=True),
+    Column("node", Integer, primary_key=True, autoincrement=False),
+    Column("n", BigInteger, nullable=False),
+    Index(None, "hour"),
+    sqlite_with_rowid=False,
+)
+
+counter_hour = Table(
+    "counter_hour",
     METADATA,
     Column("account_id", _Id, primary_key=True, autoincrement=False),
     Column("hour", BigInteger, primary_key=True, autoincrement=False),
@@ -343,6 +378,108 @@ counter = Table(
     Index(None, "user_id", "metric", "hour"),
     Index(None, "hour"),
     sqlite_with_rowid=False,
+)
+
+counter_day = Table(
+    "counter_day",
+    METADATA,
+    Column("account_id", _Id, primary_key=True, autoincrement=False),
+    Column("day", BigInteger, primary_key=True, autoincrement=False),  # its start, UTC
+    Column("list_id", _Id, primary_key=True, autoincrement=False),
+    Column("campaign", Text, primary_key=True),
+    Column("provider", Text, primary_key=True),
+    Column("metric", Text, primary_key=True),
+    Column("node", Integer, primary_key=True, autoincrement=False),
+    Column("n", BigInteger, nullable=False),
+    Index(None, "day"),
+    Index(None, "list_id", "campaign"),
+    sqlite_with_rowid=False,
+)
+
+# ---------------------------------------------------------------- campaigns and recipients
+
+campaign = Table(
+    "campaign",
+    METADATA,
+    Column("list_id", _Id, primary_key=True, autoincrement=False),
+    Column("key", Text, primary_key=True),  # what message.campaign says
+    Column("account_id", _Id, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("first_at", Float, nullable=False),
+    Column("last_at", Float, nullable=False),  # within an hour
+    Column("merged_into", Text),  # the key of another one of the list, which is not merged
+    Index(None, "account_id", "last_at"),
+    Index(None, "last_at"),
+)
+
+recipient = Table(
+    "recipient",
+    METADATA,
+    _given_id(),
+    Column("account_id", _Id, nullable=False),
+    Column("address_key", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("fields", Text, nullable=False),  # a JSON object, empty for none
+    Column("first_mail_at", Float, nullable=False),
+    Column("last_mail_at", Float, nullable=False),
+    Column("last_delivery_at", Float),
+    Column("last_open_at", Float),
+    Column("last_click_at", Float),
+    Column("complained_at", Float),
+    Column("mails", BigInteger, nullable=False),
+    Column("delivered", BigInteger, nullable=False),
+    Column("bounced", BigInteger, nullable=False),
+    Column("opens", BigInteger, nullable=False),
+    Column("clicks", BigInteger, nullable=False),
+    Column("soft", Integer, nullable=False),  # soft failures in a row (rules.soft_bounces)
+    Column("soft_full", Integer, nullable=False),  # full mailboxes since a delivery
+    UniqueConstraint("account_id", "address_key"),
+    Index(None, "account_id", "id"),
+)
+
+# No row: active, since the list's first mail to the address.
+subscription = Table(
+    "subscription",
+    METADATA,
+    Column("list_id", _Id, primary_key=True, autoincrement=False),
+    Column("address_key", Text, primary_key=True),
+    Column("account_id", _Id, nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("since", Float, nullable=False),
+    Column("reason", Text, nullable=False),
+    Index(None, "address_key"),
+)
+
+# An erased address is kept as a keyed hash: ``address_key`` is that, ``address`` is empty.
+suppression = Table(
+    "suppression",
+    METADATA,
+    _given_id(),
+    Column("account_id", _Id, nullable=False),
+    Column("list_id", _Id),  # null: the whole account
+    Column("address_key", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since", Float, nullable=False),
+    Column("expires_at", Float),
+    Column("lifted_at", Float),
+    Column("detail", Text, nullable=False),
+    Column("set_by", Text, nullable=False),  # who asked for it, empty: the system
+    Column("lifted_by", Text, nullable=False),
+    Index(None, "account_id", "id"),
+    Index(None, "address_key"),
+)
+
+# Submissions that are not to be accepted twice, see Accepted.once.
+once = Table(
+    "once",
+    METADATA,
+    Column("user_id", _Id, primary_key=True, autoincrement=False),
+    Column("name", Text, primary_key=True),
+    Column("message_id", _Id, nullable=False),
+    Column("until", Float, nullable=False),
+    Index(None, "until"),
 )
 
 # ---------------------------------------------------------------- machinery

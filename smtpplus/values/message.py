@@ -108,8 +108,9 @@ class NewDelivery:
     """A delivery at birth; `id` and `recipient` in the order of the RCPT commands.
 
     `name` and `fields` are what the message says of this recipient (To header, merge data).
-    `due_at` later than the message's schedules this one. `withheld` is why it is not mailed at
-    all (a suppression, a test): it is born cancelled, with an event that says so.
+    `due_at` later than the message's schedules this one: it is not leased at birth. `withheld`
+    is why it is not mailed at all (a suppression, a test): it is born cancelled, with an event
+    that says so, and before that one of type `withheld_as` where it is another.
     """
 
     id: int
@@ -118,6 +119,7 @@ class NewDelivery:
     fields: Mapping[str, str] = field(default_factory=dict)
     due_at: float | None = None
     withheld: str = ""
+    withheld_as: EventType = EventType.SUPPRESSED
 
 
 @dataclass(frozen=True, slots=True)

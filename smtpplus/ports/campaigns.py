@@ -1,0 +1,70 @@
+"""Campaigns: the buckets that messages are counted in, as people see, name and merge them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from zope.interface import Interface
+
+__all__ = ["CampaignRow", "ICampaigns"]
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignRow:
+    """A campaign of a list. Its messages carry `key`; `name` is what people call it.
+
+    Times are Unix seconds of the first and (within an hour) the last message. `totals` are sums
+    per metric over all time, those of campaigns merged into it among them. `merged_into` is the
+    key of the campaign that this one is counted in, "" where it stands for itself.
+    """
+
+    account_id: int
+    list_id: int
+    list_name: str
+    key: str
+    name: str
+    first_at: float
+    last_at: float
+    merged_into: str = ""
+    totals: Mapping[str, int] = field(default_factory=dict)
+
+
+class ICampaigns(Interface):
+    """Campaigns are made by the messages that are counted in them.
+
+    `account_id` None sees all accounts. What is merged or renamed is so from now on in every
+    sum: counters keep the key a message came with.
+    """
+
+    async def campaigns(
+        account_id: int | None, search: str, skip: int, most: int
+    ) -> Sequence[CampaignRow]:
+        """Those that stand for themselves, by the last message, newest first.
+
+        `search` is part of a name or key.
+        """
+
+    async def campaign(account_id: int | None, list_id: int, key: str) -> CampaignRow | None:
+        """One campaign, merged or not."""
+
+    async def merged(list_id: int, key: str) -> Sequence[CampaignRow]:
+        """What was merged into this one; without totals."""
+
+    async def rename(account_id: int | None, list_id: int, key: str, name: str) -> CampaignRow:
+        """Call it `name`.
+
+        Raises:
+            NotFoundError: there is no such campaign.
+            UsageError: the name is empty or too long.
+        """
+
+    async def merge(account_id: int | None, list_id: int, key: str, into: str) -> CampaignRow:
+        """Count it in the campaign of key `into` of the same list; "" lets it stand again.
+
+        What had been merged into it follows. Answers the campaign it is counted in.
+
+        Raises:
+            NotFoundError: there is no such campaign, or none of key `into`.
+            UsageError: a campaign cannot be merged into itself.
+        """

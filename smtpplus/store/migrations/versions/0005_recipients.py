@@ -1,0 +1,221 @@
+"""Campaigns, recipients, subscriptions, suppressions; counters by campaign and provider."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    _columns()
+    _counters()
+    _campaigns_and_recipients()
+    if op.get_bind().dialect.name != "sqlite":
+        _tidied_often_on_postgresql()
+
+
+def _columns() -> None:
+    added: dict[str, list[tuple[str, sa.types.TypeEngine[Any]]]] = {
+        "sender_domain": [("tracking_host", sa.Text())],
+        "message": [("campaign_name", sa.Text()), ("options", sa.Text())],
+        "delivery": [
+            ("name", sa.Text()),
+            ("fields", sa.Text()),
+            ("withheld", sa.Text()),
+            ("provider", sa.Text()),
+            ("opened_at", sa.Float()),
+            ("clicked_at", sa.Float()),
+        ],
+    }
+    for table, columns in added.items():
+        for name, kind in columns:
+            op.add_column(table, sa.Column(name, kind))
+
+
+def _number(name: str, kind: sa.types.TypeEngine[int] = _ID) -> sa.Column[int]:
+    return sa.Column(name, kind, autoincrement=False, nullable=False)
+
+
+def _counters() -> None:
+    """What was counted so far becomes the sums by hour, as it is, and the rest is made of it."""
+    op.drop_index("ix_counter_hour", "counter")
+    op.drop_index("ix_counter_user_id_metric_hour", "counter")
+    op.rename_table("counter", "counter_before")
+    if op.get_bind().dialect.name != "sqlite":
+        op.execute("ALTER TABLE counter_before DROP CONSTRAINT pk_counter")
+    big = sa.BigInteger()
+    key = ["account_id", "hour", "list_id", "user_id", "campaign", "provider", "metric", "node"]
+    op.create_table(
+        "counter",
+        _number("account_id"),
+        _number("hour", big),
+        _number("list_id"),
+        _number("user_id"),
+        sa.Column("campaign", sa.Text(), nullable=False),
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("metric", sa.Text(), nullable=False),
+        _number("node", sa.Integer()),
+        sa.Column("n", big, nullable=False),
+        sa.PrimaryKeyConstraint(*key, name=op.f("pk_counter")),
+        sqlite_with_rowid=False,
+    )
+    key = ["account_id", "hour", "list_id", "user_id", "metric", "node"]
+    op.create_table(
+        "counter_hour",
+        _number("account_id"),
+        _number("hour", big),
+        _number("list_id"),
+        _number("user_id"),
+        sa.Column("metric", sa.Text(), nullable=False),
+        _number("node", sa.Integer()),
+        sa.Column("n", big, nullable=False),
+        sa.PrimaryKeyConstraint(*key, name=op.f("pk_counter_hour")),
+        sqlite_with_rowid=False,
+    )
+    key = ["account_id", "day", "list_id", "campaign", "provider", "metric", "node"]
+    op.create_table(
+        "counter_day",
+        _number("account_id"),
+        _number("day", big),
+        _number("list_id"),
+        sa.Column("campaign", sa.Text(), nullable=False),
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("metric", sa.Text(), nullable=False),
+        _number("node", sa.Integer()),
+        sa.Column("n", big, nullable=False),
+        sa.PrimaryKeyConstraint(*key, name=op.f("pk_counter_day")),
+        sqlite_with_rowid=False,
+    )
+    _fill_counters()
+    op.drop_table("counter_before")
+    op.create_index(op.f("ix_counter_hour"), "counter", ["hour"])
+    op.create_index(op.f("ix_counter_hour_hour"), "counter_hour", ["hour"])
+    op.create_index(
+        op.f("ix_counter_hour_user_id_metric_hour"), "counter_hour", ["user_id", "metric", "hour"]
+    )
+    op.create_index(op.f("ix_counter_day_day"), "counter_day", ["day"])
+    op.create_index(op.f("ix_counter_day_list_id_campaign"), "counter_day", ["list_id", "campaign"])
+
+
+_FILL_ALL = (
+    "INSERT INTO counter (account_id, hour, list_id, user_id, campaign, provider, metric, node, n)"
+    " SELECT account_id, hour, list_id, user_id, '', '', metric, node, n FROM counter_before"
+)
+_FILL_HOURS = (
+    "INSERT INTO counter_hour (account_id, hour, list_id, user_id, metric, node, n)"
+    " SELECT account_id, hour, list_id, user_id, metric, node, n FROM counter_before"
+)
+_FILL_DAYS = (
+    "INSERT INTO counter_day (account_id, day, list_id, campaign, provider, metric, node, n)"
+    " SELECT account_id, hour - hour % 86400, list_id, '', '', metric, node, sum(n)"
+    " FROM counter_before GROUP BY account_id, hour - hour % 86400, list_id, metric, node"
+)
+
+
+def _fill_counters() -> None:
+    op.execute(_FILL_ALL)
+    op.execute(_FILL_HOURS)
+    op.execute(_FILL_DAYS)
+
+
+def _campaigns_and_recipients() -> None:
+    op.create_table(
+        "campaign",
+        _number("list_id"),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("account_id", _ID, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("first_at", sa.Float(), nullable=False),
+        sa.Column("last_at", sa.Float(), nullable=False),
+        sa.Column("merged_into", sa.Text()),
+        sa.PrimaryKeyConstraint("list_id", "key", name=op.f("pk_campaign")),
+    )
+    op.create_index(op.f("ix_campaign_account_id_last_at"), "campaign", ["account_id", "last_at"])
+    op.create_index(op.f("ix_campaign_last_at"), "campaign", ["last_at"])
+    _recipients()
+    op.create_table(
+        "subscription",
+        _number("list_id"),
+        sa.Column("address_key", sa.Text(), nullable=False),
+        sa.Column("account_id", _ID, nullable=False),
+        sa.Column("is_active", sa.Boolean(), nullable=False),
+        sa.Column("since", sa.Float(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("list_id", "address_key", name=op.f("pk_subscription")),
+    )
+    op.create_index(op.f("ix_subscription_address_key"), "subscription", ["address_key"])
+    op.create_table(
+        "suppression",
+        _number("id"),
+        sa.Column("account_id", _ID, nullable=False),
+        sa.Column("list_id", _ID),
+        sa.Column("address_key", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("since", sa.Float(), nullable=False),
+        sa.Column("expires_at", sa.Float()),
+        sa.Column("lifted_at", sa.Float()),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("set_by", sa.Text(), nullable=False),
+        sa.Column("lifted_by", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_suppression")),
+    )
+    op.create_index(op.f("ix_suppression_account_id_id"), "suppression", ["account_id", "id"])
+    op.create_index(op.f("ix_suppression_address_key"), "suppression", ["address_key"])
+    op.create_table(
+        "once",
+        _number("user_id"),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("message_id", _ID, nullable=False),
+        sa.Column("until", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", "name", name=op.f("pk_once")),
+    )
+    op.create_index(op.f("ix_once_until"), "once", ["until"])
+
+
+def _recipients() -> None:
+    op.create_table(
+        "recipient",
+        _number("id"),
+        sa.Column("account_id", _ID, nullable=False),
+        sa.Column("address_key", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("fields", sa.Text(), nullable=False),
+        sa.Column("first_mail_at", sa.Float(), nullable=False),
+        sa.Column("last_mail_at", sa.Float(), nullable=False),
+        sa.Column("last_delivery_at", sa.Float()),
+        sa.Column("last_open_at", sa.Float()),
+        sa.Column("last_click_at", sa.Float()),
+        sa.Column("complained_at", sa.Float()),
+        sa.Column("mails", sa.BigInteger(), nullable=False),
+        sa.Column("delivered", sa.BigInteger(), nullable=False),
+        sa.Column("bounced", sa.BigInteger(), nullable=False),
+        sa.Column("opens", sa.BigInteger(), nullable=False),
+        sa.Column("clicks", sa.BigInteger(), nullable=False),
+        sa.Column("soft", sa.Integer(), nullable=False),
+        sa.Column("soft_full", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_recipient")),
+        sa.UniqueConstraint(
+            "account_id", "address_key", name=op.f("uq_recipient_account_id_address_key")
+        ),
+    )
+    op.create_index(op.f("ix_recipient_account_id_id"), "recipient", ["account_id", "id"])
+
+
+def _tidied_often_on_postgresql() -> None:
+    """What is changed with every mail, as revision 0002 has it for the other tables."""
+    for table in ("counter", "counter_hour", "counter_day", "recipient", "once"):
+        op.execute(
+            f"ALTER TABLE {table} SET (autovacuum_vacuum_scale_factor = 0.02,"
+            " autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.05)"
+        )
