@@ -9,9 +9,11 @@ import click
 from smtpplus.cli.context import Context, Group, moment, pass_context
 from smtpplus.installation import Installation, run
 from smtpplus.ports import AttemptRow, DeliveryRow, MessageRow
+from smtpplus.rules.effective import settle
+from smtpplus.rules.explained import explained
 from smtpplus.values.errors import NotFoundError
 from smtpplus.values.ids import parse_id, show_id
-from smtpplus.values.message import Event
+from smtpplus.values.message import Event, Message
 
 __all__ = ["message_command", "story"]
 
@@ -28,7 +30,7 @@ def message_command() -> None:
 @click.option("--transcripts", is_flag=True, help="Print what was said in each attempt.")
 @pass_context
 def show(context: Context, identifier: str, transcripts: bool) -> None:
-    """A message: its recipients, each attempt, each event."""
+    """A message: what it asked for and who decided, its recipients, each attempt, each event."""
     wanted = parse_id(identifier)
     if wanted is None:
         raise NotFoundError(f"{identifier} is no message id: those have 13 letters and digits.")
@@ -38,7 +40,7 @@ def show(context: Context, identifier: str, transcripts: bool) -> None:
         context.show(found)
         return
     context.show(found["message"])
-    for title in ("deliveries", "attempts", "events"):
+    for title in ("options", "deliveries", "attempts", "events"):
         click.echo(f"\n{title.capitalize()}")
         context.show_rows(_COLUMNS[title], found[title])
     if transcripts:
@@ -47,6 +49,7 @@ def show(context: Context, identifier: str, transcripts: bool) -> None:
 
 
 _COLUMNS = {
+    "options": ("option", "value", "decided_by"),
     "deliveries": ("recipient", "state", "attempts", "due", "settled", "reply"),
     "attempts": ("at", "recipient", "result", "stage", "host", "ip", "tls", "took_ms", "reply"),
     "events": ("at", "event", "recipient", "detail"),
@@ -67,6 +70,7 @@ def story(opened: Installation, message_id: int) -> dict[str, Any]:
     names = {delivery.id: delivery.address for delivery in deliveries}
     return {
         "message": _message(row),
+        "options": _options(opened, row.message),
         "deliveries": [_delivery(one) for one in deliveries],
         "attempts": [_attempt(one, names) for one in run(history.attempts(message_id, _MOST))],
         "events": [_event(one, names) for one in run(history.events(message_id, _MOST))],
@@ -84,6 +88,8 @@ def _message(row: MessageRow) -> dict[str, Any]:
         "sender": str(message.envelope.sender) if message.envelope.sender else "<>",
         "from": message.header_from,
         "subject": message.subject,
+        "campaign": message.campaign_name or message.campaign,
+        "priority": message.priority,
         "message_id": message.message_id,
         "octets": message.octets,
         "client_ip": message.client_ip,
@@ -92,6 +98,18 @@ def _message(row: MessageRow) -> dict[str, Any]:
         "auth": message.mechanism,
         "states": {state.value: count for state, count in row.states.items()},
     }
+
+
+def _options(opened: Installation, message: Message) -> list[dict[str, Any]]:
+    """What holds for it, as SMTP user and list are set now; none for a report of our own."""
+    user = run(opened.accounts.user_by_id(message.user_id))
+    mail_list = run(opened.accounts.list_by_id(message.list_id))
+    if user is None or mail_list is None:
+        return []
+    found = explained(settle(message.options, user, mail_list), lambda at: moment(at) or "")
+    rows = [{"option": one.key, "value": one.text, "decided_by": one.level.value} for one in found]
+    ignored = [{"option": name, "value": "not known here"} for name in message.options.unknown]
+    return rows + [{**one, "decided_by": "message"} for one in ignored]
 
 
 def _delivery(row: DeliveryRow) -> dict[str, Any]:
@@ -123,6 +141,7 @@ def _attempt(row: AttemptRow, names: dict[int, str]) -> dict[str, Any]:
         "tls": f"{attempt.tls.version} {attempt.tls.cipher}" if attempt.tls else None,
         "signed_by": attempt.signed_by,
         "took_ms": attempt.took_ms,
+        "left_alone": attempt.notes,
         "transcript": attempt.transcript,
     }
 

@@ -11,52 +11,39 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from smtpplus.ports import AttemptRow, DeliveryRow
+from smtpplus.rules.effective import settle
+from smtpplus.rules.explained import Explained, explained
 from smtpplus.values.ids import parse_id
-from smtpplus.values.message import DeliveryState, Event, EventType
+from smtpplus.values.message import DeliveryState, Event, Message
 from smtpplus.values.outcome import Result
 from smtpplus.web.context import Visit
 from smtpplus.web.exchange import PageError, Response
 from smtpplus.web.explain import explain
 from smtpplus.web.pages.queue_changes import may_change
 from smtpplus.web.shell import Shell
+from smtpplus.web.steps import Answers, answers, steps, withheld
+from smtpplus.web.words import moment
 
-__all__ = ["MessagePage", "RecipientView", "Step"]
+__all__ = ["MessagePage", "RecipientView"]
 
 _MOST_ATTEMPTS = 500
 _MOST_EVENTS = 300
+_NOTHING = Answers()
 _OPEN_UP_TO = 3  # recipients whose last attempt is unfolded at once
-
-_STEPS = {
-    EventType.ACCEPTED: "Accepted",
-    EventType.DELIVERED: "Delivered",
-    EventType.DEFERRED: "Deferred",
-    EventType.BOUNCED: "Bounced",
-    EventType.EXPIRED: "Given up",
-    EventType.CANCELLED: "Cancelled",
-    EventType.HELD: "Held back",
-    EventType.RELEASED: "Released",
-    EventType.REPORTED: "Reported to the sender",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class RecipientView:
-    """A recipient: state, reason in words, attempts (newest first)."""
+    """A recipient: state, reason in words, attempts (newest first), what was done with the mail.
+
+    `left_alone` says what of the list's wishes could not be done to the last copy, and why.
+    """
 
     row: DeliveryRow
     why: str
     attempts: Sequence[AttemptRow]
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A line of the timeline."""
-
-    at: float
-    key: str
-    label: str
-    address: str
-    note: str
+    did: Answers
+    left_alone: Sequence[str]
 
 
 class MessagePage:
@@ -80,31 +67,55 @@ class MessagePage:
         deliveries = await history.deliveries(row.message.id)
         attempts = await history.attempts(row.message.id, _MOST_ATTEMPTS)
         events = await history.events(row.message.id, _MOST_EVENTS)
-        recipients = _recipients(deliveries, attempts)
+        recipients = _recipients(deliveries, attempts, events)
         values = {
             "may_change": may_change(visit),
             "waiting": sum(not delivery.state.is_final for delivery in deliveries),
             "row": row,
             "message": row.message,
             "recipients": recipients,
-            "steps": _steps(events, deliveries),
+            "steps": steps(events, {one.id: one.address for one in deliveries}),
             "is_settled": all(delivery.state.is_final for delivery in deliveries),
             "open_up_to": _OPEN_UP_TO if len(recipients) <= _OPEN_UP_TO else 0,
             "too_many_attempts": len(attempts) == _MOST_ATTEMPTS,
+            "too_many_events": len(events) == _MOST_EVENTS,
+            "held_for_it": await self._held_for_it(row.message),
+            "unknown": row.message.options.unknown,
         }
         return self._shell.show(visit, "message", values)
 
+    async def _held_for_it(self, message: Message) -> list[Explained]:
+        """What holds for the message and who said so; none for a report of our own."""
+        accounts = self._shell.ports.accounts
+        user = await accounts.user_by_id(message.user_id)
+        mail_list = await accounts.list_by_id(message.list_id)
+        if user is None or mail_list is None:
+            return []
+        return explained(settle(message.options, user, mail_list), moment)
+
 
 def _recipients(
-    deliveries: Sequence[DeliveryRow], attempts: Sequence[AttemptRow]
+    deliveries: Sequence[DeliveryRow], attempts: Sequence[AttemptRow], events: Sequence[Event]
 ) -> list[RecipientView]:
     by_delivery: dict[int, list[AttemptRow]] = defaultdict(list)
     for attempt in attempts:
         by_delivery[attempt.delivery_id].append(attempt)
-    return [RecipientView(row, _why(row), by_delivery[row.id][::-1]) for row in deliveries]
+    kept_back, did = withheld(events), answers(events)
+    return [
+        RecipientView(
+            row=row,
+            why=_why(row, kept_back.get(row.id)),
+            attempts=by_delivery[row.id][::-1],
+            did=did.get(row.id, _NOTHING),
+            left_alone=by_delivery[row.id][-1].attempt.notes if by_delivery[row.id] else (),
+        )
+        for row in deliveries
+    ]
 
 
-def _why(row: DeliveryRow) -> str:
+def _why(row: DeliveryRow, kept_back: str | None) -> str:
+    if kept_back is not None and row.state is DeliveryState.CANCELLED:
+        return f"Not sent: {kept_back}" if kept_back else "Not sent: the address is suppressed."
     if row.state is DeliveryState.CANCELLED:
         if row.last_outcome is not None and row.last_outcome.result is Result.DELIVERED:
             return "Cancelled while it was being sent, and the mail server took it all the same."
@@ -117,17 +128,3 @@ def _why(row: DeliveryRow) -> str:
     if row.state is DeliveryState.EXPIRED:
         return f"Given up: it could not be delivered in time. The last attempt: {sentence}"
     return sentence
-
-
-def _steps(events: Sequence[Event], deliveries: Sequence[DeliveryRow]) -> list[Step]:
-    addresses = {delivery.id: delivery.address for delivery in deliveries}
-    return [
-        Step(
-            at=event.at,
-            key=event.type.value,
-            label=_STEPS[event.type],
-            address=addresses.get(event.delivery_id or 0, ""),
-            note=str(event.detail.get("status") or event.detail.get("by") or ""),
-        )
-        for event in events
-    ]
