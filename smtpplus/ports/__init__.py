@@ -7,7 +7,7 @@ methods are called on the reactor thread.
 """
 
 from smtpplus.ports.accounts import IAccounts
-from smtpplus.ports.campaigns import CampaignRow, ICampaigns
+from smtpplus.ports.campaigns import CampaignRow, ICampaigns, LinkRow
 from smtpplus.ports.contents import IBody, IContents, IContentWriter
 from smtpplus.ports.conversation import HangUpError, IConversationRole
 from smtpplus.ports.dispatch import IDispatch
@@ -19,6 +19,7 @@ from smtpplus.ports.recipients import (
     IRecipients,
     IResponses,
     ISuppressions,
+    MailRow,
     RecipientRow,
     SubscriptionRow,
     SuppressionRow,
@@ -60,7 +61,9 @@ __all__ = [
     "ISpawn",
     "ISuppressions",
     "IWorkers",
+    "LinkRow",
     "LookupFailedError",
+    "MailRow",
     "MessageRow",
     "MxHost",
     "NoSuchDomainError",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from zope.interface import Interface
 
-__all__ = ["CampaignRow", "ICampaigns"]
+__all__ = ["CampaignRow", "ICampaigns", "LinkRow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,15 @@ class CampaignRow:
     totals: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class LinkRow:
+    """A link of a campaign: clicks by persons, and by everything else."""
+
+    target: str
+    persons: int
+    others: int
+
+
 class ICampaigns(Interface):
     """Campaigns are made by the messages that are counted in them.
 
@@ -47,6 +56,17 @@ class ICampaigns(Interface):
 
     async def campaign(account_id: int | None, list_id: int, key: str) -> CampaignRow | None:
         """One campaign, merged or not."""
+
+    async def series(
+        list_id: int, key: str, since: float, until: float, step: float
+    ) -> dict[str, list[int]]:
+        """Per metric one number per `step` seconds, as `IHistory.counters` has them.
+
+        What was merged into the campaign is among them.
+        """
+
+    async def links(list_id: int, key: str, most: int) -> Sequence[LinkRow]:
+        """Its clicked links, those clicked by most persons first."""
 
     async def merged(list_id: int, key: str) -> Sequence[CampaignRow]:
         """What was merged into this one; without totals."""

@@ -36,6 +36,9 @@ class DeliveryRow:
     due_at: float | None
     settled_at: float | None
     last_outcome: Outcome | None
+    name: str = ""
+    withheld: str = ""  # why it was never to be mailed
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,3 +123,6 @@ class IHistory(Interface):
         merged is counted with what it was merged into) or ``provider`` (whose servers an attempt
         spoke to; what was not attempted stands under ``(none)``).
         """
+
+    async def subjects(list_id: int, most: int) -> dict[str, int]:
+        """How often each subject stands in the newest `most` messages of a list."""

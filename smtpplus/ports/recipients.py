@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 
 from zope.interface import Interface
 
+from smtpplus.ports.history import DeliveryRow
 from smtpplus.rules.suppression import Reason, Suppression
+from smtpplus.values.message import Event
 from smtpplus.values.response import Response
 
 __all__ = [
     "IRecipients",
     "IResponses",
     "ISuppressions",
+    "MailRow",
     "RecipientRow",
     "SubscriptionRow",
     "SuppressionRow",
@@ -71,16 +74,47 @@ class RecipientRow:
     suppressions: Sequence[SuppressionRow] = field(default_factory=tuple)
 
 
+@dataclass(frozen=True, slots=True)
+class MailRow:
+    """One mail to one recipient: the message's facts, its delivery, what happened to it."""
+
+    message_id: int
+    subject: str
+    header_from: str
+    list_name: str
+    received_at: float
+    delivery: DeliveryRow
+    events: Sequence[Event] = ()
+
+
 class IRecipients(Interface):
     """The recipients that an account's mail has made. `account_id` None sees all accounts."""
 
     async def recipients(
-        account_id: int | None, search: str, after: int | None, most: int
+        account_id: int | None, search: str, before: int | None, most: int
     ) -> Sequence[RecipientRow]:
-        """By id, without subscriptions and suppressions; `search` is part of address or name."""
+        """Newest first, ids below `before`, without subscriptions and suppressions.
+
+        `search` is part of address or name.
+        """
 
     async def recipient(account_id: int | None, address: str) -> Sequence[RecipientRow]:
         """The recipient with this address, whole: one for each account that has mailed it."""
+
+    async def mails(
+        account_id: int | None, address: str, before: int | None, most: int
+    ) -> Sequence[MailRow]:
+        """What was to go to this address, newest first; delivery ids below `before`."""
+
+    async def subscribe(account_id: int, address: str, list_id: int, now: float, by: str) -> bool:
+        """Make an ended subscription active again at the word of a person of the account (`by`).
+
+        Lifts what its unsubscribe had set, nothing else; stays on record as an event of no
+        message. False: it was active already.
+
+        Raises:
+            NotFoundError: the account has no such list.
+        """
 
     async def erase(account_id: int | None, address: str, now: float, by: str) -> int:
         """Forget the address (GDPR article 17); how many recipients were erased.
@@ -102,9 +136,20 @@ class ISuppressions(Interface):
         """The suppressions that stand (not lifted) for these addresses, of all lists."""
 
     async def listed(
-        account_id: int | None, search: str, after: int | None, most: int
+        account_id: int | None,
+        search: str,
+        before: int | None,
+        most: int,
+        *,
+        reason: Reason | None = None,
+        list_id: int | None = None,
+        standing_at: float | None = None,
     ) -> Sequence[SuppressionRow]:
-        """By id; lifted and expired ones among them."""
+        """Newest first, ids below `before`; `search` is part of an address.
+
+        Lifted and expired ones are among them, unless `standing_at` (Unix seconds) asks for
+        those that stand then. With `list_id` those of that list alone.
+        """
 
     async def add(
         account_id: int, address: str, suppression: Suppression, by: str
