@@ -336,6 +336,7 @@ class Copies:
         notes: tuple[str, ...] = ()
         pieces: tuple[bytes | Span, ...] = ()
         body: bytes | None = None
+        fields: Sequence[HeaderField] = ()
         if prepared is not None:
             assert self._rendering is not None
             copy = prepared.copy(self._rendering.copy_fields(delivery))
@@ -347,6 +348,7 @@ class Copies:
             head = held.head
             if held.rendered is not None:
                 head = held.rendered.shared_block + held.rendered.head
+                fields = held.rendered.plain_fields
             if held.content is not None:
                 body = held.content[message.head_octets :]
         if convert:
@@ -356,7 +358,8 @@ class Copies:
         digest = b""
         if keys:
             digest = await self._digest(message, body, pieces)
-        fields = parse_head(head) if keys else ()
+        if keys and (convert or not fields):
+            fields = parse_head(head)
         signatures = [await self._signature(fields, digest, key) for key in keys]
         if body is not None:
             eight_bit = not body.isascii()
@@ -446,15 +449,16 @@ class Copies:
 
 def _prepared(rendered: Rendered, content: bytes, start: int) -> Prepared:
     """What copies of a content in memory change; may run in a thread."""
-    return prepare(rendered.head, content[start:], scan(content), rendered.plan)
+    return prepare(rendered.head, content[start:], scan(content), rendered.whole_plan)
 
 
 def _prepared_of_file(rendered: Rendered, content: bytes) -> Prepared:
     """The same, keeping of the content what is looked at alone."""
     structure = scan(content)
-    spans = needed_spans(structure, rendered.plan)
+    plan = rendered.whole_plan
+    spans = needed_spans(structure, plan)
     excerpts = Excerpts({(start, end): content[start:end] for start, end in spans})
-    return prepare(rendered.head, excerpts, structure, rendered.plan)
+    return prepare(rendered.head, excerpts, structure, plan)
 
 
 def _notes(prepared: Prepared) -> tuple[str, ...]:

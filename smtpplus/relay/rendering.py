@@ -8,6 +8,7 @@ raise. Puts nothing in itself: `smtpplus.message.recipient_copy` does.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -28,17 +29,22 @@ from smtpplus.rules.tracking_hosts import tracking_base
 from smtpplus.values.address import Address
 from smtpplus.values.message import Delivery, Message
 from smtpplus.values.options import NOTHING_SAID, Utm
-from smtpplus.values.submission import MailList, SmtpUser
+from smtpplus.values.submission import MailList, SmtpUser, Stream
 
 __all__ = ["Rendered", "Rendering", "RenderingSettings"]
 
 _CopyUrl: TypeAlias = Callable[[CopyFields], str]
 _ClickUrl: TypeAlias = Callable[[CopyFields, int, LinkTarget], str]
-_Block: TypeAlias = Callable[[CopyFields], bytes]
+
+_KeptPlan: TypeAlias = "tuple[Effective, str, frozenset[str], bool, RenderingSettings, CopyPlan]"
 
 _MOST_SETTLED = 1_000
 _ANSWERS = frozenset({"in-reply-to", "references"})
 _ALWAYS = frozenset({"email", "name"})
+_SHOWN = frozenset({"to", "cc"})
+_EDGES = ("header_html", "header_text", "footer_html", "footer_text")  # as CopyPlan has them
+_LIST_FIELDS = frozenset({"list-unsubscribe", "list-unsubscribe-post"})
+_NO_FIELDS = ListFields((), unsubscribe=False, kept_own=False, cfbl=None, fixed=b"")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,23 +67,41 @@ class Rendered:
     """One message, ready to be made into copies.
 
     `head` is what we prepended and the submitted head without its cuts; `fields` are its fields.
-    `own` are the field lines that each copy gets in front. `plan` holds all but those for copies
-    whose body or To changes; `is_plain` says that no other copy exists.
+    `shared_block` are the field lines in front of it, where they are the same for all.
+    `is_plain`: nothing changes but that, and To where it is a recipient's own.
     """
 
     head: bytes
     fields: tuple[HeaderField, ...]
     plan: CopyPlan
     is_plain: bool
-    visible: Visible
     shared_block: bytes
-    return_domain: str
+    _visible: list[Visible] = field(default_factory=list)
 
     def shows(self, address: Address) -> bool:
         """Does this recipient's copy keep To as it was?"""
-        if self.plan.own_to is OwnTo.OFF:
-            return True
-        return self.plan.own_to is OwnTo.BCC and address in self.visible
+        if self.plan.own_to is not OwnTo.BCC:
+            return self.plan.own_to is OwnTo.OFF
+        bare = address.wire.encode("utf-8", "replace")
+        angled = b"<%b>" % bare
+        shown = [one for one in self.fields if one.name.lower() in _SHOWN]
+        if any(angled in one.value or bare == one.value.strip() for one in shown):
+            return True  # as nearly always
+        if not self._visible:
+            self._visible.append(visible_addresses(shown))
+        return address in self._visible[0]
+
+    @property
+    def whole_plan(self) -> CopyPlan:
+        """The plan for copies that are not plain."""
+        if self.plan.head_block is not None:
+            return self.plan
+        return replace(self.plan, head_block=lambda _: self.shared_block)
+
+    @property
+    def plain_fields(self) -> tuple[HeaderField, ...]:
+        """The fields of a plain copy in their order, for its signature."""
+        return _parsed(self.shared_block) + self.fields
 
 
 class Rendering:
@@ -88,6 +112,7 @@ class Rendering:
         self._clock = clock
         self.settings = settings
         self._settled: dict[tuple[int, int], tuple[SmtpUser, MailList, Effective]] = {}
+        self._plan: _KeptPlan | None = None
 
     async def of(self, message: Message, head: bytes, names: Collection[str]) -> Rendered | None:
         """What is done to `message`, whose head goes out as `head`; None: nothing.
@@ -103,31 +128,30 @@ class Rendering:
         effective = self._effective(message, user, mail_list)
         base = await self._base(message)
         fields = parse_head(head)
+        present = {one.name.lower() for one in fields}
+        listed = _NO_FIELDS
         policy = self._policy(effective, mail_list, message.from_domain)
-        listed = list_fields.plan(fields, policy)
-        if listed.cuts or any(one.lower in REPLACED for one in fields):
+        if _wants_fields(policy) or not present.isdisjoint(_LIST_FIELDS):
+            listed = list_fields.plan(fields, policy)
+        if listed.cuts or not present.isdisjoint(REPLACED):
             spans = {(one.start, one.end) for one in fields if one.lower in REPLACED}
             head = cut_spans(head, tuple(sorted(spans | set(listed.cuts))))
             fields = parse_head(head)
-        own_to = OwnTo.ALL if effective.own_to else OwnTo.OFF
-        if own_to is OwnTo.OFF and effective.bcc_own_to:
-            own_to = OwnTo.BCC
-        feedback = feedback_id_field(self._feedback_id(message, effective))
-        is_same = not listed.unsubscribe and listed.cfbl is None
-        plan = self._plan(message, effective, base, own_to, names, fields)
-        block = feedback + listed.write() if is_same else feedback
-        if not is_same:
-            plan = _with_block(plan, lambda copy: self._block(copy, listed, base, feedback))
-        visible = visible_addresses(fields if own_to is OwnTo.BCC else ())
-        return Rendered(
-            head=head,
-            fields=fields,
-            plan=plan if not is_same else _with_block(plan, lambda _: block),
-            is_plain=is_same and not plan.changes_bodies,
-            visible=visible,
-            shared_block=block,
-            return_domain=self.settings.return_domain,
+        feedback = _feedback_field(
+            message.campaign or "mail",
+            message.list_id,
+            message.account_id,
+            self.settings.sender_id,
+            effective.feedback_id,
         )
+        is_same = not listed.unsubscribe and listed.cfbl is None
+        block = feedback + listed.write() if is_same else b""
+        is_own = not present.isdisjoint(_ANSWERS) and _is_own_thread(fields, base)
+        plan = self._kept_plan(effective, base, names, is_own=is_own)
+        is_plain = is_same and not plan.changes_bodies
+        if not is_same:
+            plan = replace(plan, head_block=lambda copy: self._block(copy, listed, base, feedback))
+        return Rendered(head, fields, plan, is_plain, block)
 
     def copy_fields(self, delivery: Delivery) -> CopyFields:
         """What this recipient's copy is filled with."""
@@ -186,45 +210,40 @@ class Rendering:
             cfbl=cfbl,
         )
 
-    def _feedback_id(self, message: Message, effective: Effective) -> str:
-        return feedback_id(
-            campaign=message.campaign or "mail",
-            list_id=message.list_id,
-            account_id=message.account_id,
-            sender=self.settings.sender_id,
-            own=effective.feedback_id,
-        )
-
     # ------------------------------------------------ the plan
 
-    def _plan(
-        self,
-        message: Message,
-        effective: Effective,
-        base: str,
-        own_to: OwnTo,
-        names: Collection[str],
-        fields: tuple[HeaderField, ...],
+    def _kept_plan(
+        self, effective: Effective, base: str, names: Collection[str], *, is_own: bool
     ) -> CopyPlan:
-        is_answer = any(one.lower in _ANSWERS for one in fields) and _is_own_thread(fields, base)
-        edges = not is_answer
-        has_edges = edges and bool(
-            effective.header_html
-            or effective.header_text
-            or effective.footer_html
-            or effective.footer_text
-        )
-        unsubscribes = effective.unsubscribe or has_edges
+        """The same for all messages that say nothing: those of a list share it."""
+        wanted = frozenset(names) | _ALWAYS
+        known = self._plan
+        if (
+            known is not None
+            and known[0] is effective
+            and known[1:4] == (base, wanted, is_own)
+            and known[4] is self.settings
+        ):
+            return known[5]
+        plan = self._plan_of(effective, base, wanted, is_own=is_own)
+        self._plan = (effective, base, wanted, is_own, self.settings, plan)
+        return plan
+
+    def _plan_of(
+        self, effective: Effective, base: str, names: frozenset[str], *, is_own: bool
+    ) -> CopyPlan:
+        """The plan; an answer in a thread of a list of ours gets no header and footer again."""
+        own_to = OwnTo.ALL if effective.own_to else OwnTo.OFF
+        if own_to is OwnTo.OFF and effective.bcc_own_to:
+            own_to = OwnTo.BCC
+        edges = tuple("" if is_own else getattr(effective, name) for name in _EDGES)
+        unsubscribes = effective.unsubscribe or any(edges)
+        clicks = effective.track_clicks_html or effective.track_clicks_text
         return CopyPlan(
-            header_html=effective.header_html if edges else "",
-            header_text=effective.header_text if edges else "",
-            footer_html=effective.footer_html if edges else "",
-            footer_text=effective.footer_text if edges else "",
+            *edges,
             open_url=self._open_url(base) if effective.track_opens else None,
             open_tag=effective.open_tag,
-            click_url=self._click_url(base)
-            if effective.track_clicks_html or effective.track_clicks_text
-            else None,
+            click_url=self._click_url(base) if clicks else None,
             click_text=effective.track_clicks_text,
             own_hosts=_hosts(base, self.settings.tracking_base),
             utm=effective.utm if effective.utm != Utm() else None,
@@ -234,7 +253,7 @@ class Rendering:
             unsubscribe_text=effective.unsubscribe_text,
             syntaxes=effective.merge,
             fields=effective.fields,
-            names=frozenset(names) | _ALWAYS,
+            names=names,
             own_to=own_to,
         )
 
@@ -297,5 +316,19 @@ def _is_own_thread(fields: tuple[HeaderField, ...], base: str) -> bool:
     return any(one.lower == "list-id" and host and host in one.unfolded.lower() for one in fields)
 
 
-def _with_block(plan: CopyPlan, block: _Block) -> CopyPlan:
-    return replace(plan, head_block=block)
+@functools.lru_cache(maxsize=256)
+def _feedback_field(campaign: str, list_id: int, account_id: int, sender: str, own: str) -> bytes:
+    return feedback_id_field(
+        feedback_id(
+            campaign=campaign, list_id=list_id, account_id=account_id, sender=sender, own=own
+        )
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(block: bytes) -> tuple[HeaderField, ...]:
+    return parse_head(block)
+
+
+def _wants_fields(policy: ListPolicy) -> bool:
+    return policy.unsubscribe or policy.stream is Stream.SUBSCRIBED or policy.cfbl is not None

@@ -136,7 +136,7 @@ class RenderingTests(SynchronousTestCase):
         content = b"Feedback-ID: x:y:z:sender\r\n" + _MAIL
         copies = self._copies(content)
         values = set()
-        for to in ("b@example.net", "c@example.net"):
+        for to in ("b@example.net", "c@example.net", "hidden@example.net"):
             _, octets = self._copy(copies, self._delivery(to, content))
             mail = email.message_from_bytes(octets)
             self.assertEqual(len(mail.get_all("Feedback-ID", [])), 1)
