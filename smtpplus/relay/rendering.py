@@ -42,7 +42,7 @@ _MOST_SETTLED = 1_000
 _ANSWERS = frozenset({"in-reply-to", "references"})
 _ALWAYS = frozenset({"email", "name"})
 _SHOWN = frozenset({"to", "cc"})
-_EDGES = ("header_html", "header_text", "footer_html", "footer_text")  # as CopyPlan has them
+_EDGES = ("header_html", "header_text", "footer_html", "footer_text")
 _LIST_FIELDS = frozenset({"list-unsubscribe", "list-unsubscribe-post"})
 _NO_FIELDS = ListFields((), unsubscribe=False, kept_own=False, cfbl=None, fixed=b"")
 
@@ -240,7 +240,10 @@ class Rendering:
         unsubscribes = effective.unsubscribe or any(edges)
         clicks = effective.track_clicks_html or effective.track_clicks_text
         return CopyPlan(
-            *edges,
+            header_html=edges[0],
+            header_text=edges[1],
+            footer_html=edges[2],
+            footer_text=edges[3],
             open_url=self._open_url(base) if effective.track_opens else None,
             open_tag=effective.open_tag,
             click_url=self._click_url(base) if clicks else None,
