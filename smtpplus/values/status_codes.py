@@ -6,11 +6,13 @@ delivery; `smtpplus.rules.failure` and `smtpplus.rules.verdict` do.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
 __all__ = ["EnhancedCode"]
 
+_LONGEST = len("5.999.999")
 _PATTERN = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})")
 
 
@@ -25,8 +27,7 @@ class EnhancedCode:
     @classmethod
     def parse(cls, text: str) -> EnhancedCode | None:
         """The code that `text` is, or None where it is not one."""
-        match = _PATTERN.fullmatch(text)
-        return cls(*map(int, match.groups())) if match else None
+        return _parsed(text) if len(text) <= _LONGEST else None
 
     @classmethod
     def leading(cls, text: str) -> tuple[EnhancedCode | None, str]:
@@ -37,3 +38,9 @@ class EnhancedCode:
 
     def __str__(self) -> str:
         return f"{self.klass}.{self.subject}.{self.detail}"
+
+
+@functools.lru_cache(maxsize=512)  # few codes are in use
+def _parsed(text: str) -> EnhancedCode | None:
+    match = _PATTERN.fullmatch(text)
+    return EnhancedCode(*map(int, match.groups())) if match else None
