@@ -20,6 +20,7 @@ _LIVE: dict[str, frozenset[str] | None] = {  # None: all of the section
             "private_key",
             "max_message_bytes",
             "max_recipients",
+            "max_header_recipients",
             "bare_line_ends",
             "show_client",
             "proxy_from",

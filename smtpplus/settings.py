@@ -64,6 +64,7 @@ def submission_settings(config: Config, secret: bytes) -> SubmissionSettings:
         listen_tls=tuple(section.listen_tls),
         max_message_bytes=section.max_message_bytes,
         max_recipients=section.max_recipients,
+        max_header_recipients=section.max_header_recipients,
         bare_line_ends=section.bare_line_ends,
         show_client=section.show_client,
         proxies=tuple(section.proxy_from),

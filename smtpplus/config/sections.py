@@ -95,6 +95,15 @@ class Submission(Section, frozen=True):
         Count,
         Meta(description="Recipients of one message; more are answered 452 4.5.3."),
     ] = 1000
+    max_header_recipients: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=10_000,
+            description="Recipients that a message's control headers may name; more are answered"
+            " 550 5.5.3.",
+        ),
+    ] = 10_000
     bare_line_ends: Annotated[
         Literal["normalise", "reject"],
         Meta(description="A CR or LF that stands alone: made CRLF, or the message refused."),

@@ -17,6 +17,7 @@ from zope.interface import implementer
 from smtpplus.log import MailLog
 from smtpplus.ports import ILease, IQueue, Recovery
 from smtpplus.values.errors import (
+    DuplicateMessageError,
     SmtpplusError,
     StoreBrokenError,
     StoreFullError,
@@ -54,6 +55,12 @@ class QueueCounts:
             for state, name in _NAMES.items()
         }
         self.cancelled = counter("cancelled", "Deliveries cancelled from the pages.")
+        self.duplicates = counter(
+            "duplicates", "Submissions answered as accepted before, and not taken again."
+        )
+        self.ignored = counter(
+            "controls_ignored", "Control headers and keys that mean nothing here."
+        )
         self.refused = counter("accepts_failed", "Messages the store did not take.")
         self.accept_seconds = Histogram(
             "smtpplus_accept_seconds",
@@ -107,12 +114,17 @@ class CountedQueue:
             self._trouble_until = 0.0
             counts.messages.inc()
             counts.accepted.inc(deliveries)
+            if accepted.message.options.unknown:
+                counts.ignored.inc(len(accepted.message.options.unknown))
             self._log.accepted(accepted)
             return result
 
         def failed(failure: Any) -> Any:
             self.unwritten -= 1
             self._unwritten_octets -= octets
+            if failure.check(DuplicateMessageError):
+                counts.duplicates.inc()
+                return failure
             counts.refused.inc()
             if failure.check(StoreBrokenError, StoreFullError, StoreUnavailableError):
                 self._trouble = failure.getErrorMessage()

@@ -21,7 +21,10 @@ class IDispatch(Interface):
         """
 
     def dispatch(accepted: Accepted) -> None:
-        """The message is committed, its deliveries leased: attempt them. Uses the reservation."""
+        """The message is committed, its deliveries leased: attempt them. Uses the reservation.
+
+        Those that are withheld are not attempted, and were not reserved for.
+        """
 
     def cancel(deliveries: int) -> None:
         """The accept failed: give the reservation back."""

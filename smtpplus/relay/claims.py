@@ -104,7 +104,7 @@ class Claims:
         return True
 
     def dispatch(self, accepted: Accepted) -> None:
-        """Send a committed message on its way; deliveries scheduled for later wait."""
+        """Send a committed message on its way, but for what of it is withheld."""
         self._remember(accepted)
         self._add(
             Delivery(
@@ -113,8 +113,11 @@ class Claims:
                 recipient=new.recipient,
                 attempts=0,
                 due_at=accepted.due_at,
+                name=new.name,
+                fields=new.fields,
             )
             for new in accepted.deliveries
+            if not new.withheld
         )
 
     def cancel(self, deliveries: int) -> None:

@@ -1,7 +1,8 @@
 """What the submission role makes of one conversation: sign-in, transaction, message.
 
 Guarantees: MAIL is taken from a signed-in user alone, by AUTH or by its `networks`; the user's
-state, rights and limits are asked at each MAIL, so that a change holds in open sessions too;
+state, rights and limits, and its list's settings, are asked at each MAIL, so that a change holds
+in open sessions too; a suppressed recipient is refused where the list says so;
 whatever ends a transaction early gives back its place and removes its content. A refusal is a
 reply; what may be raised is what the store raises. Does not know sockets or the order of
 commands: `smtpplus.net.server_session` calls the methods, one at a time.
@@ -23,6 +24,7 @@ from smtpplus.rules.admission import (
     refuse_user,
 )
 from smtpplus.rules.quota import OverQuota
+from smtpplus.rules.suppression import refusal as suppressed_refusal
 from smtpplus.smtp.events import (
     AuthFailed,
     BodyChunk,
@@ -36,15 +38,18 @@ from smtpplus.smtp.events import (
     ScramProved,
     ScramStarted,
 )
+from smtpplus.submission.composing import Origin
 from smtpplus.submission.content import STORE_ERRORS, ContentMemory, IncomingContent
-from smtpplus.submission.intake import Intake, Origin, store_reply
+from smtpplus.submission.intake import Intake, store_reply
 from smtpplus.submission.quotas import Place, Quotas
 from smtpplus.submission.sign_in import SignIn
 from smtpplus.submission.space import FreeSpace
+from smtpplus.submission.suppressed import SuppressedRecipients
+from smtpplus.values.address import Address
 from smtpplus.values.envelope import Envelope
 from smtpplus.values.errors import RefusedError
 from smtpplus.values.reply import Reply
-from smtpplus.values.submission import ScramVerifier, SenderDomain, SmtpUser
+from smtpplus.values.submission import MailList, ScramVerifier, SenderDomain, SmtpUser
 
 __all__ = ["NETWORK", "SubmissionConversation", "SubmissionParts"]
 
@@ -63,6 +68,7 @@ _CROWDED = Reply.of(451, "4.3.2", "The system is busy, please try again in a mom
 _CANNOT_TELL = Reply.of(  # RFC 4954 §6
     454, "4.7.0", "Temporary authentication failure, please try again later"
 )
+_REFUSE = "refuse"  # of the list's setting `suppressed_reply`
 _NO_TRANSACTION = Reply.of(503, "5.5.1", "No transaction is open")
 
 
@@ -73,6 +79,7 @@ class SubmissionParts:
     sign_in: SignIn
     accounts: IAccounts
     quotas: Quotas
+    suppressed: SuppressedRecipients
     intake: Intake
     space: FreeSpace
     memory: ContentMemory
@@ -206,6 +213,11 @@ class SubmissionConversation:
             refusal = refuse_user(user, parts.clock.now())
             if refusal is not None:
                 return self._refused(user, refusal)
+            mail_list = await parts.accounts.list_by_id(user.list_id)
+            if mail_list is None:
+                return Reply.of(
+                    550, "5.7.1", f"The list of user {username} does not exist any more"
+                )
             domains = await parts.accounts.sender_domains(user.account_id)
             rights = self._rights_of(user, domains)
             refusal = refuse_sender(rights, event.sender)
@@ -216,7 +228,7 @@ class SubmissionConversation:
             return store_reply(error)
         if isinstance(place, OverQuota):
             return self._refused(user, place.reply(user.username))
-        self._transaction = _Transaction(self._origin(user, rights), place)
+        self._transaction = _Transaction(self._origin(user, mail_list, rights), place)
         return _SENDER_OK
 
     def _rights_of(self, user: SmtpUser, domains: Sequence[SenderDomain]) -> SenderRights:
@@ -235,9 +247,10 @@ class SubmissionConversation:
         )
         return reply
 
-    def _origin(self, user: SmtpUser, rights: SenderRights) -> Origin:
+    def _origin(self, user: SmtpUser, mail_list: MailList, rights: SenderRights) -> Origin:
         return Origin(
             user=user,
+            mail_list=mail_list,
             rights=rights,
             client_ip=self._client_ip,
             hello=self._hello,
@@ -246,12 +259,37 @@ class SubmissionConversation:
             mechanism=self._mechanism,
         )
 
-    def rcpt(self, event: RcptReceived) -> Reply:
+    def rcpt(self, event: RcptReceived) -> Reply | Awaitable[Reply]:
         """RCPT."""
         if self._transaction is None:
             return _NO_TRANSACTION
-        refusal = refuse_recipient(event.recipient.address, self._parts.hostname)
-        return refusal or _RECIPIENT_OK
+        address = event.recipient.address
+        refusal = refuse_recipient(address, self._parts.hostname)
+        if refusal is not None:
+            return refusal
+        origin = self._transaction.origin
+        if origin.mail_list.settings.get("suppressed_reply") == _REFUSE:
+            asked = self._parts.suppressed.may_hold(origin.mail_list, (address,))
+            if asked:
+                return self._rcpt_suppressed(origin, address)
+        return _RECIPIENT_OK
+
+    async def _rcpt_suppressed(self, origin: Origin, address: Address) -> Reply:
+        """The list refuses suppressed recipients, and this one may be."""
+        try:
+            found = await self._parts.suppressed.among(origin.mail_list, (address,))
+        except STORE_ERRORS as error:
+            return store_reply(error)
+        refusal = suppressed_refusal(found.get(address.key), _REFUSE)
+        if refusal is None:
+            return _RECIPIENT_OK
+        self._parts.log.info(
+            "RCPT of {user} from {ip} is refused: {reply}",
+            user=origin.user.username,
+            ip=self._client_ip,
+            reply=str(refusal),
+        )
+        return refusal
 
     def body_started(self, event: BodyStarted) -> Reply:
         """DATA, or the first BDAT."""

@@ -21,16 +21,26 @@ from twisted.logger import Logger
 from smtpplus.net.bound import BoundPorts
 from smtpplus.net.listener import ConnectionLimits, SmtpListener
 from smtpplus.net.spawn import Spawn
-from smtpplus.ports import IAccounts, IClock, IContents, IDispatch, IQueue, IWorkers
+from smtpplus.ports import (
+    IAccounts,
+    IClock,
+    IContents,
+    IDispatch,
+    IQueue,
+    ISuppressions,
+    IWorkers,
+)
 from smtpplus.rules.throttle import AuthLimits, AuthThrottle
 from smtpplus.smtp.server_settings import ServerSettings
+from smtpplus.submission.composing import Composer, ComposerSettings
 from smtpplus.submission.content import ContentMemory
 from smtpplus.submission.conversation import SubmissionConversation, SubmissionParts
-from smtpplus.submission.intake import Intake, IntakeSettings
+from smtpplus.submission.intake import Intake
 from smtpplus.submission.portal import submission_portal
 from smtpplus.submission.quotas import Quotas
 from smtpplus.submission.sign_in import SignIn
 from smtpplus.submission.space import FreeSpace
+from smtpplus.submission.suppressed import SuppressedRecipients
 from smtpplus.values.errors import ConfigError
 from smtpplus.values.ids import IdSource
 
@@ -52,6 +62,7 @@ class SubmissionSettings:
     listen_tls: tuple[str, ...] = ("0.0.0.0:465",)
     max_message_bytes: int = 31_457_280
     max_recipients: int = 1000
+    max_header_recipients: int = 10_000
     bare_line_ends: Literal["normalise", "reject"] = "normalise"
     show_client: bool = True
     proxies: tuple[str, ...] = ()
@@ -76,6 +87,7 @@ class SubmissionPorts:
     workers: IWorkers
     spawn: Spawn
     ids: IdSource
+    suppressions: ISuppressions | None = None
     is_crowded: Callable[[], bool] = bool  # too much waits for its commit: MAIL is 451
 
 
@@ -205,6 +217,7 @@ def _parts(
     settings: SubmissionSettings, ports: SubmissionPorts, memory: ContentMemory, log: Logger
 ) -> SubmissionParts:
     portal = submission_portal(ports.accounts, ports.workers, ports.clock, settings.fake_secret)
+    suppressed = SuppressedRecipients(ports.suppressions, ports.clock)
     return SubmissionParts(
         sign_in=SignIn(
             portal,
@@ -217,12 +230,18 @@ def _parts(
         ),
         accounts=ports.accounts,
         quotas=Quotas(ports.queue, ports.clock),
+        suppressed=suppressed,
         intake=Intake(
-            settings=IntakeSettings(
-                hostname=settings.hostname,
-                lifetime_seconds=settings.lifetime_seconds,
-                show_client=settings.show_client,
+            composer=Composer(
+                ComposerSettings(
+                    hostname=settings.hostname,
+                    lifetime_seconds=settings.lifetime_seconds,
+                    show_client=settings.show_client,
+                    max_header_recipients=settings.max_header_recipients,
+                ),
+                ports.ids,
             ),
+            suppressed=suppressed,
             queue=ports.queue,
             contents=ports.contents,
             memory=memory,

@@ -64,7 +64,7 @@ class MemoryDispatch:
         return True
 
     def dispatch(self, accepted: Accepted) -> None:
-        self.reserved -= len(accepted.deliveries)
+        self.reserved -= sum(not one.withheld for one in accepted.deliveries)
         self.dispatched.append(accepted)
 
     def cancel(self, deliveries: int) -> None:

@@ -8,6 +8,17 @@ header and key, and what becomes of it.
 from __future__ import annotations
 
 from smtpplus.message.controls.error import ControlsError
-from smtpplus.message.controls.read import Controls, may_have_controls, read_controls
+from smtpplus.message.controls.read import (
+    Controls,
+    control_spans,
+    may_have_controls,
+    read_controls,
+)
 
-__all__ = ["Controls", "ControlsError", "may_have_controls", "read_controls"]
+__all__ = [
+    "Controls",
+    "ControlsError",
+    "control_spans",
+    "may_have_controls",
+    "read_controls",
+]

@@ -31,7 +31,7 @@ from smtpplus.message.headers import HeaderField, parse_head
 from smtpplus.values.address import Address
 from smtpplus.values.options import Options
 
-__all__ = ["Controls", "may_have_controls", "read_controls"]
+__all__ = ["Controls", "control_spans", "may_have_controls", "read_controls"]
 
 _NOTHING = Options()
 _Read = Callable[[Iterable[HeaderField], Draft], list[str] | None]
@@ -113,6 +113,14 @@ def may_have_controls(head: bytes) -> bool:
         or head[:2] in _FIRST  # nothing before it that could be searched for
         or _AFTER_CR.search(head) is not None
     )
+
+
+def control_spans(head: bytes) -> tuple[tuple[int, int], ...]:
+    """What `Controls.cuts` will be, found without reading what the headers say."""
+    if not may_have_controls(head):
+        return ()
+    fields = parse_head(head)
+    return tuple((field.start, field.end) for field in fields if _dialect(field) is not None)
 
 
 def read_controls(

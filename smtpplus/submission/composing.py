@@ -1,0 +1,280 @@
+"""From a submitted head to the message and its deliveries, as they will be queued.
+
+`Composer.read` reads the head and its control headers and settles what they ask for; between it
+and `compose` the caller finds out who is suppressed. Guarantees: control headers are out of the
+content when `read` returns; what one recipient alone is told stands in its delivery, not in the
+message's options. Raises `RefusedError`, where the message may not be taken; nothing was kept then.
+Pure but for the ids it takes: it knows neither store nor relay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from smtpplus.message.controls import may_have_controls, read_controls
+from smtpplus.message.submitted import SubmittedHead, check_count, examine
+from smtpplus.message.trace import date_field, message_id_field, protocol, received
+from smtpplus.rules.admission import SenderRights, refuse_header
+from smtpplus.rules.effective import Effective
+from smtpplus.rules.suppression import Suppressed
+from smtpplus.submission.content import IncomingContent
+from smtpplus.submission.duplicates import once
+from smtpplus.submission.recipients import Addressed, addressed, names_in
+from smtpplus.submission.schedule import Schedule, schedule
+from smtpplus.submission.settled import SettledOptions, campaign
+from smtpplus.values.envelope import Envelope
+from smtpplus.values.errors import RefusedError
+from smtpplus.values.ids import IdSource, show_id
+from smtpplus.values.message import Message, NewDelivery
+from smtpplus.values.options import NOTHING_SAID, Options
+from smtpplus.values.submission import MailList, SmtpUser
+
+__all__ = ["Composed", "Composer", "ComposerSettings", "Origin", "Reading"]
+
+_DROPPED = "A test by the message's own wish: accepted and counted, not delivered"
+_MOST_NAMED = 5  # recipients whose names are looked for in a subject
+_MAX_PERSONAL = 60  # characters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComposerSettings:
+    """What the configuration says of messages."""
+
+    hostname: str
+    lifetime_seconds: float = 5 * 86_400.0
+    show_client: bool = True
+    max_header_recipients: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who sends a message, and how it came here."""
+
+    user: SmtpUser
+    mail_list: MailList
+    rights: SenderRights
+    client_ip: str
+    hello: str
+    extended: bool
+    tls: str
+    mechanism: str
+
+
+class Reading(NamedTuple):
+    """What a submission says and what of it holds. `envelope` names those who get it."""
+
+    origin: Origin
+    envelope: Envelope
+    head: bytes
+    known: SubmittedHead
+    options: Options
+    effective: Effective
+    mails: Sequence[Addressed]
+
+
+class Composed(NamedTuple):
+    """What is to be queued; see `Accepted`."""
+
+    message: Message
+    deliveries: tuple[NewDelivery, ...]
+    due_at: float
+    once: str = ""
+    once_until: float = 0.0
+
+
+class Composer:
+    """Makes messages of submissions."""
+
+    def __init__(self, settings: ComposerSettings, ids: IdSource) -> None:
+        self._settings = settings
+        self._ids = ids
+        self._settled = SettledOptions()
+
+    def read(self, origin: Origin, envelope: Envelope, content: IncomingContent) -> Reading:
+        """What the submission says.
+
+        Raises:
+            RefusedError: it cannot be taken; the reply says why.
+        """
+        head, options = _controls(content, envelope)
+        known = examine(head, smtputf8=envelope.smtputf8)
+        sender = known.sender_mailbox
+        refusal = refuse_header(
+            origin.rights, (known.from_mailbox.address,), sender.address if sender else None
+        )
+        if refusal is not None:
+            raise RefusedError(refusal)
+        mails = addressed(
+            envelope,
+            options,
+            names_in(known.fields),
+            most=self._settings.max_header_recipients,
+            hostname=self._settings.hostname,
+        )
+        if options.replaces_envelope or options.extra_recipients:
+            envelope = replace(envelope, recipients=tuple(one.recipient for one in mails))
+        effective = self._settled.of(options, origin.user, origin.mail_list)
+        return Reading(origin, envelope, head, known, options, effective, mails)
+
+    def compose(
+        self,
+        reading: Reading,
+        content: IncomingContent,
+        suppressed: Mapping[str, Suppressed],
+        now: float,
+    ) -> Composed:
+        """What is to be queued at `now`.
+
+        Raises:
+            RefusedError: its times cannot be kept.
+        """
+        effective = reading.effective
+        times = self._times(reading, now)
+        dropped = _DROPPED if effective.drop else ""
+        deliveries = tuple(
+            [
+                NewDelivery(
+                    self._ids.next(now),
+                    one.recipient,
+                    one.name,
+                    one.fields,
+                    times.own.get(place),
+                    _why(suppressed, one) or dropped,
+                )
+                for place, one in enumerate(reading.mails)
+            ]
+        )
+        message = self._message(reading, content, now, times.expires_at)
+        if not effective.duplicates and not effective.idempotency_key:
+            return Composed(message, deliveries, times.due_at)
+        name, seconds = once(
+            user_id=reading.origin.user.id,
+            key=effective.idempotency_key,
+            window=effective.duplicates,
+            message_id=reading.known.message_id,
+            sender=reading.envelope.sender,
+            recipients=[one.recipient.address for one in reading.mails],
+        )
+        return Composed(message, deliveries, times.due_at, name, now + seconds if name else 0.0)
+
+    def _times(self, reading: Reading, now: float) -> Schedule:
+        effective, lifetime = reading.effective, self._settings.lifetime_seconds
+        if reading.options is NOTHING_SAID:
+            due_at = now + effective.recall
+            return Schedule(due_at, due_at + lifetime)
+        return schedule(
+            now,
+            send_at=effective.send_at,
+            recall=effective.recall,
+            each_send_at=[one.send_at for one in reading.mails],
+            expires_at=effective.expires_at,
+            expires_after=effective.expires_after,
+            lifetime=lifetime,
+        )
+
+    def _message(
+        self, reading: Reading, content: IncomingContent, now: float, expires_at: float
+    ) -> Message:
+        origin, known, effective = reading.origin, reading.known, reading.effective
+        user, facts = origin.user, content.facts
+        identifier = show_id(content.message_id)
+        from_domain = known.from_mailbox.address.ascii_domain
+        prepend = [self._received(origin, reading.envelope, identifier, now)]
+        if not known.has_valid_date:
+            prepend.append(date_field(now))
+        if not known.message_id:  # RFC 6409 §8.3
+            prepend.append(message_id_field(identifier, from_domain))
+        bucket = campaign(
+            reading.options, user, effective.aggregation, known, now, _personal(reading)
+        )
+        return Message(
+            id=content.message_id,
+            account_id=user.account_id,
+            list_id=user.list_id,
+            user_id=user.id,
+            received_at=now,
+            expires_at=expires_at,
+            envelope=reading.envelope,
+            header_from=known.header_from,
+            from_domain=from_domain,
+            subject=known.subject,
+            message_id=known.message_id or f"<{identifier}@{from_domain}>",
+            octets=facts.octets,
+            head_octets=len(reading.head),
+            prepend=b"".join(prepend),
+            cuts=known.cuts,
+            eight_bit=facts.eight_bit,
+            long_lines=facts.long_lines,
+            utf8_head=not reading.head.isascii(),
+            in_file=content.is_large,
+            client_ip=origin.client_ip,
+            hello=origin.hello,
+            tls=origin.tls,
+            mechanism=origin.mechanism,
+            campaign=bucket.key,
+            campaign_name=bucket.name,
+            priority=effective.priority,
+            options=_of_message(reading.options, effective),
+            crc32=facts.crc32,
+        )
+
+    def _received(self, origin: Origin, envelope: Envelope, identifier: str, now: float) -> bytes:
+        only = envelope.recipients[0].address.wire if len(envelope.recipients) == 1 else ""
+        return received(
+            hello=origin.hello,
+            client_ip=origin.client_ip,
+            host=self._settings.hostname,
+            with_protocol=protocol(
+                extended=origin.extended,
+                tls=bool(origin.tls),
+                # RFC 3848: by AUTH; an address in `networks` is no authentication of SMTP's
+                authenticated=origin.mechanism not in {"", "network"},
+                smtputf8=envelope.smtputf8,
+            ),
+            identifier=identifier,
+            now=now,
+            tls=origin.tls,
+            recipient=only,
+            show_client=self._settings.show_client,
+        )
+
+
+def _controls(content: IncomingContent, envelope: Envelope) -> tuple[bytes, Options]:
+    """The head as it is kept, and what its control headers said."""
+    head = content.head()
+    if not may_have_controls(head):
+        return head, NOTHING_SAID
+    check_count(head)
+    controls = read_controls(head, None, [one.address for one in envelope.recipients])
+    if not controls.cuts:
+        return head, NOTHING_SAID
+    return content.leave_out(controls.cuts), controls.options
+
+
+def _of_message(options: Options, effective: Effective) -> Options:
+    """What is kept with the message: what concerns one recipient stands in its delivery."""
+    if options is NOTHING_SAID:
+        return options
+    return replace(
+        options, recipients=(), extra_recipients=(), merge=tuple(sorted(effective.merge))
+    )
+
+
+def _why(suppressed: Mapping[str, Suppressed], mail: Addressed) -> str:
+    """Why this mail is not sent, or ""."""
+    if not suppressed:
+        return ""
+    found = suppressed.get(mail.recipient.address.key)
+    return "" if found is None else found.text
+
+
+def _personal(reading: Reading) -> tuple[str, ...]:
+    """What of a subject may be the recipient's own."""
+    if reading.effective.aggregation != "dynamic-subject":
+        return ()
+    words = [*reading.options.fields.values()]
+    for mail in reading.mails[:_MOST_NAMED]:
+        words += [mail.name, *mail.fields.values()]
+    return tuple(word for word in words if 1 < len(word) <= _MAX_PERSONAL)
