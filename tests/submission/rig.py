@@ -230,7 +230,7 @@ class SubmissionTestCase(TestCase):
             name
             for root, _, names in os.walk(self.folder / "queue")
             for name in names
-            if "sqlite" not in name
+            if "sqlite" not in name and name != "reserve"
         ]
 
 
