@@ -9,14 +9,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
 
 from smtpplus.net.certificates import self_signed
 from tests.cli.shell import Shell
+from tests.dns_server import FaultDnsServer
 from tests.live.peers import free_port
 
 
-class DoctorTests(SynchronousTestCase):
+class _DoctorCase(TestCase):
     def setUp(self) -> None:
         self.shell = Shell(self, Path(self.mktemp()).absolute())
         self.folder = self.shell.folder
@@ -36,6 +40,8 @@ class DoctorTests(SynchronousTestCase):
         self.assertEqual([one["check"] for one in found], [check], found)
         self.assertIn(text, found[0]["text"])
 
+
+class DoctorTests(_DoctorCase):
     def test_a_fresh_trial_is_well(self) -> None:
         found = self.findings(status=0)
         self.assertEqual(
@@ -107,10 +113,45 @@ class DoctorTests(SynchronousTestCase):
         self.assertEqual(found[0]["level"], "warning")
         self.assertIn("set aside", found[0]["text"])
 
+
+class NamesTests(_DoctorCase):
+    """Our name in DNS, there and back."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.server = FaultDnsServer(reactor)
+        self.server.start()
+        self.addCleanup(lambda: Deferred.fromCoroutine(self.server.stop()))
+
     def test_dns_of_the_hostname(self) -> None:
         self.assertIn("DNS gave no answer", self._dns("127.0.0.1:1")[0]["text"])
 
-    def _dns(self, server: str) -> list[dict[str, Any]]:
+    async def test_the_way_there_and_back(self) -> None:
+        self.server.answer("mail.example.org", "A", "192.0.2.25")
+        self.server.answer("25.2.0.192.in-addr.arpa", "PTR", "Mail.Example.org.")
+        (found,) = await deferToThread(self._dns, self.server.where, 0)
+        self.assertEqual(
+            (found["level"], found["text"]), ("ok", "mail.example.org is 192.0.2.25, and back.")
+        )
+
+    async def test_a_way_back_that_leads_elsewhere_or_nowhere(self) -> None:
+        self.server.answer("mail.example.org", "A", "192.0.2.25", "192.0.2.26")
+        self.server.answer("25.2.0.192.in-addr.arpa", "PTR", "static-25.provider.example.")
+        found = await deferToThread(self._dns, self.server.where)
+        wrong, none = sorted(found, key=lambda one: "no reverse" in one["text"])
+        self.assertEqual(
+            wrong["text"], "The reverse DNS of 192.0.2.25 is static-25.provider.example."
+        )
+        self.assertIn("192.0.2.26 has no reverse DNS", none["text"])
+        for one, address in ((wrong, "192.0.2.25"), (none, "192.0.2.26")):
+            self.assertEqual(one["level"], "problem")
+            self.assertIn(f"who gave you {address} to set its reverse DNS to mail", one["mend"])
+
+    async def test_no_way_there(self) -> None:
+        (found,) = await deferToThread(self._dns, self.server.where)
+        self.assertEqual(found["text"], "mail.example.org has no address.")
+
+    def _dns(self, server: str, status: int = 1) -> list[dict[str, Any]]:
         certificate, key = self_signed("mail.example.org", time.time())
         (self.folder / "certificate.pem").write_bytes(certificate)
         (self.folder / "private_key.pem").write_bytes(key)
@@ -119,5 +160,6 @@ class DoctorTests(SynchronousTestCase):
             "relay.deliver=internet",
             f'dns.nameservers=["{server}"]',
             "dns.timeout=300ms",
+            status=status,
         )
         return [one for one in found if one["check"] == "dns"]

@@ -41,6 +41,88 @@ _PACKAGES = {
     "unshare": "util-linux",
 }
 
+_POSTFIX_MAIN = """\
+compatibility_level = 3.6
+queue_directory = {base}/queue
+data_directory = {base}/data
+mail_owner = postfix
+setgid_group = postdrop
+maillog_file = /dev/stdout
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+myhostname = postfix.example.net
+mydestination =
+alias_maps =
+message_size_limit = 60000000
+virtual_mailbox_limit = 0
+virtual_mailbox_domains = example.net
+virtual_mailbox_base = {base}/mail
+virtual_mailbox_maps = static:all/
+virtual_uid_maps = static:{uid}
+virtual_gid_maps = static:{gid}
+virtual_minimum_uid = 1
+smtpd_client_connection_count_limit = 0
+smtputf8_enable = yes
+local_header_rewrite_clients =
+"""
+_POSTFIX_MASTER = """\
+127.0.0.1:{port} inet n - n - - smtpd
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+virtual unix - n n - - virtual
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+anvil unix - - n - 1 anvil
+proxymap unix - - n - - proxymap
+postlog unix-dgram n - n - 1 postlogd
+"""
+_EXIM = """\
+primary_hostname = exim.example.net
+exim_path = {program}
+exim_user = mail
+exim_group = mail
+spool_directory = {base}/spool
+log_file_path = {base}/log/%slog
+domainlist local_domains = example.net
+message_size_limit = 60M
+acl_smtp_rcpt = acl_rcpt
+keep_environment =
+tls_advertise_hosts =
+never_users =
+chunking_advertise_hosts = *
+smtp_accept_queue_per_connection = 0
+smtp_accept_max = 100
+dkim_verify_signers =
+begin acl
+acl_rcpt:
+  accept domains = +local_domains
+  deny
+begin routers
+all:
+  driver = accept
+  domains = +local_domains
+  transport = maildir
+begin transports
+maildir:
+  driver = appendfile
+  maildir_format
+  directory = {maildir}
+  create_directory
+  user = mail
+  group = mail
+  delivery_date_add = false
+  envelope_to_add = false
+  return_path_add = false
+begin retry
+* * F,1h,1m
+"""
+
 
 def needs(program: str) -> str:
     """The program's path; skips the test where it is missing."""
@@ -157,48 +239,9 @@ class Postfix:
         os.chown(base / "mail", nobody.pw_uid, nobody.pw_gid)
         open_way_to(base / "mail")
         (base / "etc" / "main.cf").write_text(
-            f"""compatibility_level = 3.6
-queue_directory = {base}/queue
-data_directory = {base}/data
-mail_owner = postfix
-setgid_group = postdrop
-maillog_file = /dev/stdout
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-myhostname = postfix.example.net
-mydestination =
-alias_maps =
-message_size_limit = 60000000
-virtual_mailbox_limit = 0
-virtual_mailbox_domains = example.net
-virtual_mailbox_base = {base}/mail
-virtual_mailbox_maps = static:all/
-virtual_uid_maps = static:{nobody.pw_uid}
-virtual_gid_maps = static:{nobody.pw_gid}
-virtual_minimum_uid = 1
-smtpd_client_connection_count_limit = 0
-smtputf8_enable = yes
-local_header_rewrite_clients =
-"""
+            _POSTFIX_MAIN.format(base=base, uid=nobody.pw_uid, gid=nobody.pw_gid)
         )
-        (base / "etc" / "master.cf").write_text(
-            f"""127.0.0.1:{self.port} inet n - n - - smtpd
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-verify unix - - n - 1 verify
-virtual unix - n n - - virtual
-error unix - - n - - error
-retry unix - - n - - error
-discard unix - - n - - discard
-anvil unix - - n - 1 anvil
-proxymap unix - - n - - proxymap
-postlog unix-dgram n - n - 1 postlogd
-"""
-        )
+        (base / "etc" / "master.cf").write_text(_POSTFIX_MASTER.format(port=self.port))
         command = [needs("postfix"), "-c", str(base / "etc")]
         Peer(test, [*command, "start-fg"], directory / "postfix.log")
         # Its master makes a session of its own, which the end of the peer's does not reach.
@@ -232,45 +275,7 @@ class Exim:
         open_way_to(base)
         configuration = base / "exim.conf"
         configuration.write_text(
-            f"""primary_hostname = exim.example.net
-exim_path = {Path(program).resolve()}
-exim_user = mail
-exim_group = mail
-spool_directory = {base}/spool
-log_file_path = {base}/log/%slog
-domainlist local_domains = example.net
-message_size_limit = 60M
-acl_smtp_rcpt = acl_rcpt
-keep_environment =
-tls_advertise_hosts =
-never_users =
-chunking_advertise_hosts = *
-smtp_accept_queue_per_connection = 0
-smtp_accept_max = 100
-dkim_verify_signers =
-begin acl
-acl_rcpt:
-  accept domains = +local_domains
-  deny
-begin routers
-all:
-  driver = accept
-  domains = +local_domains
-  transport = maildir
-begin transports
-maildir:
-  driver = appendfile
-  maildir_format
-  directory = {self._maildir}
-  create_directory
-  user = mail
-  group = mail
-  delivery_date_add = false
-  envelope_to_add = false
-  return_path_add = false
-begin retry
-* * F,1h,1m
-"""
+            _EXIM.format(program=Path(program).resolve(), base=base, maildir=self._maildir)
         )
         mail = pwd.getpwnam("mail")
         for name in ("spool", "log", "mail"):

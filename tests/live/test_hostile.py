@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.live.installation import Installation
 from tests.live.peers import wait_for
 from tests.live.recorder import Recorder
-from tests.submission.test_abuse import relay_probes
+from tests.submission.test_relaying import relay_probes
 
 _FROM = "shop@example.com"
 _HEAD = b"From: shop@example.com\r\nSubject: x\r\n\r\n"
