@@ -47,6 +47,7 @@ TITLES = {
     3834: "Automatic responses to electronic mail",
     3848: "ESMTP and LMTP transmission types",
     4013: "SASLprep",
+    4180: "CSV files",
     4616: "SASL PLAIN",
     4648: "Base16, base32 and base64",
     4865: "SMTP: future message release",

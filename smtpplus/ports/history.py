@@ -125,4 +125,4 @@ class IHistory(Interface):
         """
 
     async def subjects(list_id: int, most: int) -> dict[str, int]:
-        """How often each subject stands in the newest `most` messages of a list."""
+        """How often each subject of a list stands in its account's newest `most` messages."""

@@ -37,7 +37,8 @@ _AGGREGATION = (
 class ListSetting:
     """One key of ``list set``.
 
-    `acts` is False where this version keeps the value and does not act on it yet.
+    `acts` is False where this version keeps the value and does not act on it yet. `choices` are
+    the words it takes where there are few, `is_long` marks texts of several lines.
     """
 
     key: str
@@ -46,6 +47,14 @@ class ListSetting:
     default: Any
     read: Callable[[str], Any]
     acts: bool = True
+    choices: tuple[str, ...] = ()
+    is_long: bool = False
+
+    def written(self, value: Any) -> str:
+        """What `read` takes for `value`."""
+        if isinstance(value, bool):
+            return "on" if value else "off"
+        return ", ".join(value) if isinstance(value, list | tuple) else str(value)
 
 
 def read(key: str, text: str) -> Any:
@@ -129,10 +138,10 @@ def _timezone(text: str) -> str:
 
 _ON_OFF = "on or off"
 _TABLE = (
-    ListSetting("header_html", "put before the HTML part", "HTML", "", _text),
-    ListSetting("header_text", "put before the text part", "text", "", _text),
-    ListSetting("footer_html", "put after the HTML part", "HTML", "", _text),
-    ListSetting("footer_text", "put after the text part", "text", "", _text),
+    ListSetting("header_html", "put before the HTML part", "HTML", "", _text, is_long=True),
+    ListSetting("header_text", "put before the text part", "text", "", _text, is_long=True),
+    ListSetting("footer_html", "put after the HTML part", "HTML", "", _text, is_long=True),
+    ListSetting("footer_text", "put after the text part", "text", "", _text, is_long=True),
     ListSetting("header", "are the headers put in", _ON_OFF, False, _switch),
     ListSetting("footer", "are the footers put in", _ON_OFF, False, _switch),
     ListSetting("track_opens", "is the pixel put in", _ON_OFF, False, _switch),
@@ -158,6 +167,7 @@ _TABLE = (
         "keep or replace",
         "keep",
         _word_of("keep", "replace"),
+        choices=("keep", "replace"),
     ),
     ListSetting(
         "bcc_own_to",
@@ -172,6 +182,7 @@ _TABLE = (
         f"one of {', '.join(_AGGREGATION)}",
         "month",
         _word_of(*_AGGREGATION),
+        choices=_AGGREGATION,
     ),
     ListSetting(
         "timezone",
@@ -201,6 +212,7 @@ _TABLE = (
         "accept or refuse",
         "accept",
         _word_of("accept", "refuse"),
+        choices=("accept", "refuse"),
     ),
 )
 SETTINGS: dict[str, ListSetting] = {setting.key: setting for setting in _TABLE}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from smtpplus.web.context import Visit
+from smtpplus.web.pages.lists import ListPages
 from smtpplus.web.pages.machines import MachinePages
 from smtpplus.web.pages.message import MessagePage
 from smtpplus.web.pages.messages import MessagesPage
@@ -12,6 +13,7 @@ from smtpplus.web.pages.queue_changes import QueueChangePages
 from smtpplus.web.pages.sandbox import SandboxPages
 from smtpplus.web.pages.settings import SettingsPage
 from smtpplus.web.pages.sign_in import SignInPages
+from smtpplus.web.pages.statistics import StatisticsPages
 from smtpplus.web.router import Access, Route
 from smtpplus.web.shell import Shell
 
@@ -22,6 +24,7 @@ def all_routes(shell: Shell) -> list[Route[Visit]]:
     """The table."""
     machines, sandbox = MachinePages(shell), SandboxPages(shell)
     changes = QueueChangePages(shell)
+    lists, statistics = ListPages(shell), StatisticsPages(shell)
     sign_in, settings = SignInPages(shell), SettingsPage(shell)
     return [
         Route("GET", "/healthz", machines.health, Access.PROBE),
@@ -40,6 +43,13 @@ def all_routes(shell: Shell) -> list[Route[Visit]]:
         Route("GET", "/", OverviewPage(shell).show),
         Route("GET", "/messages", MessagesPage(shell).show),
         Route("GET", "/messages/{id}", MessagePage(shell).show),
+        Route("GET", "/statistics", statistics.show),
+        Route("GET", "/statistics.csv", statistics.download),
+        Route("GET", "/lists", lists.show_all),
+        Route("GET", "/lists/{id}", lists.show),
+        Route("POST", "/lists/{id}", lists.save),
+        Route("GET", "/lists/{id}/preview", lists.preview),
+        Route("POST", "/lists/{id}/preview", lists.preview),
         Route("GET", "/queue", QueuePage(shell).show),
         Route("GET", "/queue/change", changes.ask),
         Route("POST", "/queue/change", changes.do),

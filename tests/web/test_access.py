@@ -28,6 +28,13 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "/"): (303, 200, 200, 200, 200, 403),
     ("GET", "/messages"): (303, 200, 200, 200, 200, 403),
     ("GET", "/messages/{id}"): (303, 200, 200, 404, 200, 403),
+    ("GET", "/statistics"): (303, 200, 200, 200, 200, 403),
+    ("GET", "/statistics.csv"): (303, 200, 200, 200, 200, 403),
+    ("GET", "/lists"): (303, 200, 200, 200, 200, 403),
+    ("GET", "/lists/{id}"): (303, 200, 200, 404, 200, 403),
+    ("POST", "/lists/{id}"): (403, 403, 403, 403, 403, 403),
+    ("GET", "/lists/{id}/preview"): (303, 200, 200, 404, 200, 403),
+    ("POST", "/lists/{id}/preview"): (403, 403, 403, 403, 403, 403),
     ("GET", "/queue"): (303, 200, 200, 200, 200, 403),
     ("GET", "/queue/change"): (303, 400, 403, 400, 400, 403),
     ("POST", "/queue/change"): (403, 403, 403, 403, 403, 403),
@@ -56,6 +63,8 @@ class MatrixTests(PageTestCase):
         self.browsers = {who: self.browser(person) for who, person in zip(WHO, people, strict=True)}
 
     def path(self, pattern: str) -> str:
+        if "/lists/" in pattern:
+            return pattern.replace("{id}", str(self.house.tenants[0].mail_list.id))
         identifier = self.mail if "sandbox" in pattern else self.message
         return (
             pattern.replace("{id}", show_id(identifier))

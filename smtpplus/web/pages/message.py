@@ -19,7 +19,7 @@ from smtpplus.values.outcome import Result
 from smtpplus.web.context import Visit
 from smtpplus.web.exchange import PageError, Response
 from smtpplus.web.explain import explain
-from smtpplus.web.pages.queue_changes import may_change
+from smtpplus.web.rights import may_change
 from smtpplus.web.shell import Shell
 from smtpplus.web.steps import Answers, answers, steps, withheld
 from smtpplus.web.words import moment

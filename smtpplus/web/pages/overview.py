@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from smtpplus.ports import IHistory
 from smtpplus.values.message import DeliveryState, EventType
@@ -17,34 +16,15 @@ from smtpplus.web.charts import Chart, Frame, Series, draw
 from smtpplus.web.context import Visit
 from smtpplus.web.exchange import Response
 from smtpplus.web.shell import Shell
+from smtpplus.web.spans import SPANS, span_of, times
 
-__all__ = ["RANGES", "OverviewPage", "Range", "UserLine"]
+__all__ = ["RANGES", "OverviewPage", "UserLine"]
 
 _MOST_USERS = 12
 _LATE_SECONDS = 0.5
-_HOUR = 3600.0
-_DAY = 86400.0
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """A span of time on the overview, cut into `slots` of `step` seconds."""
-
-    key: str
-    label: str
-    step: float
-    slots: int
-
-    def since(self, now: float) -> float:
-        """The start of the first slot; the last one holds `now`."""
-        return now // self.step * self.step - (self.slots - 1) * self.step
-
-
-RANGES = (
-    Range("24h", "24 hours", _HOUR, 24),
-    Range("7d", "7 days", 6 * _HOUR, 28),
-    Range("30d", "30 days", _DAY, 30),
-)
+RANGES = SPANS[:3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +56,11 @@ class OverviewPage:
     async def show(self, visit: Visit) -> Response:
         """The page, for the range asked for."""
         history, scope = self._shell.ports.history, visit.scope
-        span = next((r for r in RANGES if r.key == visit.asked.query.get("range")), RANGES[0])
-        since = span.since(visit.now)
-        until = since + span.slots * span.step
+        span = span_of(visit.asked.query.get("range", ""), "24h", RANGES)
+        since, until = span.bounds(visit.now)
         counters = await history.counters(scope, since, until, span.step)
         accepted, columns = _series(counters, span.slots)
-        titles, labels = _times(span, since)
+        titles, labels = times(span, since)
         queue = await history.queue_size(scope)
         users = await self._shell.ports.accounts.users(scope)
         values = {
@@ -146,24 +125,6 @@ def _charts(
         ("wide", draw(columns, line, titles, labels, Frame(960, 280))),
         ("narrow", draw(columns, line, titles, labels, Frame(340, 230, left=34, most_ticks=4))),
     )
-
-
-def _times(span: Range, since: float) -> tuple[list[str], list[str]]:
-    titles, labels = [], []
-    for slot in range(span.slots):
-        start = datetime.fromtimestamp(since + slot * span.step, UTC)
-        end = datetime.fromtimestamp(since + (slot + 1) * span.step, UTC)
-        date = f"{start.day} {start:%b}"
-        if span.step == _DAY:
-            titles.append(date)
-            labels.append(date)
-        elif span.step == _HOUR:
-            titles.append(f"{date}, {start:%H:%M} to {end:%H:%M}")
-            labels.append(f"{start:%H:%M}" if start.hour % 2 == 0 else "")
-        else:
-            titles.append(f"{date}, {start:%H:%M} to {end:%H:%M}")
-            labels.append(date if start.hour == 0 else "")
-    return titles, labels
 
 
 async def _user_lines(

@@ -8,7 +8,8 @@ from smtpplus.values.ids import parse_id, show_id
 from smtpplus.web.context import Visit
 from smtpplus.web.exchange import Response
 from smtpplus.web.pages.messages import MOST_SEARCH
-from smtpplus.web.pages.queue_changes import CHANGED, may_change
+from smtpplus.web.pages.queue_changes import CHANGED
+from smtpplus.web.rights import may_change
 from smtpplus.web.shell import Shell
 
 __all__ = ["QueuePage"]

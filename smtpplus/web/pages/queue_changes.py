@@ -13,12 +13,12 @@ from urllib.parse import urlencode
 from smtpplus.values.address import to_ascii
 from smtpplus.values.ids import parse_id, show_id
 from smtpplus.values.queue import QueueChange, Selection
-from smtpplus.values.submission import Role
 from smtpplus.web.context import Visit
 from smtpplus.web.exchange import PageError, Response
+from smtpplus.web.rights import check_may_change
 from smtpplus.web.shell import Shell
 
-__all__ = ["CHANGED", "QueueChangePages", "may_change"]
+__all__ = ["CHANGED", "QueueChangePages"]
 
 CHANGED = {
     QueueChange.HOLD: "held",
@@ -37,11 +37,6 @@ _ASKED = {
 }
 _FIELDS = ("id", "domain", "user", "message")
 _MOST_DOMAIN = 255
-
-
-def may_change(visit: Visit) -> bool:
-    """May this person change what waits?"""
-    return visit.person is not None and visit.person.role in {Role.OWNER, Role.OPERATOR}
 
 
 class QueueChangePages:
@@ -77,11 +72,7 @@ class QueueChangePages:
 
     async def _wanted(self, visit: Visit, fields: dict[str, str]) -> tuple[QueueChange, Selection]:
         scope = visit.scope
-        if not may_change(visit):
-            raise PageError(
-                HTTPStatus.FORBIDDEN,
-                "Your role reads the pages. Ask an owner of the account to change the queue.",
-            )
+        check_may_change(visit, "the queue")
         change = next((one for one in QueueChange if one.value == fields.get("change")), None)
         if change is None:
             raise PageError(HTTPStatus.BAD_REQUEST, "Choose what to do with the deliveries.")

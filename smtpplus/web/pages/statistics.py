@@ -1,0 +1,83 @@
+"""Statistics: what was sent and what came of it, by campaign, SMTP user, list, provider or day.
+
+Guarantees: charts, table and CSV come from the same counters; recipients are counted, not
+messages. An unreadable filter is as good as none.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from urllib.parse import urlencode
+
+from smtpplus.web.context import Visit
+from smtpplus.web.exchange import Response
+from smtpplus.web.figures import Figures, table_csv
+from smtpplus.web.mail_charts import mail_charts, response_charts
+from smtpplus.web.shell import Shell
+from smtpplus.web.spans import SPANS, span_of, times
+
+__all__ = ["GROUPS", "StatisticsPages"]
+
+_MOST_ROWS = 500
+GROUPS = (
+    ("campaign", "Campaigns"),
+    ("user", "SMTP users"),
+    ("list", "Lists"),
+    ("provider", "Providers"),
+    ("day", "Days"),
+)
+
+
+class StatisticsPages:
+    """The page, and the same as a file."""
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+
+    async def show(self, visit: Visit) -> Response:
+        """Charts and a table."""
+        history, scope = self._shell.ports.history, visit.scope
+        by, span = _group(visit), span_of(visit.asked.query.get("range", ""), "30d")
+        since, until = span.bounds(visit.now)
+        counters = await history.counters(scope, since, until, span.step)
+        rows = await self._rows(visit, by, since, until)
+        titles, labels = times(span, since)
+        total = Figures("All", {name: sum(values) for name, values in counters.items()})
+        values = {
+            "by": by,
+            "groups": GROUPS,
+            "span": span,
+            "spans": SPANS,
+            "rows": rows[:_MOST_ROWS],
+            "left_out": max(len(rows) - _MOST_ROWS, 0),
+            "total": total,
+            "sent": mail_charts(counters, titles, labels),
+            "answered": response_charts(counters, titles, labels),
+            "query": urlencode({"by": by, "range": span.key}),
+        }
+        return self._shell.show(visit, "statistics", values)
+
+    async def download(self, visit: Visit) -> Response:
+        """All rows as CSV (RFC 4180)."""
+        by, span = _group(visit), span_of(visit.asked.query.get("range", ""), "30d")
+        since, until = span.bounds(visit.now)
+        rows = await self._rows(visit, by, since, until)
+        name = f"smtpplus-{by}-{_date(since)}-to-{_date(visit.now)}.csv"
+        return Response(
+            table_csv(by, rows),
+            content_type="text/csv; charset=utf-8; header=present",
+            headers=(("Content-Disposition", f'attachment; filename="{name}"'),),
+        )
+
+    async def _rows(self, visit: Visit, by: str, since: float, until: float) -> list[Figures]:
+        found = await self._shell.ports.history.totals(visit.scope, since, until, by)
+        return [Figures(name, sums) for name, sums in found]
+
+
+def _group(visit: Visit) -> str:
+    wanted = visit.asked.query.get("by")
+    return wanted if wanted in dict(GROUPS) else GROUPS[0][0]
+
+
+def _date(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).date().isoformat()
