@@ -74,6 +74,7 @@ _TRACES = frozenset(
         "x-mailgun-dkim-check-result",
         "x-pm-message-id",
         "x-pm-rcpt",
+        "x-ses-dkim-signature",
         "x-ses-outgoing",
         "x-ses-receipt",
         "x-ses-spam-verdict",
