@@ -106,16 +106,6 @@ class IRecipients(Interface):
     ) -> Sequence[MailRow]:
         """What was to go to this address, newest first; delivery ids below `before`."""
 
-    async def subscribe(account_id: int, address: str, list_id: int, now: float, by: str) -> bool:
-        """Make an ended subscription active again at the word of a person of the account (`by`).
-
-        Lifts what its unsubscribe had set, nothing else; stays on record as an event of no
-        message. False: it was active already.
-
-        Raises:
-            NotFoundError: the account has no such list.
-        """
-
     async def erase(account_id: int | None, address: str, now: float, by: str) -> int:
         """Forget the address (GDPR article 17); how many recipients were erased.
 
@@ -164,7 +154,10 @@ class ISuppressions(Interface):
         now: float,
         by: str,
     ) -> int:
-        """Lift those that stand (of this scope and reason, where given). They stay on record."""
+        """Lift those that stand (of this scope and reason, where given). They stay on record.
+
+        A list's unsubscribe takes the subscription's end with it.
+        """
 
 
 class IResponses(Interface):

@@ -34,7 +34,7 @@ from smtpplus.store.statistics import read_series, read_totals
 from smtpplus.store.transactions import Transactions
 from smtpplus.values.message import DeliveryState, Event, EventType
 
-__all__ = ["SqlHistory"]
+__all__ = ["SqlHistory", "delivery_row", "event_from"]
 
 # As the partial index says it, see schema.py.
 _WAITING: ColumnClause[bool] = literal_column("delivery.state IN ('queued', 'held')")
@@ -93,7 +93,7 @@ class SqlHistory:
         """See `IHistory.deliveries`."""
         query = select(delivery).where(delivery.c.message_id == message_id).order_by(delivery.c.id)
         return await self._transactions.read(
-            lambda connection: [_delivery_row(row) for row in connection.execute(query)]
+            lambda connection: [delivery_row(row) for row in connection.execute(query)]
         )
 
     async def attempts(self, message_id: int, most: int) -> Sequence[AttemptRow]:
@@ -119,7 +119,7 @@ class SqlHistory:
             select(event).where(event.c.message_id == message_id).order_by(event.c.id).limit(most)
         )
         return await self._transactions.read(
-            lambda connection: [_event(row) for row in connection.execute(query)]
+            lambda connection: [event_from(row) for row in connection.execute(query)]
         )
 
     async def queue(
@@ -255,7 +255,8 @@ def _names(connection: Connection, key: Any, name: Any) -> dict[int, str]:
 # ---------------------------------------------------------------- one message
 
 
-def _delivery_row(row: Row[Any]) -> DeliveryRow:
+def delivery_row(row: Row[Any]) -> DeliveryRow:
+    """A row of the table as pages show it."""
     state = DeliveryState(row.state)
     return DeliveryRow(
         id=row.id,
@@ -272,7 +273,8 @@ def _delivery_row(row: Row[Any]) -> DeliveryRow:
     )
 
 
-def _event(row: Row[Any]) -> Event:
+def event_from(row: Row[Any]) -> Event:
+    """A row of the table as pages show it."""
     detail: dict[str, Any] = json.loads(row.detail) if row.detail else {}
     if row.n != 1 or row.type == EventType.ACCEPTED:
         detail["n"] = row.n
