@@ -48,7 +48,7 @@ def relay_settings(config: Config, sandbox: SandboxService | None, secret: bytes
             tokens=Tokens([secret]),
             hostname=str(config.server.hostname),
             sender_id=sender_id([str(config.server.hostname), *_own_domains(config)][-1]),
-            tracking_base=config.public_url,
+            tracking_base=config.tracking_url,
             return_domain=str(config.feedback.domain or ""),
         ),
     )
@@ -81,6 +81,7 @@ def web_settings(config: Config) -> WebSettings:
     host, port = _submission_address(config)
     return WebSettings(
         public_url=config.public_url,
+        tracking_url=config.tracking_url,
         hostname=str(config.server.hostname),
         trial=config.relay.deliver == "sandbox",
         trusted_proxies=tuple(one.network for one in config.web.trusted_proxies),

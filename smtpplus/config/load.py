@@ -63,6 +63,11 @@ class Config(sections.Section, frozen=True):
         """Where browsers find the pages, without a slash at the end."""
         return (self.web.public_url or f"http://{self.web.listen}").rstrip("/")
 
+    @property
+    def tracking_url(self) -> str:
+        """Where recipients' programs find us, without a slash at the end."""
+        return self.web.tracking_url.rstrip("/") or self.public_url
+
     def smarthost_password(self) -> str:
         """The first line of relay.smarthost_password_file, or "".
 

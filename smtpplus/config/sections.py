@@ -259,6 +259,16 @@ class Web(Section, frozen=True):
             description="Where browsers find the pages. Default: http:// and web.listen.",
         ),
     ] = ""
+    tracking_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$",
+            description="Where recipients' programs find opens and clicks (/t/) and unsubscribes "
+            "(/u/); https, for one-click unsubscribe. A sender domain's tracking host takes the "
+            "place of its host. Nothing else is served under this name, where it is another than "
+            "public_url's. Default: public_url.",
+        ),
+    ] = ""
     trusted_proxies: Annotated[
         tuple[Network, ...],
         Meta(description="Networks whose X-Forwarded-For and -Proto are believed."),

@@ -23,6 +23,7 @@ from smtpplus.message.token import Purpose, Token, TokenError, TokenFacts, Token
 from smtpplus.values.address import to_ascii
 
 __all__ = [
+    "HONEYPOT_LINK",
     "MAX_TARGET",
     "Click",
     "LinkTarget",
@@ -34,6 +35,7 @@ __all__ = [
     "unsubscribe_url",
 ]
 
+HONEYPOT_LINK = 0xFFFF  # the number of a link that no person sees: who follows it is a machine
 MAX_TARGET = 4_096  # octets; a signed download link has up to some 2,500
 
 _IGNORED = re.compile(r"[\t\r\n]")  # browsers drop them inside a URL (WHATWG URL, 4.4)

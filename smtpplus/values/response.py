@@ -25,11 +25,11 @@ class ResponseKind(enum.StrEnum):
 class Response:
     """One response to one delivery, as the token named it.
 
-    `by` is the class of who did it: ``person``, ``privacy proxy``, ``prefetch``, ``scanner``,
-    ``unknown``. `target` is the URL of a click, `link` its number. `client_ip` and `agent` are
-    empty in privacy mode. `reason` is what an unsubscriber said, or how: ``one-click``, ``page``,
-    ``mail``. `only_counted` (opens in privacy mode): the counters and nothing else, no event and
-    nothing at the recipient.
+    `by` is the class of who did it: ``person``, ``privacy_proxy``, ``prefetch``, ``scanner``,
+    ``unknown`` (the values of `OpenClass` in `smtpplus.rules.opens`). `target` is the URL of a
+    click, `link` its number. `client_ip` and `agent` are empty in privacy mode. `reason` is what
+    an unsubscriber said, or how: ``one-click``, ``page``, ``mail``. `only_counted` (opens in
+    privacy mode): the counters and nothing else, no event and nothing at the recipient.
     """
 
     kind: ResponseKind

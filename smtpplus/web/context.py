@@ -13,12 +13,15 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from smtpplus.message.token import Tokens
 from smtpplus.ports import (
     IAccounts,
     IClock,
     IHistory,
     IPeople,
     IQueue,
+    IRecipients,
+    IResponses,
     ISandbox,
     ISpawn,
     IWorkers,
@@ -26,7 +29,7 @@ from smtpplus.ports import (
 from smtpplus.values.submission import Person, Role
 from smtpplus.web.exchange import Asked, PageError
 
-__all__ = ["Network", "Visit", "WebPorts", "WebSettings"]
+__all__ = ["Network", "TrackingPorts", "Visit", "WebPorts", "WebSettings"]
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -43,11 +46,21 @@ def _nobody_to_tell() -> None:
     pass
 
 
+@dataclass(frozen=True, slots=True)
+class TrackingPorts:
+    """What opens, clicks and unsubscribes need beside the rest."""
+
+    tokens: Tokens
+    responses: IResponses
+    recipients: IRecipients
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebPorts:
-    """The neighbours. `sandbox` is None where mail is delivered for real.
+    """The neighbours.
 
-    `random` gives so many random octets (``secrets.token_bytes``); `unready` says which part
+    `sandbox` is None where mail is delivered for real, `tracking` where neither ``/t/`` nor
+    ``/u/`` is answered. `random` gives so many random octets (``secrets.token_bytes``); `unready` says which part
     is not up, and why (``/readyz``); `queue_changed` tells the relay of this process that
     somebody changed what waits. `worst_delay`: how late the reactor was in the last minute, seconds.
     """
@@ -65,18 +78,21 @@ class WebPorts:
     metrics: Callable[[], Awaitable[bytes]] = _nothing_measured
     queue_changed: Callable[[], None] = _nobody_to_tell
     worst_delay: Callable[[], float] = float
+    tracking: TrackingPorts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebSettings:
     """The part of the configuration the pages need.
 
-    `public_url` is where browsers find them (its path, if any, stands before every link);
+    `public_url` is where browsers find them (its path, if any, stands before every link),
+    `tracking_url` where recipients' programs find ``/t/`` and ``/u/``;
     `submission_host` and `submission_port` (STARTTLS) are what the pages tell people to set up.
     """
 
     public_url: str
     hostname: str
+    tracking_url: str = ""
     trial: bool = False
     trusted_proxies: tuple[Network, ...] = ()
     submission_host: str = "127.0.0.1"
@@ -94,6 +110,12 @@ class WebSettings:
     def base(self) -> str:
         """The path before every link; mostly empty."""
         return urlsplit(self.public_url).path.rstrip("/")
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """The paths that may stand before a request's own; a proxy may have cut them off."""
+        tracking = urlsplit(self.tracking_url).path.rstrip("/")
+        return tuple({one for one in (self.base, tracking) if one})
 
     def trusts(self, ip: str) -> bool:
         """Is this the address of a proxy whose X-Forwarded-* are believed?"""

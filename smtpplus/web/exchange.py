@@ -7,11 +7,20 @@ status; its text is fit to be shown. Does not know Twisted.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
-__all__ = ["PAGE_CSP", "Asked", "PageError", "Response", "parse_form", "redirect"]
+__all__ = [
+    "PAGE_CSP",
+    "Asked",
+    "PageError",
+    "Response",
+    "parse_form",
+    "parse_multipart",
+    "redirect",
+]
 
 PAGE_CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -19,6 +28,10 @@ PAGE_CSP = (
     "frame-ancestors 'none'"
 )
 _MOST_FIELDS = 50
+_BOUNDARY = re.compile(
+    r';\s*boundary=(?:"([ -!#-\[\]-~]{1,70})"|([!#-+\--9A-Z^-~]{1,70}))', re.IGNORECASE
+)
+_FIELD_NAME = re.compile(rb';\s*name=(?:"([^"\r\n]{1,200})"|([^\s;"]{1,200}))', re.IGNORECASE)
 
 
 class PageError(Exception):
@@ -49,6 +62,8 @@ class Asked:
     fetch_site: str = ""
     etag: str = ""
     authorization: str = ""
+    agent: str = ""
+    languages: str = ""  # Accept-Language
     by_stranger: bool = False  # sent on by a proxy that is not trusted: whose it is is unknown
 
 
@@ -94,3 +109,26 @@ def parse_form(octets: bytes) -> dict[str, str]:
             HTTPStatus.BAD_REQUEST, "The address or the form is not readable."
         ) from error
     return dict(pairs)
+
+
+def parse_multipart(octets: bytes, content_type: str) -> dict[str, str]:
+    """Fields of multipart/form-data (RFC 7578); what is no text field is left out.
+
+    Raises:
+        PageError: 400, where there is no boundary, or too many parts.
+    """
+    match = _BOUNDARY.search(content_type)
+    if match is None:
+        raise PageError(HTTPStatus.BAD_REQUEST, "The form is not readable: it has no boundary.")
+    delimiter = b"\r\n--" + (match[1] or match[2]).encode("ascii")
+    parts = (b"\r\n" + octets).split(delimiter, _MOST_FIELDS + 2)
+    if len(parts) > _MOST_FIELDS + 2:
+        raise PageError(HTTPStatus.BAD_REQUEST, "The form is not readable: it has too many parts.")
+    fields = {}
+    for part in parts[1:]:
+        head, blank, body = part.partition(b"\r\n\r\n")
+        name = _FIELD_NAME.search(head)
+        if not part.startswith(b"--") and blank and name is not None:
+            text = (name[1] or name[2]).decode("utf-8", "replace")
+            fields[text] = body.decode("utf-8", "replace")
+    return fields

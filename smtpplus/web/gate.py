@@ -107,8 +107,8 @@ class Gate:
         if asked.host and not settings.knows_host(asked.host):
             raise PageError(
                 HTTPStatus.MISDIRECTED_REQUEST,
-                f"These pages are at {settings.public_url}. To reach them by another name, "
-                "set web.public_url in the configuration.",
+                "There are no pages under this name. Whoever runs this service: pages are reached "
+                "under the name in web.public_url alone.",
             )
 
 

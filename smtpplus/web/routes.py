@@ -16,6 +16,7 @@ from smtpplus.web.pages.sign_in import SignInPages
 from smtpplus.web.pages.statistics import StatisticsPages
 from smtpplus.web.router import Access, Route
 from smtpplus.web.shell import Shell
+from smtpplus.web.tracking.unsubscribe import UnsubscribePages
 
 __all__ = ["all_routes"]
 
@@ -25,8 +26,11 @@ def all_routes(shell: Shell) -> list[Route[Visit]]:
     machines, sandbox = MachinePages(shell), SandboxPages(shell)
     changes = QueueChangePages(shell)
     lists, statistics = ListPages(shell), StatisticsPages(shell)
+    tracking = shell.ports.tracking
+    unsubscribes = [] if tracking is None else _unsubscribes(UnsubscribePages(shell, tracking))
     sign_in, settings = SignInPages(shell), SettingsPage(shell)
     return [
+        *unsubscribes,
         Route("GET", "/healthz", machines.health, Access.PROBE),
         Route("GET", "/readyz", machines.readiness, Access.PROBE),
         Route("GET", "/metrics", machines.metrics, Access.PROBE),
@@ -57,4 +61,13 @@ def all_routes(shell: Shell) -> list[Route[Visit]]:
         Route("GET", "/sandbox/{id}", sandbox.show_mail),
         Route("GET", "/sandbox/{id}/html", sandbox.html),
         Route("GET", "/sandbox/{id}/source", sandbox.source),
+    ]
+
+
+def _unsubscribes(pages: UnsubscribePages) -> list[Route[Visit]]:
+    """Any Host and no cookie: the token is the right."""
+    return [
+        Route("GET", "/u/page.css", pages.style, Access.PROBE),
+        Route("GET", "/u/{token}", pages.show, Access.PROBE),
+        Route("POST", "/u/{token}", pages.change, Access.PROBE),
     ]

@@ -59,4 +59,9 @@ class WebService(Service):
         if listening is None:
             return stopped
         self._site.close_connections()
-        return maybeDeferred(listening.stopListening)
+        return Deferred.fromCoroutine(self._stop(listening))
+
+    async def _stop(self, listening: Any) -> None:
+        await maybeDeferred(listening.stopListening)
+        if self._site.tracking is not None:
+            await self._site.tracking.recorder.stop()

@@ -54,10 +54,17 @@ class Shell:
             return Response(self._templates.part(name, everything), status, headers=headers)
         return Response(self._templates.page(name, everything), status, headers=headers)
 
+    def render(self, name: str, values: dict[str, Any]) -> bytes:
+        """The page `name` of somebody who is not a person of ours: nothing but `values` is known."""
+        return self._templates.page(name, values)
+
     def show_error(self, visit: Visit, error: PageError) -> Response:
         """The page that says what went wrong and what to do."""
         asked = visit.asked
         values = {"status": int(error.status), "phrase": error.status.phrase, "text": error.text}
+        if asked.host and not self.settings.knows_host(asked.host):
+            body = f"{error.status.phrase}. {error.text}\n".encode()  # a tracking host: no name
+            return Response(body, error.status, "text/plain; charset=utf-8", error.headers)
         if asked.is_live:
             body = f"{error.status.phrase}\n".encode()
             return Response(body, error.status, "text/plain; charset=utf-8", error.headers)

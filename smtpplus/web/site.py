@@ -19,24 +19,32 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from smtpplus.values.errors import StoreBrokenError, StoreUnavailableError
 from smtpplus.web.channel import IDLE_SECONDS, PageChannel, PageRequest
 from smtpplus.web.context import WebPorts, WebSettings
-from smtpplus.web.exchange import Asked, PageError, Response, parse_form
+from smtpplus.web.exchange import Asked, PageError, Response, parse_form, parse_multipart
 from smtpplus.web.gate import Gate
+from smtpplus.web.peers import client_ip, header, peer
 from smtpplus.web.router import Router
 from smtpplus.web.routes import all_routes
 from smtpplus.web.shell import Shell
+from smtpplus.web.tracking.front import TrackingFront
+from smtpplus.web.tracking.hits import plain_text
+from smtpplus.web.tracking.recorder import Recorder
 
 __all__ = ["PageSite", "make_site"]
 
-_FORM_TYPE = b"application/x-www-form-urlencoded"
+_FORM_TYPE = "application/x-www-form-urlencoded"
+_MULTIPART_TYPE = "multipart/form-data"
 _MOST_PATH = 2048
-_MOST_HOPS = 20
 
 
 def make_site(ports: WebPorts, settings: WebSettings, reactor: Any) -> PageSite:
     """All pages of smtpplus, ready to be listened with."""
     shell = Shell(ports, settings)
     gate = Gate(shell, Router(all_routes(shell)))
-    return PageSite(_Pages(shell, gate), reactor, shell)
+    tracking = None
+    if ports.tracking is not None:
+        recorder = Recorder(ports.tracking.responses, ports.accounts, ports.clock, ports.spawn)
+        tracking = TrackingFront(ports.tracking.tokens, ports.clock, recorder)
+    return PageSite(_Pages(shell, gate, tracking), reactor, shell, tracking)
 
 
 class PageSite(Site):
@@ -44,7 +52,9 @@ class PageSite(Site):
 
     protocol = PageChannel  # type: ignore[assignment]
 
-    def __init__(self, resource: Resource, reactor: Any, shell: Shell) -> None:
+    def __init__(
+        self, resource: Resource, reactor: Any, shell: Shell, tracking: TrackingFront | None
+    ) -> None:
         super().__init__(  # type: ignore[no-untyped-call]
             resource,
             requestFactory=PageRequest,
@@ -53,6 +63,7 @@ class PageSite(Site):
             reactor=reactor,
         )
         self.channels: set[PageChannel] = set()
+        self.tracking = tracking
         self._shell = shell
 
     def reconfigure(self, settings: WebSettings) -> None:
@@ -79,14 +90,20 @@ class _Pages(Resource):
 
     isLeaf = True  # noqa: N815  # Twisted names it
 
-    def __init__(self, shell: Shell, gate: Gate) -> None:
+    def __init__(self, shell: Shell, gate: Gate, tracking: TrackingFront | None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._shell = shell
+        self._tracking = tracking
         self._gate = gate
         self._log = Logger()
 
     def render(self, request: Request) -> int:
-        """Answer in the background."""
+        """Answer opens and clicks at once, all else in the background."""
+        if self._tracking is not None:
+            part = self._tracking.part_of(request.uri, self._shell.settings)
+            if part is not None:
+                self._tracking.answer(request, part, self._shell.settings)
+                return NOT_DONE_YET
         open_ = _StillThere(request)
         self._shell.ports.spawn.spawn("web request", self._answer(request, open_))
         return NOT_DONE_YET
@@ -152,10 +169,9 @@ def _asked(request: Request, settings: WebSettings) -> Asked:
         path = unquote_to_bytes(raw_path).decode("utf-8")
     except UnicodeDecodeError as error:
         raise PageError(HTTPStatus.BAD_REQUEST, "The address is not readable.") from error
-    if settings.base and path.startswith(f"{settings.base}/"):
-        path = path.removeprefix(settings.base)
-    is_form = _header(request, "content-type").split(";")[0].strip().lower() == _FORM_TYPE.decode()
-    proxied = settings.trusts(_peer(request))
+    base = next((one for one in settings.bases if path.startswith(f"{one}/")), "")
+    path = path.removeprefix(base)
+    proxied = settings.trusts(peer(request))
     hosts = request.requestHeaders.getRawHeaders("host", [])
     if len(hosts) > 1 or (not hosts and request.clientproto == b"HTTP/1.1"):
         raise PageError(HTTPStatus.BAD_REQUEST, "A request names one host.")
@@ -163,43 +179,42 @@ def _asked(request: Request, settings: WebSettings) -> Asked:
         method=request.method.decode("ascii", "replace"),
         path=path,
         query=parse_form(raw_query),
-        form=parse_form(request.content.read()) if is_form and request.content else {},
+        form=_form(request),
         cookies={
             name.decode("latin-1"): value.decode("latin-1")
             for name, value in request.received_cookies.items()
         },
-        client_ip=_client_ip(request, settings),
-        host=(_header(request, "x-forwarded-host") if proxied else "") or "".join(hosts),
-        is_live=_header(request, "x-smtpplus-live") == "1",
-        is_form=is_form,
-        fetch_site=_header(request, "sec-fetch-site"),
-        etag=_header(request, "if-none-match"),
-        authorization=_header(request, "authorization"),
+        client_ip=client_ip(request, settings),
+        host=(header(request, "x-forwarded-host") if proxied else "") or "".join(hosts),
+        is_live=header(request, "x-smtpplus-live") == "1",
+        is_form=_content_type(request) == _FORM_TYPE,
+        fetch_site=header(request, "sec-fetch-site"),
+        etag=header(request, "if-none-match"),
+        authorization=header(request, "authorization"),
+        agent=plain_text(header(request, "user-agent").encode("utf-8", "replace")),
+        languages=header(request, "accept-language"),
         by_stranger=not proxied and _is_forwarded(request),
     )
 
 
+def _content_type(request: Request) -> str:
+    return header(request, "content-type").partition(";")[0].strip().lower()
+
+
+def _form(request: Request) -> dict[str, str]:
+    """The fields of a form; also of one that does not say what it is (RFC 8058 senders differ)."""
+    if request.content is None or request.method != b"POST":
+        return {}
+    kind = _content_type(request)
+    if kind in {_FORM_TYPE, ""}:
+        return parse_form(request.content.read())
+    if kind == _MULTIPART_TYPE:
+        return parse_multipart(request.content.read(), header(request, "content-type"))
+    return {}
+
+
 def _is_forwarded(request: Request) -> bool:
     return any(map(request.requestHeaders.hasHeader, ("x-forwarded-for", "forwarded", "via")))
-
-
-def _header(request: Request, name: str) -> str:
-    return (request.requestHeaders.getRawHeaders(name) or [""])[-1]
-
-
-def _peer(request: Request) -> str:
-    return str(getattr(request.getClientAddress(), "host", ""))  # type: ignore[no-untyped-call]
-
-
-def _client_ip(request: Request, settings: WebSettings) -> str:
-    """The nearest address that is not a proxy of ours."""
-    ip = _peer(request)
-    hops = ",".join(request.requestHeaders.getRawHeaders("x-forwarded-for", [])).split(",")
-    for hop in reversed(hops[-_MOST_HOPS:]):
-        if not settings.trusts(ip):
-            break
-        ip = hop.strip() or ip
-    return ip
 
 
 def _send(request: Request, response: Response, *, secure: bool) -> None:

@@ -1,0 +1,139 @@
+"""From hits to responses: who each was (W4, W5), and what is kept of it.
+
+A group's hits are judged in their order, each knowing what the same client asked before. Where
+a client turns out to be a scanner, what it asked earlier in the group is judged again: the first
+clicks of a burst look like a person's. What was written in a group before stays as it is.
+
+Guarantees: in privacy mode neither address nor agent is in a response, and opens are only
+counted; the same request twice in a group is one response. Pure but for its bounded memory.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from smtpplus.message.tracking_urls import HONEYPOT_LINK
+from smtpplus.rules.opens import Access, Observed, OpenClass, Siblings, Verdict, classify
+from smtpplus.values.response import Response, ResponseKind
+from smtpplus.web.tracking.clients import ClientMemory, LinkCounts
+from smtpplus.web.tracking.hits import Hit, neighbourhood
+
+__all__ = ["Classes"]
+
+_KINDS = {Access.OPEN: ResponseKind.OPENED, Access.CLICK: ResponseKind.CLICKED}
+_HIDDEN = frozenset({HONEYPOT_LINK})
+
+
+@dataclass(slots=True)
+class Classes:
+    """Judges groups of hits."""
+
+    clients: ClientMemory = field(default_factory=ClientMemory)
+    links: LinkCounts = field(default_factory=LinkCounts)
+
+    def responses(
+        self,
+        hits: Sequence[Hit],
+        delivered_at: Mapping[int, float],
+        private_lists: Collection[int],
+    ) -> list[Response]:
+        """What to record of these hits, in their order.
+
+        Args:
+            hits: oldest first.
+            delivered_at: when a delivery was taken by the remote, where it was.
+            private_lists: the ids of the lists in privacy mode.
+        """
+        groups: dict[tuple[int, str], list[int]] = defaultdict(list)
+        for number, hit in enumerate(hits):
+            if hit.link is not None and hit.link not in _HIDDEN:
+                self.links.saw(hit.facts.message_id, hit.link)
+            client = "" if hit.facts.list_id in private_lists else neighbourhood(hit.address)
+            groups[hit.facts.delivery_id, client].append(number)
+        verdicts: dict[int, Verdict] = {}
+        for (delivery_id, client), numbers in groups.items():
+            asked = [hits[number] for number in numbers]
+            is_private = asked[0].facts.list_id in private_lists
+            judged = self._judge(
+                asked, client, delivered_at.get(delivery_id), is_private=is_private
+            )
+            verdicts.update(zip(numbers, judged, strict=True))
+        made = [
+            _response(hit, verdicts[number].klass, is_private=hit.facts.list_id in private_lists)
+            for number, hit in enumerate(hits)
+        ]
+        return _without_repeats(made)
+
+    def _judge(
+        self, hits: Sequence[Hit], client: str, delivered_at: float | None, *, is_private: bool
+    ) -> list[Verdict]:
+        """Of one client and one delivery."""
+        delivery_id, last = hits[0].facts.delivery_id, hits[-1]
+        before = self.clients.siblings(delivery_id, client, hits[0].at)
+        verdicts, after = self._in_order(hits, before, delivered_at, is_private=is_private)
+        if after.scanner and not before.scanner and len(hits) > 1:
+            known = replace(before, scanner=True)
+            verdicts, after = self._in_order(hits, known, delivered_at, is_private=is_private)
+        self.clients.keep(delivery_id, client, last.at, after)
+        return verdicts
+
+    def _in_order(
+        self,
+        hits: Sequence[Hit],
+        siblings: Siblings,
+        delivered_at: float | None,
+        *,
+        is_private: bool,
+    ) -> tuple[list[Verdict], Siblings]:
+        verdicts = []
+        for hit in hits:
+            verdict = classify(
+                Observed(
+                    access=hit.access,
+                    agent=hit.agent,
+                    address="" if is_private else hit.address,
+                    method="GET" if hit.method == "GET" else hit.method,
+                    headers=hit.purposes,
+                    at=hit.at,
+                    delivered_at=delivered_at,
+                    link=hit.link,
+                    links_in_message=self.links.of(hit.facts.message_id),
+                    honeypot=hit.link in _HIDDEN,
+                    siblings=siblings,
+                )
+            )
+            verdicts.append(verdict)
+            siblings = siblings.after(hit.link, hit.at, verdict)
+        return verdicts, siblings
+
+
+def _response(hit: Hit, klass: OpenClass, *, is_private: bool) -> Response:
+    facts = hit.facts
+    return Response(
+        kind=_KINDS[hit.access],
+        at=hit.at,
+        account_id=facts.account_id,
+        list_id=facts.list_id,
+        message_id=facts.message_id,
+        delivery_id=facts.delivery_id,
+        by=klass.value,
+        target=hit.target,
+        link=hit.link or 0,
+        client_ip="" if is_private else hit.address,
+        agent="" if is_private else hit.agent,
+        only_counted=is_private and hit.access is Access.OPEN,
+    )
+
+
+def _without_repeats(responses: Sequence[Response]) -> list[Response]:
+    """Programs ask twice within a second; somebody may ask a thousand times."""
+    seen: set[tuple[object, ...]] = set()
+    kept = []
+    for one in responses:
+        what = (one.kind, one.delivery_id, one.link, one.client_ip, one.by)
+        if what not in seen:
+            seen.add(what)
+            kept.append(one)
+    return kept

@@ -1,0 +1,113 @@
+"""Who was it: bursts, what a client did before, what is kept in privacy mode."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from smtpplus.message.token import TokenFacts
+from smtpplus.message.tracking_urls import HONEYPOT_LINK
+from smtpplus.rules.opens import Access
+from smtpplus.values.response import Response
+from smtpplus.web.tracking.classes import Classes
+from smtpplus.web.tracking.clients import ClientMemory, LinkCounts
+from smtpplus.web.tracking.hits import Hit
+
+_FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:128.0) Gecko/20100101 Firefox/128.0"
+_GOOGLE = (
+    "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
+)
+_AT = 1_795_442_733.0
+_DELIVERED = {1: _AT - 3600, 2: _AT - 3600}
+_HOME = "192.0.2.7"
+
+
+def click(
+    link: int, after: float = 0.0, ip: str = _HOME, *, method: str = "GET", delivery: int = 1
+) -> Hit:
+    """A person's click on link number `link`, by its looks."""
+    facts = TokenFacts(1, 1, 9, delivery)
+    url = f"https://example.com/{link}"
+    return Hit(Access.CLICK, _AT + after, facts, method, ip, _FIREFOX, {}, link, url)
+
+
+def all_links(after: float = 0.0) -> list[Hit]:
+    """Six links within a tenth of a second."""
+    return [click(link, after + link / 50) for link in range(6)]
+
+
+class ClassesTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.classes = Classes()
+
+    def responses(self, *hits: Hit, private: bool = False) -> list[Response]:
+        """What is recorded of a group."""
+        return self.classes.responses(hits, _DELIVERED, {1} if private else set())
+
+    def by(self, *hits: Hit) -> list[str]:
+        """The classes of a group."""
+        return [one.by for one in self.responses(*hits)]
+
+    def test_a_persons_clicks(self) -> None:
+        self.assertEqual(self.by(click(0), click(1, 0.5)), ["person", "person"])
+
+    def test_W4_all_links_at_once_are_a_scanners_from_the_first_click_on(self) -> None:
+        self.assertEqual(self.by(*all_links()), ["scanner"] * 6)
+
+    def test_W4_a_burst_over_the_addresses_of_one_network(self) -> None:
+        burst = [click(link, link / 50, f"192.0.2.{link}") for link in range(6)]
+        self.assertEqual(self.by(*burst), ["scanner"] * 6)
+
+    def test_a_burst_that_goes_on_in_the_next_group(self) -> None:
+        self.assertEqual(self.by(click(0), click(1, 0.1)), ["person"] * 2)
+        self.assertEqual(self.by(click(2, 0.8), click(3, 0.9)), ["scanner"] * 2)
+
+    def test_W4_the_first_click_of_who_then_asks_by_HEAD_is_no_persons(self) -> None:
+        self.assertEqual(self.by(click(0), click(1, 0.1, method="HEAD")), ["scanner"] * 2)
+
+    def test_W4_a_link_that_no_person_sees(self) -> None:
+        self.assertEqual(self.by(click(0), click(HONEYPOT_LINK, 0.1)), ["scanner"] * 2)
+
+    def test_a_scanner_does_not_spoil_another_client_or_another_delivery(self) -> None:
+        others = [click(0, 0.3, "198.51.100.9"), click(0, 0.3, delivery=2)]
+        self.assertEqual(self.by(*all_links(), *others)[-2:], ["person", "person"])
+
+    def test_who_comes_later_from_a_scanners_network_is_a_person(self) -> None:
+        self.by(*all_links())
+        self.assertEqual(self.by(click(0, 30.0)), ["scanner"])
+        self.assertEqual(self.by(click(0, 120.0)), ["person"])
+
+    def test_three_of_many_links_are_a_persons(self) -> None:
+        self.by(click(19, delivery=2))  # somebody else's click says that there are twenty
+        self.assertEqual(self.by(*[click(link, float(link)) for link in range(3)]), ["person"] * 3)
+
+    def test_before_two_seconds_after_delivery_nobody_reads(self) -> None:
+        for seconds, wanted in ((-1.0, "scanner"), (1.0, "scanner"), (60.0, "person")):
+            (one,) = Classes().responses([click(0)], {1: _AT - seconds}, ())
+            self.assertEqual(one.by, wanted)
+
+    def test_W5_a_proxys_open(self) -> None:
+        facts = TokenFacts(1, 1, 9, 1)
+        hit = Hit(Access.OPEN, _AT, facts, "GET", "66.249.84.1", _GOOGLE, {})
+        self.assertEqual(self.by(hit), ["privacy_proxy"])
+
+    def test_what_a_client_says_of_itself_counts(self) -> None:
+        facts, says = TokenFacts(1, 1, 9, 1), {"sec-purpose": "prefetch;prerender"}
+        hit = Hit(Access.CLICK, _AT, facts, "GET", _HOME, _FIREFOX, says, 0, "https://example.com/")
+        self.assertEqual(self.by(hit), ["prefetch"])
+
+    def test_the_same_request_twice_in_a_group_is_one(self) -> None:
+        found = self.responses(click(0), click(0, 0.2), click(0, 0.3, "198.51.100.1"))
+        self.assertEqual([one.client_ip for one in found], [_HOME, "198.51.100.1"])
+
+    def test_privacy_mode_keeps_clicks_without_who_it_was(self) -> None:
+        (one,) = self.responses(click(3), private=True)
+        self.assertEqual((one.client_ip, one.agent, one.only_counted), ("", "", False))
+        self.assertEqual((one.target, one.by), ("https://example.com/3", "person"))
+
+    def test_R_memory_is_bounded(self) -> None:
+        clients, links = ClientMemory(100), LinkCounts(100)
+        self.classes = Classes(clients, links)
+        for number in range(1000):
+            self.by(click(0, delivery=number))
+            links.saw(number, 1)
+        self.assertEqual((len(clients._kept), len(links._highest)), (100, 100))

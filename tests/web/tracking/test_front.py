@@ -1,0 +1,218 @@
+"""Opens and clicks over HTTP: what is answered, and what never is."""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+import string
+
+from smtpplus.message.token import Purpose, TokenFacts, token_length
+from smtpplus.values.response import ResponseKind
+from smtpplus.web.tracking.recorder import GROUP_SECONDS
+from tests.web.browser import Answer
+from tests.web.tracking.rig import TrackingTestCase
+
+_TARGET = "https://shop.example.com/orders/4711?a=1&b=%C3%A9#items"
+
+
+class OpenTests(TrackingTestCase):
+    def test_an_open_is_answered_with_a_pixel_and_recorded_after_it(self) -> None:
+        answer = self.browser().get(self.open_path(), user_agent="Mozilla/5.0 (X11) Firefox/128.0")
+        self.assertEqual((answer.status, answer.header("content-type")), (200, "image/gif"))
+        self.assertTrue(answer.body.startswith(b"GIF89a\x01\x00\x01\x00"))
+        self.assertEqual(self.kept.groups, [])
+        self.clock.advance(GROUP_SECONDS)
+        ((one,),) = self.kept.groups
+        self.assertEqual(one.kind, ResponseKind.OPENED)
+        named = TokenFacts(one.account_id, one.list_id, one.message_id, one.delivery_id)
+        self.assertEqual(named, self.facts)
+        self.assertEqual(one.client_ip, "192.0.2.10")
+        self.assertEqual(one.agent, "Mozilla/5.0 (X11) Firefox/128.0")
+
+    def test_a_pixel_is_not_kept_and_may_stand_in_any_page(self) -> None:
+        answer = self.browser().get(self.open_path())
+        self.assertIn("no-store", answer.header("cache-control"))
+        self.assertEqual(answer.header("cross-origin-resource-policy"), "cross-origin")
+        self.assertEqual(answer.header("x-content-type-options"), "nosniff")
+        self.assertEqual(answer.header("server"), "")
+
+    def test_an_agent_of_any_octets_is_fit_to_be_stored(self) -> None:
+        agent = b"User-Agent: x\x07\x1b[1m\xff\xed\xa0\x80" + b"y" * 5000
+        head = f"GET {self.open_path()} HTTP/1.1\r\nHost: x\r\n".encode()
+        self.assertEqual(self.browser().raw(head + agent + b"\r\n\r\n").status, 200)
+        self.clock.advance(GROUP_SECONDS)
+        (one,) = self.kept.recorded
+        one.agent.encode()
+        self.assertLessEqual(len(one.agent), 400)
+        self.assertTrue(one.agent.startswith("x [1m\ufffd"), one.agent[:20])
+
+
+class ClickTests(TrackingTestCase):
+    def test_a_click_is_redirected_to_what_was_signed(self) -> None:
+        answer = self.browser().get(self.click_path(_TARGET, 3))
+        self.assertEqual((answer.status, answer.header("location")), (302, _TARGET))
+        self.assertEqual(answer.body, b"")
+        self.assertIn("no-store", answer.header("cache-control"))
+        self.assertEqual(answer.header("referrer-policy"), "no-referrer")
+        self.clock.advance(GROUP_SECONDS)
+        (one,) = self.kept.recorded
+        self.assertEqual((one.kind, one.link, one.target), (ResponseKind.CLICKED, 3, _TARGET))
+
+    def test_what_clients_add_or_change_on_the_way_is_forgiven(self) -> None:
+        browser, path = self.browser(), self.click_path(_TARGET)
+        token, segment = path.split("/")[3:]
+        for one in (
+            f"{path}?fbclid=x&utm_source=y",
+            f"/t/c/{token.upper()}/{segment}",
+            f"/t/c/{token}/%{ord(segment[0]):02x}{segment[1:]}",
+        ):
+            self.assertEqual(browser.get(one).header("location"), _TARGET, one)
+
+    def test_HEAD_is_answered_as_GET_and_nobody_reads_by_it(self) -> None:
+        for path in (self.open_path(), self.click_path(_TARGET)):
+            got, asked = self.browser().get(path), self.browser().ask("HEAD", path)
+            self.assertEqual(asked.status, got.status)
+            self.assertEqual(asked.body, b"")
+            self.assertEqual(
+                [one for one in asked.headers if one[0] != "date"],
+                [one for one in got.headers if one[0] != "date"],
+            )
+        self.clock.advance(GROUP_SECONDS)
+        self.assertIn("scanner", {one.by for one in self.kept.recorded})
+
+    def test_W2_none_of_2000_mutations_redirects_anywhere(self) -> None:
+        chance = random.Random(4711)
+        browser, path = self.browser(), self.click_path(_TARGET, 3)
+        other = self.click_path("https://evil.example/", 4).rpartition("/")[2]
+        done = 0
+        while done < 2000:
+            mutated = _mutation(path, other, chance)
+            if mutated.lower() == path.lower() or mutated.startswith(f"{path}?"):
+                continue
+            done += 1
+            answer = browser.get(mutated)
+            self.assertIn(answer.status, {400, 404}, mutated)
+            self.assertEqual(answer.header("location"), "", mutated)
+        self.clock.advance(GROUP_SECONDS)
+        self.assertEqual(self.kept.recorded, [])
+
+
+class RefusalTests(TrackingTestCase):
+    def check_plain(self, answer: Answer, status: int) -> None:
+        self.assertEqual(answer.status, status)
+        for word in ("smtpplus", "Sign in", "mail.example.com"):
+            self.assertNotIn(word, answer.text)
+        self.assertEqual(answer.cookies, [])
+        self.assertNotIn("unsafe", answer.header("content-security-policy"))
+        self.assertIn("no-store", answer.header("cache-control"))
+
+    def test_what_was_not_signed_gets_a_plain_page(self) -> None:
+        token = "a" * token_length(Purpose.OPEN)
+        for path in ("/t/", "/t/o/", "/t/c/", "/t/c/x", "/t/c/x/y/z", f"/t/o/{token}.gif",
+                     "/t/o/%ff.gif", "/t/x", f"/t/o/{token}.png", "/t/c//", "/t/../x",
+                     "/t/" + "x" * 9000):  # fmt: skip
+            self.check_plain(self.browser().get(path), 404)
+
+    def test_a_token_of_another_purpose_is_not_taken(self) -> None:
+        unsubscribe = self.unsubscribe_path().removeprefix("/u/")
+        self.check_plain(self.browser().get(f"/t/o/{unsubscribe}.gif"), 404)
+        opened = self.open_path().removeprefix("/t/o/").removesuffix(".gif")
+        self.check_plain(self.browser().get(f"/u/{opened}"), 404)
+
+    def test_other_methods_are_refused(self) -> None:
+        for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+            answer = self.browser().ask(method, self.click_path(_TARGET))
+            self.check_plain(answer, 405)
+            self.assertEqual(answer.header("allow"), "GET, HEAD")
+
+    def test_a_flood_from_one_address_is_slowed_down_and_others_are_not(self) -> None:
+        browser, path = self.browser(ip="192.0.2.66"), self.open_path()
+        statuses = [browser.get(path).status for _ in range(5100)]
+        self.assertEqual(statuses.count(429), 100)
+        self.assertEqual(browser.get(path).header("retry-after"), "5")
+        self.assertEqual(self.browser(ip="192.0.2.67").get(path).status, 200)
+
+    def test_no_answer_sets_a_cookie_or_needs_a_host(self) -> None:
+        for path in (self.open_path(), self.click_path(_TARGET), "/t/o/x", self.unsubscribe_path()):
+            answer = self.browser().get(path, host="links.shop.example")
+            self.assertNotEqual(answer.status, 421)
+            self.assertEqual(answer.cookies, [])
+
+
+class TrackingHostTests(TrackingTestCase):
+    tracking_url = "https://links.example.org/x"
+
+    def test_a_tracking_host_serves_no_page_of_the_administration(self) -> None:
+        browser = self.browser(self.house.operator)
+        for host in ("links.example.org", "links.shop.example"):
+            for path in ("/", "/sign-in", "/messages", "/queue", "/settings"):
+                answer = browser.get(path, host=host)
+                self.assertEqual(answer.status, 421, path)
+                self.assertNotIn("mail.example.com:8025", answer.text)
+                self.assertNotIn('href="/sign-in"', answer.text)
+            self.assertNotIn('href="/sign-in"', self.browser().get("/no/page", host=host).text)
+
+    def test_the_path_of_the_tracking_url_may_stand_before(self) -> None:
+        for base in ("", "/x"):
+            for path in (self.open_path(), self.unsubscribe_path()):
+                answer = self.browser().get(base + path, host="links.example.org")
+                self.assertEqual(answer.status, 200, base + path)
+
+
+class ProxyTests(TrackingTestCase):
+    trusted_proxies = (ipaddress.ip_network("10.0.0.0/8"),)
+
+    def test_W13_the_address_is_the_clients_behind_our_proxy_alone(self) -> None:
+        table = {
+            ("10.0.0.1", "203.0.113.5"): "203.0.113.5",
+            ("10.0.0.1", "1.1.1.1, 203.0.113.5, 10.9.9.9"): "203.0.113.5",
+            ("192.0.2.1", "203.0.113.5"): "192.0.2.1",
+            ("10.0.0.1", "<script>"): "",
+        }
+        for number, ((ip, forwarded), wanted) in enumerate(table.items()):
+            facts = TokenFacts(1, self.list_id, 1, number)
+            self.browser(ip=ip).get(self.open_path(facts), x_forwarded_for=forwarded)
+            self.clock.advance(GROUP_SECONDS)
+            self.assertEqual(self.kept.recorded[-1].client_ip, wanted, forwarded)
+
+
+def _mutation(path: str, other: str, chance: random.Random) -> str:
+    """A click's path, changed as somebody would who wants to be sent elsewhere."""
+    start, _, segment = path.rpartition("/")
+    place = chance.randrange(5, len(path))
+    letter = chance.choice(string.ascii_letters + string.digits + "-_.~!@:/%=+")
+    letters = "".join(chance.choices("abcdefghijklmnopqrstuvwxyz234567", k=70))
+    return chance.choice(
+        [
+            path[:place] + letter + path[place + 1 :],
+            path[:place] + letter + path[place:],
+            path[:place] + path[place + 1 :],
+            path[:place],
+            path + letter,
+            path + "=" * chance.randrange(1, 4),
+            f"{start}/{other}",
+            f"{start}/{segment[::-1]}",
+            f"{start}/{chance.choice(_ELSEWHERE)}",
+            f"{start}/{segment}/{chance.choice(_ELSEWHERE)}",
+            path + chance.choice(["%0d%0aLocation:%20https://evil.example", "%00", "%0a", "%20"]),
+            f"/t/c/{letters}/{other}",
+            f"/t/c//{segment}",
+            f"/t/c/{segment}",
+            f"{start}//evil.example",
+            f"{start}\\{segment}",
+        ]
+    )
+
+
+_ELSEWHERE = (
+    "https://evil.example/",
+    "//evil.example",
+    "%2F%2Fevil.example",
+    "\\\\evil.example",
+    "javascript:alert(1)",
+    "amF2YXNjcmlwdDphbGVydCgxKQ",
+    "aHR0cHM6Ly9ldmlsLmV4YW1wbGUv",
+    "aHR0cHM6Ly9ldmlsLmV4YW1wbGUv==",
+    "..",
+    "?https://evil.example",
+)
