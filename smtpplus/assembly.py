@@ -390,16 +390,16 @@ class Assembly(Service):
 class _NoRelay:
     """A process that does not deliver: what it accepts waits for one that does."""
 
-    def reserve(self, deliveries: int, domains: Collection[str] = ()) -> bool:
+    def reserve(self, deliveries: int, domains: Collection[str] = (), priority: int = 3) -> bool:
         return False
 
     def dispatch(self, accepted: Accepted) -> None:
         raise AssertionError("nothing was reserved")
 
-    def cancel(self, deliveries: int) -> None:
+    def cancel(self, deliveries: int, priority: int = 3) -> None:
         pass
 
-    def wake(self) -> None:
+    def wake(self, at: float = 0.0) -> None:
         pass
 
 

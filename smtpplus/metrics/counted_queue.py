@@ -170,14 +170,25 @@ class CountedQueue:
         return await self._queue.withdrawn(delivery_ids)
 
     def claim(
-        self, now: float, most: int, without: Collection[str]
+        self,
+        now: float,
+        most: int,
+        without: Collection[str],
+        urgent_without: Collection[str] | None = None,
+        lowest: int = 5,
     ) -> Awaitable[Sequence[Delivery]]:
         """See `IQueue.claim`."""
-        return self._queue.claim(now, most, without)
+        return self._queue.claim(now, most, without, urgent_without, lowest)
 
-    def next_due(self, now: float, without: Collection[str]) -> Awaitable[float | None]:
+    def next_due(
+        self,
+        now: float,
+        without: Collection[str],
+        urgent_without: Collection[str] | None = None,
+        lowest: int = 5,
+    ) -> Awaitable[float | None]:
         """See `IQueue.next_due`."""
-        return self._queue.next_due(now, without)
+        return self._queue.next_due(now, without, urgent_without, lowest)
 
     def release(self, delivery_ids: Iterable[int]) -> Awaitable[None]:
         """See `IQueue.release`."""

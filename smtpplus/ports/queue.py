@@ -51,11 +51,31 @@ class IQueue(Interface):
             StoreBrokenError: nothing was kept, and nothing will be until reopened; 451 4.3.0.
         """
 
-    def claim(now: float, most: int, without: Collection[str]) -> Awaitable[Sequence[Delivery]]:
-        """Lease up to `most` due deliveries, oldest due first, none to a domain in `without`."""
+    def claim(
+        now: float,
+        most: int,
+        without: Collection[str],
+        urgent_without: Collection[str] | None = None,
+        lowest: int = 5,
+    ) -> Awaitable[Sequence[Delivery]]:
+        """Lease up to `most` due deliveries, but none to a domain in `without`.
 
-    def next_due(now: float, without: Collection[str]) -> Awaitable[float | None]:
-        """When the next unleased delivery is due (may be past), or None: nothing waits."""
+        Of the urgent ones, priority 1 and 2, none to a domain in `urgent_without` instead,
+        where that is given.
+        By priority, down to `lowest`, and within one the first to fall due first. But each eighth
+        claim takes what fell due first whatever its priority, so that nothing waits for ever.
+        """
+
+    def next_due(
+        now: float,
+        without: Collection[str],
+        urgent_without: Collection[str] | None = None,
+        lowest: int = 5,
+    ) -> Awaitable[float | None]:
+        """When the next unleased delivery is due (may be past), or None: nothing waits.
+
+        What is left out is as for `claim`.
+        """
 
     def settle(
         settlements: Sequence[Settlement], reports: Sequence[Accepted] = ()

@@ -3,7 +3,8 @@
 Guarantees: an accepted message goes straight to its lanes when there is room (no polling); else
 it waits in the store. At most `most` deliveries are in memory; none is added for a domain where a
 quarter of the room that is left waits already, so that there is always room for others, however
-many destinations are dead or slow (O5, D11). The store is asked when something is due, when room
+many destinations are dead or slow (O5, D11); the priorities 1 and 2 have room of their own (P13).
+The store is asked when something is due, to the second also where the clock was set, when room
 was made, or when somebody says `wake`. What is held or cancelled while it waits in memory leaves
 it when somebody says `changed`.
 """
@@ -16,6 +17,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from smtpplus.ports import IClock, IDispatch, IQueue, ISpawn
+from smtpplus.relay.room import Room
+from smtpplus.rules.schedule import LEAST_URGENT, URGENT
 from smtpplus.values.errors import SmtpplusError
 from smtpplus.values.message import Accepted, Delivery, DeliveryState, Settlement
 
@@ -26,6 +29,7 @@ _MOST_AT_ONCE = 500
 _SLOW_LOOK_SECONDS = 60.0  # behind all wake-ups, should one ever be lost
 _TRY_AGAIN_SECONDS = 1.0
 _SOON_SECONDS = 0.1  # the store is asked at most ten times a second
+_TICK_SECONDS = 5.0  # the clock is looked at so often, since it may be set
 
 
 @implementer(IDispatch)
@@ -35,8 +39,8 @@ class Claims:
     Args:
         add: puts deliveries into their lanes.
         remember: keeps an accepted content in memory for its copies.
-        crowded: the domains for which so many or more wait in memory.
-        waits_for: how many wait in memory for a domain.
+        crowded: the domains for which so many or more wait in memory, of all or of the urgent.
+        waits_for: how many wait in memory for a domain, likewise.
         waiting: the ids of what waits in the lanes.
         take_back: takes deliveries out of the lanes; those it found there.
         most: deliveries in memory.
@@ -50,8 +54,8 @@ class Claims:
         queue: IQueue,
         add: Callable[[Iterable[Delivery]], None],
         remember: Callable[[Accepted], None],
-        crowded: Callable[[int], list[str]],
-        waits_for: Callable[[str], int],
+        crowded: Callable[[int, bool], list[str]],
+        waits_for: Callable[[str, bool], int],
         waiting: Callable[[], list[int]],
         take_back: Callable[[Collection[int]], list[Delivery]],
         most: int,
@@ -65,15 +69,14 @@ class Claims:
         self._waits_for = waits_for
         self._waiting = waiting
         self._take_back = take_back
-        self._most = most
-        self._in_memory = 0
+        self._room = Room(most)
         self._looked_at = float("-inf")  # monotonic seconds
         self._next_look = 0.0  # Unix seconds; when the store is to be asked next
         self._looking = False
         self._checking = False
         self._check_again = False  # something was changed while we looked or checked
         self._starved = False  # something was due that there was no room for
-        self._is_crowded = False  # because of its domain: wishes to look come with each message
+        self._starved_urgent = False  # that was urgent
         self._cancel_timer: Callable[[], None] | None = None
         self._stopped = True
 
@@ -90,17 +93,19 @@ class Claims:
 
     # ------------------------------------------------ IDispatch
 
-    def reserve(self, deliveries: int, domains: Collection[str] = ()) -> bool:
+    def reserve(self, deliveries: int, domains: Collection[str] = (), priority: int = 3) -> bool:
         """Keep room for a message that is about to be committed."""
-        if self._stopped or self._in_memory + deliveries > self._most:
+        urgent = priority <= URGENT
+        if self._stopped or deliveries > self._room.left(urgent=urgent):
             return False
         if not self._queue.leases_hold():
             return False  # what is leased now may be another's before it is sent
-        most = self._most_of_one
-        if any(self._waits_for(domain) >= most for domain in domains):
-            self._starved = self._is_crowded = True  # until there is less of it here
+        most = self._room.of_one(urgent=urgent)
+        if any(self._waits_for(domain, urgent) >= most for domain in domains):
+            self._starved |= not urgent  # until there is less of it here
+            self._starved_urgent |= urgent
             return False
-        self._in_memory += deliveries
+        self._room.take(deliveries, urgent=urgent)
         return True
 
     def dispatch(self, accepted: Accepted) -> None:
@@ -116,20 +121,19 @@ class Claims:
                 name=new.name,
                 fields=new.fields,
             )
-            for new in accepted.deliveries
-            if not new.withheld
+            for new in accepted.at_once
         )
 
-    def cancel(self, deliveries: int) -> None:
+    def cancel(self, deliveries: int, priority: int = 3) -> None:
         """The message was not committed: its room is free again."""
-        self._in_memory -= deliveries
+        self._room.give_back(deliveries, urgent=priority <= URGENT)
 
-    def wake(self) -> None:
-        """Look into the store soon."""
-        wait = (
-            self._looked_at + _SOON_SECONDS - self._clock.monotonic() if self._is_crowded else 0.0
-        )
-        self._look_at(self._clock.now() + wait if wait > 0.0 else 0.0)
+    def wake(self, at: float = 0.0) -> None:
+        """Look into the store soon, or at the time `at`."""
+        if self._starved or self._starved_urgent:  # then each message comes with a wish to look
+            soon = self._looked_at + _SOON_SECONDS - self._clock.monotonic()
+            at = max(at, self._clock.now() + soon if soon > 0.0 else 0.0)
+        self._look_at(at)
 
     def changed(self) -> None:
         """Give up what was held or cancelled, then look for what was released or flushed."""
@@ -145,7 +149,7 @@ class Claims:
 
     def settled(self, settlements: list[Settlement]) -> None:
         """These have left memory; the deferred ones are due again at their time."""
-        self._in_memory -= len(settlements)
+        self._room.leave(one.delivery for one in settlements)
         due = [
             one.due_at
             for one in settlements
@@ -153,20 +157,22 @@ class Claims:
         ]
         if due:
             self._look_at(min(due))
-        if self._starved and self._in_memory <= self._most // 2:
-            self._starved = False
+        if (self._starved and self._room.is_ample(urgent=False)) or (
+            self._starved_urgent and self._room.is_ample(urgent=True)
+        ):
+            self._starved = self._starved_urgent = False
             self.wake()
 
     def lost(self) -> None:
         """Our leases were taken away while the store could not be reached: begin anew."""
         taken = self._take_back(set(self._waiting()))
-        self._in_memory -= len(taken)
+        self._room.leave(taken)
         # What was accepted in the very last moment may be leased to us still.
         self._spawn.spawn("relay.release", self._release([one.id for one in taken]))
 
-    def dropped(self) -> None:
+    def dropped(self, delivery: Delivery) -> None:
         """A delivery that was under way when its lease was lost has left memory."""
-        self._in_memory -= 1
+        self._room.leave((delivery,))
 
     async def _release(self, ids: list[int]) -> None:
         try:
@@ -175,17 +181,12 @@ class Claims:
             _log.warn("leases could not be given back: {error}", error=error)
         self.wake()
 
-    @property
-    def _most_of_one(self) -> int:
-        """How much may wait for one domain: a share of what is free, so it is never all taken."""
-        return max((self._most - self._in_memory) // 4, 1)
-
     async def _check(self) -> None:
         """Drop what must not be attempted any more; its leases go back."""
         try:
             withdrawn = await self._queue.withdrawn(self._waiting())
             taken = self._take_back(withdrawn)
-            self._in_memory -= len(taken)
+            self._room.leave(taken)
             await self._queue.release([one.id for one in taken])
         except SmtpplusError as error:
             _log.warn("the queue could not be checked for changes: {error}", error=error)
@@ -212,14 +213,23 @@ class Claims:
                 return
             self._cancel_timer()
         self._next_look = moment
-        delay = min(max(moment - self._clock.now(), 0.0), _SLOW_LOOK_SECONDS)
-        self._cancel_timer = self._clock.call_later(delay, self._start_look)
+        self._set_timer()
 
-    def _start_look(self) -> None:
+    def _set_timer(self) -> None:
+        delay = min(max(self._next_look - self._clock.now(), 0.0), _TICK_SECONDS)
+        self._cancel_timer = self._clock.call_later(delay, self._tick)
+
+    def _tick(self) -> None:
+        """Is it time? Asked every few seconds, because timers do not see that a clock was set."""
         self._cancel_timer = None
-        if not self._stopped:
-            self._looking = True
-            self._spawn.spawn("relay.claim", self._look())
+        if self._stopped:
+            return
+        is_early = self._clock.now() < self._next_look
+        if is_early and self._clock.monotonic() < self._looked_at + _SLOW_LOOK_SECONDS:
+            self._set_timer()
+            return
+        self._looking = True
+        self._spawn.spawn("relay.claim", self._look())
 
     async def _look(self) -> None:
         """Claim what is due, as far as there is room; then set the timer for the next."""
@@ -236,30 +246,43 @@ class Claims:
         self._after_changes()
 
     async def _claim_all(self) -> None:
+        """Urgent deliveries come first; alone, where there is no room for others."""
+        self._starved = self._starved_urgent = False
         while not self._stopped:
-            room = min(self._most - self._in_memory, _MOST_AT_ONCE)
-            crowded = self._crowded(self._most_of_one)
-            self._is_crowded = bool(crowded)
-            self._starved = room <= 0 or self._is_crowded
+            ordinary = self._room.left(urgent=False)
+            room = min(ordinary if ordinary > 0 else self._room.left(urgent=True), _MOST_AT_ONCE)
+            lowest = LEAST_URGENT if ordinary > 0 else URGENT
+            crowded = self._crowded(self._room.of_one(urgent=False), False)
+            urgent_crowded = self._crowded(self._room.of_one(urgent=True), True)
+            self._starved |= ordinary <= 0 or bool(crowded)
+            self._starved_urgent |= room <= 0 or bool(urgent_crowded)
             if room <= 0:
                 return
             now = self._clock.now()
-            claimed = await self._claim(now, room, crowded)
+            claimed = await self._claim(now, room, crowded, urgent_crowded, lowest)
             if self._stopped:
                 await self._queue.release([one.id for one in claimed])
                 return
             self._add(claimed)
             if len(claimed) < room:
-                due = await self._queue.next_due(now, crowded)
+                due = await self._queue.next_due(now, crowded, urgent_crowded, lowest)
                 if due is not None:
                     self._next_look = min(self._next_look, max(due, now + _SOON_SECONDS))
                 return
 
-    async def _claim(self, now: float, room: int, crowded: list[str]) -> Sequence[Delivery]:
-        self._in_memory += room
+    async def _claim(
+        self,
+        now: float,
+        room: int,
+        crowded: list[str],
+        urgent_crowded: list[str],
+        lowest: int,
+    ) -> Sequence[Delivery]:
+        self._room.take(room, urgent=lowest == URGENT)  # until it is known what comes
         claimed: Sequence[Delivery] = ()
         try:
-            claimed = await self._queue.claim(now, room, crowded)
+            claimed = await self._queue.claim(now, room, crowded, urgent_crowded, lowest)
         finally:
-            self._in_memory -= room - len(claimed)
+            self._room.give_back(room, urgent=lowest == URGENT)
+            self._room.come(claimed)
         return claimed

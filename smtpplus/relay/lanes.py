@@ -1,14 +1,17 @@
 """The deliveries waiting for one destination, and how many are under way at once.
 
-Guarantees: at most `concurrency` attempts at a time to one destination; a destination where no
-host could be spoken to is probed by one attempt at a time, and what waits for it meanwhile is
-deferred with the probe's outcome instead of trying each in vain (O5). A lane exists only while
-something waits in it or is under way, or while it is down.
+Guarantees: at most `concurrency` attempts at a time to one destination, of which one is kept for
+priority 1, so that it starts at once however much else is under way (P13; where `concurrency` is
+below `_RESERVE_FROM` it only goes next); what waits goes by priority, and nothing waits for ever
+(`smtpplus.relay.waiting`). A destination where no host could be spoken to is probed by one
+attempt at a time, and what waits for it meanwhile is deferred with the probe's outcome instead of
+trying each in vain (O5). A lane exists only while something waits in it or is under way, or while
+it is down.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
@@ -16,12 +19,15 @@ from twisted.internet.defer import Deferred
 
 from smtpplus.ports import IClock, ILease, ISpawn
 from smtpplus.relay.attempt import Attempted, Courier
+from smtpplus.relay.waiting import Waiting
+from smtpplus.rules.schedule import is_urgent
 from smtpplus.values.message import Delivery
 
 __all__ = ["Lanes"]
 
 _DOWN_SECONDS = 60.0  # how long a destination without a host to speak to is left alone
 _PROBE_SECONDS = 5.0  # how soon after a failure somebody's wish may have it tried again
+_RESERVE_FROM = 4  # with fewer attempts at a time a reserved one would cost too much
 _REMEMBERED_SECONDS = 600.0  # how long after its last failure it is probed by one at a time
 
 
@@ -30,7 +36,7 @@ class _Lane:
 
     def __init__(self, key: str) -> None:
         self.key = key
-        self.waiting: deque[Delivery] = deque()
+        self.waiting = Waiting()
         self.busy = 0
         self.down_until = 0.0  # monotonic seconds; 0: up
         self.last_failure: Attempted | None = None
@@ -71,8 +77,10 @@ class Lanes:
         self._lease = lease
         self._drop = drop
         self._concurrency = concurrency
+        self._ordinary = _ordinary(concurrency)
         self._lanes: dict[str, _Lane] = {}
         self._of_domain: Counter[str] = Counter()  # what waits, in all lanes
+        self._urgent_of_domain: Counter[str] = Counter()  # what is urgent of it
         self._stopping = False
         self._idle_waiters: list[Deferred[None]] = []
 
@@ -82,7 +90,8 @@ class Lanes:
         if lane is None:
             lane = self._lanes[key] = _Lane(key)
         lane.waiting.extend(deliveries)
-        self._of_domain.update(one.recipient.address.ascii_domain for one in deliveries)
+        for one in deliveries:
+            self._came(one)
         self._start(lane)
 
     def waiting(self, key: str) -> int:
@@ -90,18 +99,20 @@ class Lanes:
         lane = self._lanes.get(key)
         return len(lane.waiting) if lane is not None else 0
 
-    def waiting_for(self, domain: str) -> int:
-        """How many wait for a domain; several may share a lane."""
-        return self._of_domain[domain]
+    def waiting_for(self, domain: str, *, urgent: bool = False) -> int:
+        """How many wait for a domain (or of the urgent ones); several may share a lane."""
+        return (self._urgent_of_domain if urgent else self._of_domain)[domain]
 
-    def crowded(self, most: int) -> list[str]:
-        """The domains for which `most` or more wait."""
-        return [domain for domain, waiting in self._of_domain.items() if waiting >= most]
+    def crowded(self, most: int, *, urgent: bool = False) -> list[str]:
+        """The domains for which `most` or more (urgent ones) wait."""
+        counted = self._urgent_of_domain if urgent else self._of_domain
+        return [domain for domain, waiting in counted.items() if waiting >= most]
 
     def reconfigure(self, courier: Courier, concurrency: int) -> None:
         """What holds from the next attempt on; what was down may be reached otherwise now."""
         self._courier = courier
         self._concurrency = concurrency
+        self._ordinary = _ordinary(concurrency)
         self.probe()
         self.resume()
 
@@ -113,9 +124,8 @@ class Lanes:
         """Take these out of their lanes; those under way, or not here, are not among the answer."""
         taken: list[Delivery] = []
         for lane in list(self._lanes.values()):
-            gone = [one for one in lane.waiting if one.id in delivery_ids]
+            gone = lane.waiting.remove(delivery_ids)
             if gone:
-                lane.waiting = deque(one for one in lane.waiting if one.id not in delivery_ids)
                 taken += gone
                 for one in gone:
                     self._left(one)
@@ -159,20 +169,34 @@ class Lanes:
         for lane in self._lanes.values():
             lane.waiting.clear()
         self._of_domain.clear()
+        self._urgent_of_domain.clear()
         return left
 
     def _start(self, lane: _Lane) -> None:
         limit = 1 if lane.down_until else self._concurrency
-        while lane.waiting and lane.busy < limit and self._may_work(lane):
+        while lane.busy < limit and self._may_work(lane, lane.busy + 1):
             lane.busy += 1
             self._spawn.spawn("relay.lane", self._work(lane))  # takes one before it waits
+
+    def _next(self, lane: _Lane) -> Delivery:
+        """What to attempt next; there is something."""
+        waiting = lane.waiting
+        delivery = waiting.take() if lane.busy <= self._ordinary else waiting.take_first()
+        self._left(delivery)
+        return delivery
 
     @property
     def _paused(self) -> bool:
         return self._stopping or not self._may_go_on()
 
-    def _may_work(self, lane: _Lane) -> bool:
-        """May it take one more? Of a destination that is down only so many are deferred at once."""
+    def _may_work(self, lane: _Lane, busy: int) -> bool:
+        """May the last of `busy` take one more?
+
+        Of a destination that is down only so many are deferred at once.
+        """
+        waiting = lane.waiting
+        if not waiting or (busy > self._ordinary and not waiting.has_first):
+            return False
         return not self._paused and (not self._is_left_alone(lane) or self._may_defer())
 
     def _is_left_alone(self, lane: _Lane) -> bool:
@@ -181,9 +205,8 @@ class Lanes:
     async def _work(self, lane: _Lane) -> None:
         """Take deliveries from the lane until it is empty."""
         try:
-            while lane.waiting and self._may_work(lane):
-                delivery = lane.waiting.popleft()
-                self._left(delivery)
+            while self._may_work(lane, lane.busy):
+                delivery = self._next(lane)
                 if lane.last_failure is not None and self._is_left_alone(lane):
                     self._settle(delivery, replace(lane.last_failure, made=False))
                     continue
@@ -218,15 +241,22 @@ class Lanes:
         if lease.is_lost:
             self._drop(delivery)
         elif not self._stopping:
-            lane.waiting.appendleft(delivery)
-            self._of_domain[delivery.recipient.address.ascii_domain] += 1
+            lane.waiting.put_back(delivery)
+            self._came(delivery)
+
+    def _came(self, delivery: Delivery) -> None:
+        """It waits."""
+        domain = delivery.recipient.address.ascii_domain
+        self._of_domain[domain] += 1
+        if is_urgent(delivery.message):
+            self._urgent_of_domain[domain] += 1
 
     def _left(self, delivery: Delivery) -> None:
         """It waits no more."""
         domain = delivery.recipient.address.ascii_domain
-        self._of_domain[domain] -= 1
-        if self._of_domain[domain] <= 0:
-            del self._of_domain[domain]
+        _count_down(self._of_domain, domain)
+        if is_urgent(delivery.message):
+            _count_down(self._urgent_of_domain, domain)
 
     def _judge(self, lane: _Lane, attempted: Attempted) -> bool:
         """Keep whether the destination is up, by this attempt; has it just come back?"""
@@ -245,3 +275,14 @@ class Lanes:
         is_quiet = not lane.waiting and not lane.busy
         if is_quiet and self._clock.monotonic() >= lane.down_until:
             self._lanes.pop(lane.key, None)
+
+
+def _ordinary(concurrency: int) -> int:
+    """How many attempts at a time are for every priority."""
+    return concurrency - (concurrency >= _RESERVE_FROM)
+
+
+def _count_down(counted: Counter[str], domain: str) -> None:
+    counted[domain] -= 1
+    if counted[domain] <= 0:
+        del counted[domain]

@@ -244,11 +244,11 @@ class RelayService:
         for key, group in by_lane.items():
             self._lanes.add(key, group)
 
-    def _crowded(self, most: int) -> list[str]:
-        return self._lanes.crowded(most)
+    def _crowded(self, most: int, urgent: bool) -> list[str]:
+        return self._lanes.crowded(most, urgent=urgent)
 
-    def _waits_for(self, domain: str) -> int:
-        return self._lanes.waiting_for(domain)
+    def _waits_for(self, domain: str, urgent: bool) -> int:
+        return self._lanes.waiting_for(domain, urgent=urgent)
 
     def _waiting(self) -> list[int]:
         return self._lanes.waiting_ids()
@@ -261,7 +261,7 @@ class RelayService:
 
     def _drop(self, delivery: Delivery) -> None:
         self._copies.forget(delivery.message.id)
-        self._claims.dropped()
+        self._claims.dropped(delivery)
 
     def _settled(self, settlements: list[Settlement]) -> None:
         for settlement in settlements:

@@ -110,8 +110,8 @@ class StoreDialect(Protocol):
     def update(self, sql: str) -> ManySql:
         """How many rows are changed: by `sql` for one row, or more quickly."""
 
-    def lock_claimed(self, query: Select[Any]) -> Select[Any]:
-        """Let concurrent claims pass each other by."""
+    def lock_claimed(self, query: Select[Any], name: str) -> FromClause:
+        """`query` as a table `name` whose rows concurrent claims pass by."""
 
     def fault(self, error: BaseException) -> Fault:
         """What `error` means."""
@@ -310,9 +310,9 @@ class SqliteDialect:
             f") {changes} FROM given WHERE {where}",
         )
 
-    def lock_claimed(self, query: Select[Any]) -> Select[Any]:
+    def lock_claimed(self, query: Select[Any], name: str) -> FromClause:
         """Nothing to do: there is one writer."""
-        return query
+        return query.subquery(name)
 
     def fault(self, error: BaseException) -> Fault:
         """By SQLite's primary result code."""

@@ -14,6 +14,7 @@ from twisted.internet.defer import fail, succeed
 from zope.interface import implementer
 
 from smtpplus.ports import IBody, IContents, IContentWriter, ILease, IQueue, Recovery
+from smtpplus.rules.schedule import CLAIM_BY_AGE, LEAST_URGENT, is_urgent
 from smtpplus.store.content_check import checked
 from smtpplus.store.contents import BytesBody
 from smtpplus.store.facts import MESSAGES, hour_of
@@ -144,6 +145,7 @@ class MemoryQueue:
         self.deliveries: dict[int, Kept] = {}
         self.counters: Counter[tuple[int, int, str]] = Counter()  # hour, user, metric
         self.failure: Exception | None = None
+        self._claims = 0
 
     def accept(self, accepted: Accepted) -> Awaitable[None]:
         """See `IQueue.accept`."""
@@ -155,17 +157,33 @@ class MemoryQueue:
         return succeed(None)
 
     def claim(
-        self, now: float, most: int, without: Collection[str]
+        self,
+        now: float,
+        most: int,
+        without: Collection[str],
+        urgent_without: Collection[str] | None = None,
+        lowest: int = LEAST_URGENT,
     ) -> Awaitable[Sequence[Delivery]]:
         """See `IQueue.claim`."""
-        due = [kept for kept in self._waiting(without) if kept.due_at <= now][:most]
-        for kept in due:
+        waiting = self._waiting(without, urgent_without, lowest)
+        due = [kept for kept in waiting if kept.due_at <= now]
+        self._claims += 1
+        if self._claims % CLAIM_BY_AGE:
+            due.sort(key=lambda kept: kept.message.priority)
+        for kept in due[:most]:
             kept.leased = True
-        return succeed([_delivery(kept) for kept in due])
+        return succeed([_delivery(kept) for kept in due[:most]])
 
-    def next_due(self, now: float, without: Collection[str]) -> Awaitable[float | None]:
+    def next_due(
+        self,
+        now: float,
+        without: Collection[str],
+        urgent_without: Collection[str] | None = None,
+        lowest: int = LEAST_URGENT,
+    ) -> Awaitable[float | None]:
         """See `IQueue.next_due`."""
-        return succeed(next((kept.due_at for kept in self._waiting(without)), None))
+        waiting = self._waiting(without, urgent_without, lowest)
+        return succeed(waiting[0].due_at if waiting else None)
 
     def settle(
         self, settlements: Sequence[Settlement], reports: Sequence[Accepted] = ()
@@ -261,13 +279,18 @@ class MemoryQueue:
         if accepted.reports_on is None:
             self.counters[hour, message.user_id, MESSAGES] += 1
 
-    def _waiting(self, without: Collection[str]) -> list[Kept]:
+    def _waiting(
+        self, without: Collection[str], urgent_without: Collection[str] | None, lowest: int
+    ) -> list[Kept]:
+        urgent_without = without if urgent_without is None else urgent_without
         waiting = [
             kept
             for kept in self.deliveries.values()
             if kept.state is DeliveryState.QUEUED
             and not kept.leased
-            and kept.new.recipient.address.ascii_domain not in without
+            and kept.message.priority <= lowest
+            and kept.new.recipient.address.ascii_domain
+            not in (urgent_without if is_urgent(kept.message) else without)
         ]
         return sorted(waiting, key=lambda kept: (kept.due_at, kept.new.id))
 

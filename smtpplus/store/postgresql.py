@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, Select, Table, create_engine, exc, select
+from sqlalchemy import Connection, FromClause, Select, Table, create_engine, exc
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.pool import NullPool
@@ -147,10 +147,9 @@ class PostgresqlDialect:
         """A statement for each row: psycopg sends them all before it reads an answer."""
         return sql
 
-    def lock_claimed(self, query: Select[Any]) -> Select[Any]:
+    def lock_claimed(self, query: Select[Any], name: str) -> FromClause:
         """Each concurrent claim takes what no other has; chosen once, before the update."""
-        chosen = query.with_for_update(skip_locked=True).cte("chosen").prefix_with("MATERIALIZED")
-        return select(chosen.c.id)
+        return query.with_for_update(skip_locked=True).cte(name).prefix_with("MATERIALIZED")
 
     def fault(self, error: BaseException) -> Fault:
         """By its SQLSTATE."""

@@ -18,6 +18,7 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    union_all,
     update,
 )
 from twisted.internet.defer import Deferred
@@ -26,6 +27,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from smtpplus.ports import ILease, IQueue, Recovery
+from smtpplus.rules.schedule import CLAIM_BY_AGE, LEAST_URGENT, MOST_URGENT, URGENT
 from smtpplus.store.accepts import LEASE_SECONDS, Accepts
 from smtpplus.store.changes import DUE
 from smtpplus.store.commits import DoubtfulError, Transaction
@@ -79,6 +81,7 @@ class SqlQueue:
         self._doubtful: set[int] = set()  # messages that may have been committed, leased
         self._changes = changes
         self._room = room
+        self._claims = 0
 
     def accept(self, accepted: Accepted) -> Awaitable[None]:
         """See `IQueue.accept`."""
@@ -95,13 +98,24 @@ class SqlQueue:
         written = self._transactions.join(self._settlements.write, settled)
         return written.addCallback(lambda _: settled.queued)
 
-    async def claim(self, now: float, most: int, without: Collection[str]) -> Sequence[Delivery]:
+    async def claim(
+        self,
+        now: float,
+        most: int,
+        without: Collection[str],
+        urgent_without: Collection[str] | None = None,
+        lowest: int = LEAST_URGENT,
+    ) -> Sequence[Delivery]:
         """See `IQueue.claim`."""
-        due = select(delivery.c.id).where(_CLAIMABLE, delivery.c.due_at <= now)
-        due = _in_order(due, without).order_by(delivery.c.due_at, delivery.c.id).limit(most)
+        self._claims += 1
+        parts = [
+            part.where(delivery.c.due_at <= now).limit(most)
+            for part in _by_priority(without, urgent_without, lowest)
+        ]
+        due = self._first(parts, most, by_age=self._claims % CLAIM_BY_AGE == 0)
         claiming = (
             update(delivery)
-            .where(delivery.c.id.in_(self._transactions.dialect.lock_claimed(due)))
+            .where(delivery.c.id.in_(due))
             .values(lease_node=self._node, lease_until=now + LEASE_SECONDS)
             .returning(
                 delivery.c.id,
@@ -114,6 +128,7 @@ class SqlQueue:
                 delivery.c.delay_reported,
                 delivery.c.name,
                 delivery.c.fields,
+                delivery.c.priority,
             )
         )
         await self._free_doubtful()
@@ -148,10 +163,19 @@ class SqlQueue:
                 )
         return found
 
-    async def next_due(self, now: float, without: Collection[str]) -> float | None:
+    async def next_due(
+        self,
+        now: float,
+        without: Collection[str],
+        urgent_without: Collection[str] | None = None,
+        lowest: int = LEAST_URGENT,
+    ) -> float | None:
         """See `IQueue.next_due`."""
-        query = _in_order(select(delivery.c.due_at).where(_CLAIMABLE), without)
-        query = query.order_by(delivery.c.due_at, delivery.c.id).limit(1)
+        # Each priority has the first of its own at the beginning of its part of the index.
+        parts = _by_priority(without, urgent_without, lowest)
+        firsts = [part.limit(1).subquery() for part in parts]
+        all_firsts = union_all(*(select(first.c.due_at) for first in firsts)).subquery()
+        query = select(func.min(all_firsts.c.due_at))
         return await self._transactions.read(lambda connection: connection.scalar(query))
 
     def release(self, delivery_ids: Iterable[int]) -> Awaitable[None]:
@@ -197,6 +221,16 @@ class SqlQueue:
         """See `IQueue.lease`."""
         return self._leases.lease
 
+    def _first(self, parts: Sequence[Select[Any]], most: int, *, by_age: bool) -> Select[Any]:
+        """The ids of the first `most` of all `parts`."""
+        lock = self._transactions.dialect.lock_claimed
+        locked = [lock(part, f"part_{number}") for number, part in enumerate(parts)]
+        due = union_all(*(select(one.c.id, one.c.priority, one.c.due_at) for one in locked))
+        found = due.subquery()
+        order = (found.c.due_at, found.c.id)
+        ordered = select(found.c.id).order_by(*(order if by_age else (found.c.priority, *order)))
+        return ordered.limit(most)
+
     def _write_accepted(self, transaction: Transaction, items: Sequence[Accepted]) -> None:
         """Mail must leave room for what becomes of it; outcomes need not."""
         if self._room is not None:
@@ -236,10 +270,22 @@ class SqlQueue:
         return self._transactions.write(work)
 
 
-def _in_order(query: Select[Any], without: Collection[str]) -> Select[Any]:
-    """Leave `without` out, and take the index that has the deliveries in their order."""
-    query = query.with_hint(delivery, "INDEXED BY ix_delivery_claimable", "sqlite")
-    return query.where(delivery.c.domain.not_in(list(without))) if without else query
+def _by_priority(
+    without: Collection[str], urgent_without: Collection[str] | None, lowest: int
+) -> list[Select[Any]]:
+    """What can be claimed, a query for each priority, each in the order of the index."""
+    parts = []
+    for priority in range(MOST_URGENT, lowest + 1):
+        query = select(delivery.c.id, delivery.c.priority, delivery.c.due_at)
+        query = query.with_hint(delivery, "INDEXED BY ix_delivery_claimable", "sqlite")
+        query = query.where(_CLAIMABLE, delivery.c.priority == priority)
+        left_out = without
+        if priority <= URGENT and urgent_without is not None:
+            left_out = urgent_without
+        if left_out:
+            query = query.where(delivery.c.domain.not_in(list(left_out)))
+        parts.append(query.order_by(delivery.c.due_at, delivery.c.id))
+    return parts
 
 
 def _deliveries(connection: Connection, rows: Sequence[Row[Any]]) -> list[Delivery]:
@@ -255,5 +301,5 @@ def _deliveries(connection: Connection, rows: Sequence[Row[Any]]) -> list[Delive
             name=row.name or "",
             fields=fields_from(row.fields),
         )
-        for row in sorted(rows, key=lambda row: (row.due_at, row.id))
+        for row in sorted(rows, key=lambda row: (row.priority, row.due_at, row.id))
     ]

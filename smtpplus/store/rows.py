@@ -15,8 +15,9 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row
 
+from smtpplus.rules.schedule import LEAST_URGENT, MOST_URGENT
 from smtpplus.values.address import Address
-from smtpplus.values.envelope import Body, Envelope, EnvelopeRecipient, Notify, Ret
+from smtpplus.values.envelope import Body, DeliverBy, Envelope, EnvelopeRecipient, Notify, Ret
 from smtpplus.values.message import Accepted, DeliveryState, Message, NewDelivery
 from smtpplus.values.options import NOTHING_SAID, Options
 from smtpplus.values.outcome import Attempt, Outcome
@@ -116,6 +117,8 @@ def message_row(accepted: Accepted) -> tuple[Any, ...]:
         message.crc32,
         safe_text(message.campaign_name) or None,
         _options_text(message.options),
+        None if envelope.deliver_by is None else str(envelope.deliver_by),
+        envelope.mt_priority,
     )
 
 
@@ -147,6 +150,8 @@ def message_from(row: Row[Any], recipients: Sequence[EnvelopeRecipient]) -> Mess
         ret=None if row.ret is None else Ret(row.ret),
         envid=row.envid,
         declared_bytes=row.declared_bytes,
+        deliver_by=None if row.deliver_by is None else DeliverBy.parse(row.deliver_by),
+        mt_priority=row.mt_priority,
     )
     return Message(
         id=row.id,
@@ -185,9 +190,7 @@ def message_from(row: Row[Any], recipients: Sequence[EnvelopeRecipient]) -> Mess
 
 def is_leased_at_birth(accepted: Accepted, new: NewDelivery) -> bool:
     """Does it belong to the node that accepts it, and is to be attempted at once?"""
-    if new.withheld or not accepted.leased:
-        return False
-    return new.due_at is None or new.due_at <= accepted.message.received_at
+    return accepted.leased and accepted.goes_now(new)
 
 
 def delivery_rows(accepted: Accepted, node: int, lease_until: float) -> list[tuple[Any, ...]]:
@@ -223,6 +226,7 @@ def delivery_rows(accepted: Accepted, node: int, lease_until: float) -> list[tup
                 None,
                 None,
                 None,
+                min(max(message.priority, MOST_URGENT), LEAST_URGENT),
             )
         )
     return rows

@@ -242,6 +242,8 @@ message = Table(
     Column("crc32", BigInteger),  # of the content; null: accepted before it was kept
     Column("campaign_name", Text),  # null: as `campaign`
     Column("options", Text),  # JSON of values.options.Options, without recipients; null: none
+    Column("deliver_by", Text),  # BY= of MAIL as given
+    Column("mt_priority", Integer),
     Index(None, "account_id", "id"),
     Index(None, "user_id", "id"),
     Index(None, "sender_key", "id"),
@@ -290,6 +292,7 @@ delivery = Table(
     Column("provider", Text),  # whose servers took it or spoke last (rules.providers)
     Column("opened_at", Float),  # by a person, first
     Column("clicked_at", Float),
+    Column("priority", Integer, nullable=False, server_default=text("3")),  # 1 to 5
     Index(None, "message_id", "id"),
     Index(None, "state", "message_id", "account_id"),
     Index(None, "address_key", "message_id"),
@@ -299,6 +302,7 @@ delivery = Table(
 _CLAIMABLE = text("state = 'queued' AND lease_node IS NULL")
 Index(
     "ix_delivery_claimable",
+    delivery.c.priority,
     delivery.c.due_at,
     delivery.c.id,
     delivery.c.domain,

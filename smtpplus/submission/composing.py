@@ -18,6 +18,7 @@ from smtpplus.message.submitted import SubmittedHead, check_count, examine
 from smtpplus.message.trace import date_field, message_id_field, protocol, received
 from smtpplus.rules.admission import SenderRights, refuse_header
 from smtpplus.rules.effective import Effective
+from smtpplus.rules.schedule import ends_at, held_until, priority
 from smtpplus.rules.suppression import Suppressed
 from smtpplus.submission.content import IncomingContent
 from smtpplus.submission.duplicates import once
@@ -161,15 +162,17 @@ class Composer:
 
     def _times(self, reading: Reading, now: float) -> Schedule:
         effective, lifetime = reading.effective, self._settings.lifetime_seconds
-        if reading.options is NOTHING_SAID:
-            due_at = now + effective.recall
-            return Schedule(due_at, due_at + lifetime)
+        envelope = reading.envelope
+        earliest = max(now + effective.recall, held_until(envelope, now))
+        ends = [end for end in (effective.expires_at, ends_at(envelope, now)) if end]
+        if reading.options is NOTHING_SAID and not ends:
+            return Schedule(earliest, earliest + lifetime)
         return schedule(
             now,
             send_at=effective.send_at,
-            recall=effective.recall,
+            recall=earliest - now,
             each_send_at=[one.send_at for one in reading.mails],
-            expires_at=effective.expires_at,
+            expires_at=min(ends, default=0.0),
             expires_after=effective.expires_after,
             lifetime=lifetime,
         )
@@ -215,7 +218,7 @@ class Composer:
             mechanism=origin.mechanism,
             campaign=bucket.key,
             campaign_name=bucket.name,
-            priority=effective.priority,
+            priority=priority(reading.envelope, reading.options, effective.priority),
             options=_of_message(reading.options, effective),
             crc32=facts.crc32,
         )

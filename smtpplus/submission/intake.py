@@ -135,7 +135,8 @@ class Intake:
 
     async def _commit(self, composed: Composed, content: IncomingContent) -> None:
         domains = _domains_at_once(composed)
-        leased = bool(domains) and self._dispatch.reserve(len(domains), set(domains))
+        urgency = composed.message.priority
+        leased = bool(domains) and self._dispatch.reserve(len(domains), set(domains), urgency)
         try:
             accepted = Accepted(
                 message=composed.message,
@@ -150,17 +151,20 @@ class Intake:
             await self._queue.accept(accepted)
         except BaseException:
             if leased:
-                self._dispatch.cancel(len(domains))
+                self._dispatch.cancel(len(domains), urgency)
             raise
-        self._hand_over(accepted)
+        self._hand_over(accepted, next_due=0.0 if domains and not leased else _scheduled(accepted))
 
-    def _hand_over(self, accepted: Accepted) -> None:
-        """The message is safe: whatever happens from here on, it was accepted."""
+    def _hand_over(self, accepted: Accepted, next_due: float | None) -> None:
+        """The message is safe: whatever happens from here on, it was accepted.
+
+        `next_due` is when what of it waits in the store is due, 0 now, None for nothing.
+        """
         try:
             if accepted.leased:
                 self._dispatch.dispatch(accepted)
-            else:
-                self._dispatch.wake()
+            if next_due is not None:
+                self._dispatch.wake(next_due)
         except Exception:  # noqa: BLE001 - the lease ends at the next start at the latest
             self._log.failure("Handing {id} over failed", id=show_id(accepted.message.id))
 
@@ -186,18 +190,20 @@ class Intake:
 
 
 def _domains_at_once(composed: Composed) -> list[str]:
-    """Where its mails go, one entry a mail; none, where some of them have to wait."""
+    """Where those of its mails go that may leave now, one entry a mail."""
     now = composed.message.received_at
-    if composed.due_at > now:
-        return []
-    domains = []
-    for one in composed.deliveries:
-        if one.withheld:
-            continue
-        if one.due_at is not None and one.due_at > now:
-            return []
-        domains.append(one.recipient.address.ascii_domain)
-    return domains
+    return [
+        one.recipient.address.ascii_domain
+        for one in composed.deliveries
+        if not one.withheld and (composed.due_at if one.due_at is None else one.due_at) <= now
+    ]
+
+
+def _scheduled(accepted: Accepted) -> float | None:
+    """When the first of those that may not leave yet is due."""
+    now = accepted.message.received_at
+    times = {accepted.due_at if one.due_at is None else one.due_at for one in accepted.deliveries}
+    return min((due_at for due_at in times if due_at > now), default=None)
 
 
 def store_reply(error: SmtpplusError) -> Reply:

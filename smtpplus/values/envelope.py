@@ -7,6 +7,7 @@ HOLDFOR and HOLDUNTIL RFC 4865, BY RFC 2852, MT-PRIORITY RFC 6710.
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass, field
 
 from smtpplus.values.address import Address
@@ -44,6 +45,9 @@ class ByMode(enum.StrEnum):
     NOTIFY = "N"  # say that it is late, and go on
 
 
+_BY = re.compile(r"([+-]?[0-9]{1,9});([NRnr])([Tt])?")
+
+
 @dataclass(frozen=True, slots=True)
 class DeliverBy:
     """BY= of MAIL: `seconds` after MAIL it is late. Below 0 (it is already) in mode N alone.
@@ -57,6 +61,19 @@ class DeliverBy:
 
     def __str__(self) -> str:
         return f"{self.seconds};{self.mode}{'T' if self.trace else ''}"
+
+    @classmethod
+    def parse(cls, text: str) -> DeliverBy:
+        """What stands behind ``BY=`` (RFC 2852 §4).
+
+        Raises:
+            ValueError: it is no such thing.
+        """
+        match = _BY.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text[:40]!r} is no time to deliver by")
+        seconds, mode, trace = match.groups()
+        return cls(int(seconds), ByMode(mode.upper()), bool(trace))
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,6 +142,16 @@ class Accepted:
     once: str = ""
     once_until: float = 0.0
 
+    @property
+    def at_once(self) -> tuple[NewDelivery, ...]:
+        """Those that may leave now, neither scheduled nor withheld: they alone are leased."""
+        return tuple([new for new in self.deliveries if self.goes_now(new)])
+
+    def goes_now(self, new: NewDelivery) -> bool:
+        """May this one leave now?"""
+        due_at = self.due_at if new.due_at is None else new.due_at
+        return not new.withheld and due_at <= self.message.received_at
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:

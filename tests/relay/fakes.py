@@ -279,13 +279,32 @@ class Queue:
     def accept(self, accepted: Accepted) -> Awaitable[None]:
         return succeed(None)
 
-    async def claim(self, now: float, most: int, without: Collection[str]) -> Sequence[Delivery]:
+    async def claim(
+        self,
+        now: float,
+        most: int,
+        without: Collection[str],
+        urgent_without: Collection[str] | None = None,
+        lowest: int = 5,
+    ) -> Sequence[Delivery]:
         self.claims.append(most)
-        claimed = [one for one in self.waiting if one.domain not in without][:most]
+        others = without if urgent_without is None else urgent_without
+        claimed = [
+            one
+            for one in self.waiting
+            if one.message.priority <= lowest
+            and one.domain not in (others if one.message.priority <= 2 else without)
+        ][:most]
         self.waiting = [one for one in self.waiting if one not in claimed]
         return claimed
 
-    async def next_due(self, now: float, without: Collection[str]) -> float | None:
+    async def next_due(
+        self,
+        now: float,
+        without: Collection[str],
+        urgent_without: Collection[str] | None = None,
+        lowest: int = 5,
+    ) -> float | None:
         return self.due
 
     async def settle(

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from smtpplus.net.clock import ReactorClock
 from smtpplus.net.spawn import Spawn
 from smtpplus.relay.claims import Claims
 from smtpplus.values.errors import StoreUnavailableError
 from smtpplus.values.message import Accepted, Delivery, DeliveryState, NewDelivery, Settlement
 from smtpplus.values.outcome import Outcome, Result, Stage
 from smtpplus.values.status_codes import EnhancedCode
-from tests.relay.fakes import CONTENT, Queue, a_clock, a_delivery
+from tests.relay.fakes import CONTENT, Queue, a_delivery
 
 _LATER = Outcome(Result.DEFERRED, Stage.RCPT, EnhancedCode(4, 2, 0), "later")
 
 
 class ClaimTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.clock, ours = a_clock()
         self.queue = Queue()
+        self._new(10)
+
+    def _new(self, most: int) -> None:
+        self.clock = Clock()
+        self.jumped = 0.0
+        ours = ReactorClock(self.clock, lambda: 1000.0 + self.clock.seconds() + self.jumped)
         self.added: list[Delivery] = []
         self.remembered: list[Accepted] = []
         self.crowded: list[str] = []
@@ -31,11 +38,11 @@ class ClaimTests(SynchronousTestCase):
             queue=self.queue,
             add=self.added.extend,
             remember=self.remembered.append,
-            crowded=lambda most: self.crowded,
-            waits_for=lambda domain: self.waits.get(domain, 0),
+            crowded=lambda most, urgent: [] if urgent else self.crowded,
+            waits_for=lambda domain, urgent: 0 if urgent else self.waits.get(domain, 0),
             waiting=lambda: [one.id for one in self.added],
             take_back=self._take_back,
-            most=10,
+            most=most,
         )
         self.claims.start()
         self.clock.advance(0)
@@ -150,6 +157,66 @@ class ClaimTests(SynchronousTestCase):
             self.claims.wake()
             self.clock.advance(0.01)
         self.assertLessEqual(len(self.queue.claims) - looks, 11)
+
+    def test_P13_what_is_urgent_finds_room_where_nothing_else_does(self) -> None:
+        self._new(160)
+        self.assertTrue(self.claims.reserve(150))
+        self.assertFalse(self.claims.reserve(1))
+        self.assertFalse(self.claims.reserve(1, priority=3))
+        self.assertTrue(self.claims.reserve(1, priority=2))
+        self.assertTrue(self.claims.reserve(9, priority=1))
+        self.assertFalse(self.claims.reserve(1, priority=1))
+        self.claims.cancel(9, priority=1)
+        self.assertFalse(self.claims.reserve(1))
+        self.assertTrue(self.claims.reserve(9, priority=1))
+
+    def test_P13_what_is_urgent_is_claimed_where_nothing_else_is(self) -> None:
+        self._new(160)
+        self.claims.reserve(150)
+        self.queue.waiting = [a_delivery(1), a_delivery(2, priority=2), a_delivery(3, priority=1)]
+        self.claims.wake()
+        self.clock.advance(0)
+        self.assertEqual([one.id for one in self.added], [2, 3])
+
+    def test_P13_beside_a_crowded_domain_its_urgent_mail_comes_through(self) -> None:
+        self.crowded = ["slow.example"]
+        self.waits = {"slow.example": 5}
+        self.assertFalse(self.claims.reserve(1, {"slow.example"}))
+        self.assertTrue(self.claims.reserve(1, {"slow.example"}, priority=1))
+        to = "x@slow.example"
+        self.queue.waiting = [a_delivery(1, to), a_delivery(2, to, priority=1)]
+        self.claims.wake()
+        self.clock.pump([0.1, 0.01])
+        self.assertEqual([one.id for one in self.added], [2])
+
+    def test_P10_what_is_scheduled_waits_in_the_store_until_its_second(self) -> None:
+        delivery = a_delivery(1)
+        later = NewDelivery(1, delivery.recipient, due_at=1000.0 + 3600)
+        withheld = NewDelivery(2, delivery.recipient, withheld="suppressed")
+        now = NewDelivery(3, delivery.recipient)
+        accepted = Accepted(delivery.message, (later, withheld, now), CONTENT, True, 1000.0)
+        self.assertTrue(self.claims.reserve(len(accepted.at_once)))
+        self.claims.dispatch(accepted)
+        self.assertEqual([one.id for one in self.added], [3])
+        self.clock.advance(1)
+        looks = len(self.queue.claims)
+        self.claims.wake(1000.0 + 20)
+        self.clock.pump([0.5] * 36)
+        self.assertEqual(len(self.queue.claims), looks)
+        self.clock.pump([0.1] * 12)
+        self.assertEqual(len(self.queue.claims), looks + 1)
+
+    def test_C1_what_is_due_by_a_clock_that_was_set_is_claimed_within_seconds(self) -> None:
+        self.queue.due = 1000.0 + 3600
+        self.claims.wake()
+        self.clock.advance(0)
+        looks = len(self.queue.claims)
+        self.jumped = 3600.0
+        self.clock.pump([1.0] * 5)
+        self.assertEqual(len(self.queue.claims), looks + 1)
+        self.jumped = 0.0
+        self.clock.pump([1.0] * 70)  # set back: asked for once a minute, as ever
+        self.assertLessEqual(len(self.queue.claims), looks + 3)
 
     def test_C5_a_store_that_is_away_is_asked_again(self) -> None:
         def away(*_: object) -> None:

@@ -113,6 +113,51 @@ class LaneTests(SynchronousTestCase):
         self.courier.arrive(_SENT)
         self.assertEqual(len(self.courier.under_way), 3)
 
+    def _lanes(self, concurrency: int) -> None:
+        courier: Any = self.courier
+        self.lanes.reconfigure(courier, concurrency)
+
+    def test_P13_one_attempt_is_kept_for_priority_1(self) -> None:
+        self._lanes(5)
+        self._add(100)
+        self.assertEqual(len(self.courier.under_way), 4)
+        self.lanes.add("a", [a_delivery(501, priority=2)])
+        self.assertEqual(len(self.courier.under_way), 4)
+        self.lanes.add("a", [a_delivery(502, priority=1), a_delivery(503, priority=1)])
+        self.assertEqual([one.id for one, _ in self.courier.under_way], [0, 1, 2, 3, 502])
+        for _ in range(2):
+            self.courier.arrive(_SENT)
+        self.assertEqual([one.id for one, _ in self.courier.under_way], [2, 3, 502, 503])
+        for _ in range(3):
+            self.courier.arrive(_SENT)
+        under_way = [one.id for one, _ in self.courier.under_way]
+        self.assertEqual((len(under_way), under_way[:2]), (4, [503, 501]))
+
+    def test_P13_where_few_are_under_way_priority_1_goes_next(self) -> None:
+        self._add(10)
+        self.lanes.add("a", [a_delivery(501, priority=1)])
+        self.assertEqual(len(self.courier.under_way), 3)
+        self.courier.arrive(_SENT)
+        self.assertEqual(self.courier.under_way[-1][0].id, 501)
+
+    def test_P13_all_that_waits_is_attempted_whatever_its_priority(self) -> None:
+        self._lanes(4)
+        self.lanes.add("a", [a_delivery(one, priority=one % 5 + 1) for one in range(200)])
+        most = 0
+        while self.courier.under_way:
+            most = max(most, len(self.courier.under_way))
+            self.courier.arrive(_SENT)
+        self.assertEqual(sorted(number for number, _ in self.settled), list(range(200)))
+        self.assertEqual((most, self.lanes.statistics()), (4, {}))
+        self.assertEqual(self.lanes.crowded(1, urgent=True), [])
+
+    def test_O5_what_is_urgent_is_counted_by_itself(self) -> None:
+        self.lanes.add("a", [a_delivery(one, priority=one % 2 + 2) for one in range(10)])
+        self.assertEqual(self.lanes.waiting_for("example.net"), 7)
+        self.assertEqual(self.lanes.waiting_for("example.net", urgent=True), 2)
+        self.assertEqual(self.lanes.crowded(3), ["example.net"])
+        self.assertEqual(self.lanes.crowded(3, urgent=True), [])
+
     def test_attempts_pause_while_outcomes_cannot_be_written(self) -> None:
         self.has_room = False
         self._add(5)

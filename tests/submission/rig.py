@@ -57,20 +57,20 @@ class MemoryDispatch:
         self.dispatched: list[Accepted] = []
         self.woken = 0
 
-    def reserve(self, deliveries: int, domains: Collection[str] = ()) -> bool:
+    def reserve(self, deliveries: int, domains: Collection[str] = (), priority: int = 3) -> bool:
         if self.reserved + deliveries > self.room:
             return False
         self.reserved += deliveries
         return True
 
     def dispatch(self, accepted: Accepted) -> None:
-        self.reserved -= sum(not one.withheld for one in accepted.deliveries)
+        self.reserved -= len(accepted.at_once)
         self.dispatched.append(accepted)
 
-    def cancel(self, deliveries: int) -> None:
+    def cancel(self, deliveries: int, priority: int = 3) -> None:
         self.reserved -= deliveries
 
-    def wake(self) -> None:
+    def wake(self, at: float = 0.0) -> None:
         self.woken += 1
 
 

@@ -17,6 +17,7 @@ _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     _columns()
+    _priorities()
     _counters()
     _campaigns_and_recipients()
     if op.get_bind().dialect.name != "sqlite":
@@ -26,7 +27,12 @@ def upgrade() -> None:
 def _columns() -> None:
     added: dict[str, list[tuple[str, sa.types.TypeEngine[Any]]]] = {
         "sender_domain": [("tracking_host", sa.Text())],
-        "message": [("campaign_name", sa.Text()), ("options", sa.Text())],
+        "message": [
+            ("campaign_name", sa.Text()),
+            ("options", sa.Text()),
+            ("deliver_by", sa.Text()),
+            ("mt_priority", sa.Integer()),
+        ],
         "delivery": [
             ("name", sa.Text()),
             ("fields", sa.Text()),
@@ -39,6 +45,27 @@ def _columns() -> None:
     for table, columns in added.items():
         for name, kind in columns:
             op.add_column(table, sa.Column(name, kind))
+
+
+def _priorities() -> None:
+    """What can be claimed is found by priority."""
+    kind = sa.Integer()
+    op.add_column("delivery", sa.Column("priority", kind, nullable=False, server_default="3"))
+    op.execute(
+        "UPDATE delivery SET priority ="
+        " (SELECT message.priority FROM message WHERE message.id = delivery.message_id)"
+        " WHERE state IN ('queued', 'held') AND EXISTS (SELECT 1 FROM message"
+        " WHERE message.id = delivery.message_id AND message.priority BETWEEN 1 AND 5)"
+    )
+    op.drop_index("ix_delivery_claimable", "delivery")
+    claimable = sa.text("state = 'queued' AND lease_node IS NULL")
+    op.create_index(
+        "ix_delivery_claimable",
+        "delivery",
+        ["priority", "due_at", "id", "domain"],
+        sqlite_where=claimable,
+        postgresql_where=claimable,
+    )
 
 
 def _number(name: str, kind: sa.types.TypeEngine[int] = _ID) -> sa.Column[int]:
