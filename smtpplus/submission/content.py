@@ -207,7 +207,8 @@ class IncomingContent:
         elif size > MAX_HEAD_OCTETS and self._memory.is_full:
             self._refuse(_NO_MEMORY)
         else:
-            self._look_at = min(2 * size, CONTROL_OCTETS + 1)
+            most = MAX_HEAD_OCTETS if size <= MAX_HEAD_OCTETS else CONTROL_OCTETS
+            self._look_at = min(2 * size, most + 1)
 
     def _take_head(self, piece: bytes, length: int) -> None:
         """The head is whole: keep it for its reader, and the content without its controls."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import smtplib
 import ssl
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
@@ -26,13 +26,15 @@ from smtpplus.net.spawn import Spawn
 from smtpplus.net.tls import ServerTls
 from smtpplus.net.workers import Workers
 from smtpplus.ports import IDispatch
+from smtpplus.rules.suppression import Suppression
 from smtpplus.smtp.sasl import make_verifier
 from smtpplus.store import Store, open_store
 from smtpplus.submission.service import SubmissionPorts, SubmissionService, SubmissionSettings
+from smtpplus.values.errors import DuplicateMessageError
 from smtpplus.values.message import Accepted, Delivery
 from smtpplus.values.submission import SmtpUser, Stream
 
-__all__ = ["SECRET", "MemoryDispatch", "SubmissionTestCase", "a_mail"]
+__all__ = ["SECRET", "MemoryDispatch", "MemorySuppressions", "SubmissionTestCase", "a_mail"]
 
 T = TypeVar("T")
 
@@ -74,6 +76,43 @@ class MemoryDispatch:
         self.woken += 1
 
 
+class MemorySuppressions:
+    """What `SuppressedRecipients` asks; `reads` is how often the store would have been read."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[int, str], list[Suppression]] = {}
+        self.reads = 0
+
+    def may_hold(self, account_id: int, address_key: str) -> bool:
+        return (account_id, address_key) in self.known
+
+    async def of(
+        self, account_id: int, address_keys: Collection[str]
+    ) -> Mapping[str, Sequence[Suppression]]:
+        self.reads += 1
+        return {key: self.known.get((account_id, key), []) for key in address_keys}
+
+
+class RecordingQueue:
+    """A queue that remembers what it was given in `taken`."""
+
+    def __init__(self, queue: Any) -> None:
+        self._queue = queue
+        self.taken: list[Accepted] = []
+        self._known: dict[str, int] = {}
+
+    def accept(self, accepted: Accepted) -> Any:
+        if accepted.once:
+            known = self._known.setdefault(accepted.once, accepted.message.id)
+            if known != accepted.message.id:
+                return fail(DuplicateMessageError(known))
+        self.taken.append(accepted)
+        return self._queue.accept(accepted)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._queue, name)
+
+
 class SubmissionTestCase(TestCase):
     """`service` runs from `start` to the end of the test; `alice` is user of tenant A."""
 
@@ -90,7 +129,9 @@ class SubmissionTestCase(TestCase):
         self.workers = Workers(reactor, "workers", 4)
         self.workers.start()
         self.dispatch = MemoryDispatch()
+        self.suppressions = MemorySuppressions()
         self.store = await self._open_store()
+        self.recorded = RecordingQueue(self.store.queue)
         self.alice = await self.a_tenant("acme", "example.com", "alice")
         self.service = self._service(settings)
         self.service.startService()
@@ -129,13 +170,14 @@ class SubmissionTestCase(TestCase):
         ports = SubmissionPorts(
             free_octets=lambda: self.free_octets,
             accounts=self.store.accounts,
-            queue=self.store.queue,
+            queue=self.recorded,  # type: ignore[arg-type]
             contents=self.store.contents,
             dispatch=self.dispatch,
             clock=self.clock,
             workers=self.workers,
             spawn=self.spawn,
             ids=self.store.ids,
+            suppressions=self.suppressions,  # type: ignore[arg-type]
         )
         return SubmissionService(reactor, replace(usual, **settings), ports, self._tls())
 
@@ -158,6 +200,10 @@ class SubmissionTestCase(TestCase):
         await self.store.accounts.add_domain(account, domain, now, now)
         verifier = make_verifier(SECRET, b"0123456789abcdef")
         return await self.store.accounts.add_user(made.id, username, verifier, (), (), now)
+
+    async def set_list(self, key: str, value: Any) -> None:
+        """Change a setting of alice's list."""
+        await self.store.accounts.set_list(self.alice.list_id, key, value)
 
     # ------------------------------------------------------------ clients
 
@@ -207,6 +253,11 @@ class SubmissionTestCase(TestCase):
         return ""
 
     # ------------------------------------------------------------ what is there
+
+    @property
+    def taken(self) -> Accepted:
+        """What the queue was given last."""
+        return self.recorded.taken[-1]
 
     async def queued(self) -> list[Delivery]:
         """All that waits in the store."""
