@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -64,7 +65,7 @@ class NamesTests(SynchronousTestCase):
 
 class ScheduleTests(SynchronousTestCase):
     def test_P10_times(self) -> None:
-        for asked, due, end in (
+        cases: list[tuple[dict[str, Any], float, float]] = [
             ({}, NOW, NOW + DAY),
             ({"send_at": NOW - 5}, NOW, NOW + DAY),
             ({"send_at": NOW + 5}, NOW + 5, NOW + 5 + DAY),
@@ -75,7 +76,8 @@ class ScheduleTests(SynchronousTestCase):
             ({"expires_at": NOW + 9}, NOW, NOW + 9),
             ({"expires_at": NOW + 9, "expires_after": 3.0}, NOW, NOW + 3),
             ({"send_at": NOW + MOST_AHEAD_SECONDS}, NOW + 30 * DAY, NOW + 31 * DAY),
-        ):
+        ]
+        for asked, due, end in cases:
             found = schedule(NOW, lifetime=DAY, **asked)
             self.assertEqual((found.due_at, found.expires_at, dict(found.own)), (due, end, {}))
 
@@ -92,12 +94,13 @@ class ScheduleTests(SynchronousTestCase):
         self.assertEqual(found.expires_at, NOW + 99 + DAY)
 
     def test_what_cannot_be_kept_is_refused(self) -> None:
-        for asked in (
+        cases: list[dict[str, Any]] = [
             {"send_at": NOW + MOST_AHEAD_SECONDS + 1},
             {"send_at": 1e300},
             {"expires_at": NOW},
             {"expires_at": NOW + 5, "send_at": NOW + 5},
-        ):
+        ]
+        for asked in cases:
             with self.assertRaises(RefusedError) as caught:
                 schedule(NOW, lifetime=DAY, **asked)
             self.assertEqual(str(caught.exception.reply)[:9], "550 5.6.0")
