@@ -27,6 +27,8 @@ _STATUS = {
     "blocked by operator": UserStatus.BLOCKED_BY_OPERATOR,
 }
 _NONE = {"", "none", "unlimited"}
+_MOST_DUPLICATES = 30 * 86_400.0
+_MOST_RECALL = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,14 @@ def _limit(text: str) -> int | None:
     return int(text)
 
 
-def _seconds(text: str) -> float:
-    return 0.0 if text.lower() in _NONE else Duration.parse(text).seconds
+def _up_to(most: float) -> Callable[[str], float]:
+    def read_seconds(text: str) -> float:
+        seconds = 0.0 if text.lower() in _NONE else Duration.parse(text).seconds
+        if seconds > most:
+            raise ValueError
+        return seconds
+
+    return read_seconds
 
 
 def _status(text: str) -> UserStatus:
@@ -140,22 +148,20 @@ _TABLE = (
         _several(_sender),
     ),
     UserSetting("priority", "1 first, 5 last", "a number from 1 to 5", _priority, acts=False),
-    UserSetting("campaign", "default campaign code", "up to 100 characters", _campaign, acts=False),
+    UserSetting("campaign", "default campaign code", "up to 100 characters", _campaign),
     UserSetting("limit_hour", "messages an hour", _LIMIT, _limit),
     UserSetting("limit_day", "messages a day", _LIMIT, _limit),
     UserSetting(
         "duplicates",
-        "the same mail to the same recipient within this time is sent once",
-        "a duration such as 10m, or none",
-        _seconds,
-        acts=False,
+        "the same submission (Message-ID and envelope) within this time is sent once",
+        "a duration such as 10m, up to 30d, or none",
+        _up_to(_MOST_DUPLICATES),
     ),
     UserSetting(
         "recall",
         "time to take a message back before it leaves",
-        "a duration such as 30s, or none",
-        _seconds,
-        acts=False,
+        "a duration such as 30s, up to 120s, or none",
+        _up_to(_MOST_RECALL),
     ),
     UserSetting("status", "may it submit", "active, off or blocked", _status),
 )

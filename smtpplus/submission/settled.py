@@ -8,6 +8,8 @@ nothing. Does not look into the store: both come with the message's origin.
 from __future__ import annotations
 
 import functools
+from datetime import UTC, tzinfo
+from zoneinfo import ZoneInfo
 
 from smtpplus.message.submitted import SubmittedHead
 from smtpplus.rules.aggregation import POLICIES, CampaignFacts, CampaignKey, bucket
@@ -48,7 +50,7 @@ class SettledOptions:
 def campaign(
     options: Options,
     user: SmtpUser,
-    policy: str,
+    effective: Effective,
     head: SubmittedHead,
     now: float,
     personal: tuple[str, ...] = (),
@@ -58,13 +60,14 @@ def campaign(
     Args:
         options: what the message says.
         user: whose it is.
-        policy: the list's setting ``aggregation``.
+        effective: what holds for it: the list's ``aggregation`` and ``timezone``.
         head: of the message.
         now: when it came, Unix seconds.
         personal: what is known to be its recipient's own (name, merge fields).
     """
+    policy, zone = effective.aggregation, effective.timezone
     if options is NOTHING_SAID and (user.campaign or policy in _SAME_FOR_A_QUARTER):
-        return _of_quarter(policy, user.username, user.campaign, now // _QUARTER_SECONDS)
+        return _of_quarter(policy, zone, user.username, user.campaign, now // _QUARTER_SECONDS)
     facts = CampaignFacts(
         received_at=now,
         subject=head.subject,
@@ -77,12 +80,19 @@ def campaign(
         default_code=user.campaign,
         personal=tuple(word for word in personal if word)[:_MOST_PERSONAL],
     )
-    return bucket(policy if policy in POLICIES else "month", facts)
+    return bucket(policy if policy in POLICIES else "month", facts, _zone(zone))
 
 
 @functools.lru_cache(maxsize=1024)
-def _of_quarter(policy: str, username: str, code: str, quarter: float) -> CampaignKey:
+def _of_quarter(policy: str, zone: str, username: str, code: str, quarter: float) -> CampaignKey:
     facts = CampaignFacts(
         received_at=quarter * _QUARTER_SECONDS, username=username, default_code=code
     )
-    return bucket(policy if policy in POLICIES else "month", facts)
+    return bucket(policy if policy in POLICIES else "month", facts, _zone(zone))
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError):  # it was known where it was set
+        return UTC

@@ -23,6 +23,7 @@ ACCEPTED: list[tuple[str, str, dict[str, Any]]] = [
     ("limit_day", "none", {"limit_day": None}),
     ("duplicates", "10m", {"duplicates": 600.0}),
     ("recall", "none", {"recall": 0.0}),
+    ("recall", "2m", {"recall": 120.0}),
     ("status", "off", {"status": UserStatus.OFF}),
     ("status", "active", {"status": UserStatus.ACTIVE, "blocked_until": None, "block_reason": ""}),
 ]
@@ -41,6 +42,8 @@ REFUSED = [
     ("limit_hour", "²"),
     ("limit_day", "9" * 400),
     ("duplicates", "10"),
+    ("duplicates", "31d"),
+    ("recall", "121s"),
     ("status", "on"),
     ("campaign", "a\nb"),
 ]
