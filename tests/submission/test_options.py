@@ -105,7 +105,8 @@ class ScheduleTests(SubmissionTestCase):
             self.taken.due_at if one.due_at is None else one.due_at for one in self.taken.deliveries
         ]
         self.assertEqual(due, [float(later), at])
-        self.assertFalse(self.taken.leased)
+        self.assertEqual(self.taken.at_once, self.taken.deliveries[1:])
+        self.assertEqual((self.taken.leased, self.dispatch.reserved), (True, 0))
         self.assertEqual(self.taken.message.expires_at, later + 5 * 86_400.0)
 
     async def test_P10_too_far_ahead_is_refused_with_what_to_do(self) -> None:
