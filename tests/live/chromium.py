@@ -69,6 +69,7 @@ class Chromium:
         self.complaints: list[str] = []
         self.dialogs: list[str] = []
         self.status = 0
+        self._answers: Callable[[str], tuple[str, bytes] | None] | None = None
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
@@ -83,6 +84,15 @@ class Chromium:
         )  # fmt: skip
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
+
+    def answered_by(self, answers: Callable[[str], tuple[str, bytes] | None]) -> None:
+        """From now on nothing goes over the network.
+
+        `answers` says of which type the content of a URL is, and the content; or None: the
+        request fails.
+        """
+        self._answers = answers
+        self.call("Fetch.enable", patterns=[{"urlPattern": "*"}])
 
     def open(self, url: str) -> None:
         """Go there, and wait until everything is loaded."""
@@ -101,8 +111,15 @@ class Chromium:
 
     def screenshot(self, path: Path) -> None:
         """The whole page as a picture."""
-        taken = self.call("Page.captureScreenshot", captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(taken["data"]))
+        path.write_bytes(self.picture())
+
+    def picture(self, **clip: float) -> bytes:
+        """The page as a PNG, whole or the `clip` with `x`, `y`, `width`, `height`."""
+        if clip:
+            clip["scale"] = 1
+        wanted = {"clip": clip} if clip else {}
+        taken = self.call("Page.captureScreenshot", captureBeyondViewport=True, **wanted)
+        return base64.b64decode(taken["data"])
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """One command of the protocol."""
@@ -147,6 +164,21 @@ class Chromium:
             self.complaints.append(f"{about['entry']['text']} {about['entry'].get('url', '')}")
         elif method == "Network.responseReceived" and about["type"] == "Document":
             self._note_document(about)
+        elif method == "Fetch.requestPaused":
+            self._answer(about)
+
+    def _answer(self, about: dict[str, Any]) -> None:
+        assert self._answers is not None
+        found = self._answers(about["request"]["url"])
+        request = {"requestId": about["requestId"]}
+        if found is None:
+            self._send("Fetch.failRequest", {**request, "errorReason": "InternetDisconnected"})
+            return
+        kind, content = found
+        headers = [{"name": "Content-Type", "value": kind}]
+        body = base64.b64encode(content).decode()
+        answer = {**request, "responseCode": 200, "responseHeaders": headers, "body": body}
+        self._send("Fetch.fulfillRequest", answer)
 
     def _note_document(self, about: dict[str, Any]) -> None:
         if about["requestId"] == about["loaderId"]:  # the page, not one of its frames' parts

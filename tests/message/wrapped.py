@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import quopri
 import re
+import struct
+import zlib
 from dataclasses import dataclass
 
 from smtpplus.message.headers import head_length
 from smtpplus.message.structure import Part, Structure, scan
 
-__all__ = ["CHARSETS", "ENCODINGS", "Wrapped", "decoded", "encoded", "split", "wrap"]
+__all__ = ["CHARSETS", "ENCODINGS", "PNG", "Wrapped", "decoded", "encoded", "split", "wrap"]
 
 # Label and Python's codec; what a charset lacks is written as a character reference.
 CHARSETS = {
@@ -31,7 +34,25 @@ CHARSETS = {
 }
 ENCODINGS = ("quoted-printable", "base64", "7bit", "8bit")
 _PLAIN = frozenset({"7bit", "8bit", "binary"})
-PICTURE = base64.encodebytes(bytes(range(256)) * 8).replace(b"\n", b"\r\n")
+
+
+def _chunk(kind: bytes, octets: bytes) -> bytes:
+    check = zlib.crc32(kind + octets)
+    return struct.pack(">I", len(octets)) + kind + octets + struct.pack(">I", check)
+
+
+PNG = (  # 32 by 32, colours that do not compress
+    b"\x89PNG\r\n\x1a\n"
+    + _chunk(b"IHDR", struct.pack(">IIBBBBB", 32, 32, 8, 2, 0, 0, 0))
+    + _chunk(
+        b"IDAT",
+        zlib.compress(
+            b"".join(b"\0" + hashlib.shake_128(bytes([row])).digest(96) for row in range(32))
+        ),
+    )
+    + _chunk(b"IEND", b"")
+)
+PICTURE = base64.encodebytes(PNG).replace(b"\n", b"\r\n")
 CALENDAR = b"BEGIN:VCALENDAR\r\nDESCRIPTION:https://calendar.example/ [first]\r\nEND:VCALENDAR\r\n"
 
 
