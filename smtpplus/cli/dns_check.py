@@ -49,9 +49,11 @@ class Answer:
 def check_record(config: Config, record: DnsRecord) -> Answer:
     """Look `record` up."""
     try:
+        if record.type == "CNAME":
+            return _check_alias(config, record)
         found = _texts(config, record.name)
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
-        return Answer(record, State.MISSING, "There is no TXT record.")
+        return Answer(record, State.MISSING, f"There is no {record.type} record.")
     except (dns.exception.DNSException, OSError) as error:
         return Answer(record, State.UNKNOWN, f"DNS gave no answer: {error}.")
     kind = _KINDS.get(record.purpose)
@@ -78,12 +80,40 @@ def _check_kind(record: DnsRecord, found: list[str]) -> Answer:
     return Answer(record, State.RIGHT, "Found.")
 
 
+def _check_alias(config: Config, record: DnsRecord) -> Answer:
+    """A CNAME, or what some DNS services make of one: the same addresses."""
+    resolver, target = _resolver(config), record.value.rstrip(".").lower()
+    answer = resolver.resolve(
+        record.name,
+        "A",
+        lifetime=config.dns.timeout.seconds,
+        search=False,
+        raise_on_no_answer=False,
+    )
+    if answer.canonical_name.to_text(omit_final_dot=True).lower() == target:
+        return Answer(record, State.RIGHT, "Found.")
+    wanted = resolver.resolve(
+        target, "A", lifetime=config.dns.timeout.seconds, search=False, raise_on_no_answer=False
+    )
+    ours = {data.to_text() for data in wanted.rrset or ()}
+    if ours and {data.to_text() for data in answer.rrset or ()} == ours:
+        return Answer(record, State.RIGHT, f"Found the addresses of {target}.")
+    where = answer.canonical_name.to_text(omit_final_dot=True)
+    return Answer(record, State.OTHER, f"It does not lead to {target}, but to {where}.")
+
+
 def _texts(config: Config, name: str) -> list[str]:
+    answer = _resolver(config).resolve(
+        name, "TXT", lifetime=config.dns.timeout.seconds, search=False
+    )
+    return [b"".join(data.strings).decode("utf-8", "replace") for data in answer]
+
+
+def _resolver(config: Config) -> dns.resolver.Resolver:
     servers = config.dns.nameservers
     resolver = dns.resolver.Resolver(configure=not servers)
     if servers:
         resolver.nameservers = [
             dns.nameserver.Do53Nameserver(one.host, one.port) for one in servers
         ]
-    answer = resolver.resolve(name, "TXT", lifetime=config.dns.timeout.seconds, search=False)
-    return [b"".join(data.strings).decode("utf-8", "replace") for data in answer]
+    return resolver

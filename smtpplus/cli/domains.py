@@ -1,4 +1,4 @@
-"""``domain``: add, list, records, check, verify, key."""
+"""``domain``: add, list, records, check, verify, key, set."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import click
 
 from smtpplus.cli.context import Context, Group, moment, pass_context
 from smtpplus.cli.dns_check import Answer, check_record
+from smtpplus.cli.domain_settings import set_one
 from smtpplus.installation import Installation, run
 from smtpplus.message.dkim import generate_key
-from smtpplus.rules.dns_records import DnsRecord, ownership_record, records
+from smtpplus.rules.dns_records import DnsRecord, ownership_record, records, tracking_record
+from smtpplus.rules.tracking_hosts import host_of
 from smtpplus.trial import new_selector
 from smtpplus.values.address import Address
 from smtpplus.values.errors import UsageError
@@ -23,6 +25,9 @@ __all__ = ["domain_command"]
 @click.group("domain", cls=Group)
 def domain_command() -> None:
     """Sender domains: proof of ownership, DKIM keys, DNS records."""
+
+
+domain_command.add_command(set_one)
 
 
 @domain_command.command("add")
@@ -56,10 +61,11 @@ def list_all(context: Context) -> None:
                         "domain": one.domain,
                         "account": account.name,
                         "verified": moment(one.verified_at),
+                        "tracking_host": one.tracking_host,
                         "selectors": [f"{key.selector} ({key.state.value})" for key in keys],
                     }
                 )
-    context.show_rows(("domain", "account", "verified", "selectors"), rows)
+    context.show_rows(("domain", "account", "verified", "tracking_host", "selectors"), rows)
 
 
 @domain_command.command("records")
@@ -192,7 +198,10 @@ def _activate(
 def _records(opened: Installation, one: SenderDomain) -> list[DnsRecord]:
     ownership = ownership_record(opened.secret, one.account_id, one.domain)
     keys = run(opened.accounts.keys(one.domain))
-    return records(one.domain, ownership, keys, opened.config.server.hostname)
+    tracking = None
+    if one.tracking_host:
+        tracking = tracking_record(one.tracking_host, host_of(opened.config.tracking_url))
+    return records(one.domain, ownership, keys, opened.config.server.hostname, tracking)
 
 
 def _show_records(context: Context, one: SenderDomain, found: list[DnsRecord]) -> None:
@@ -200,7 +209,7 @@ def _show_records(context: Context, one: SenderDomain, found: list[DnsRecord]) -
         rows = [
             {
                 "purpose": record.purpose,
-                "type": "TXT",
+                "type": record.type,
                 "name": record.name,
                 "value": record.value,
                 "required": record.required,

@@ -1,4 +1,4 @@
-"""The DNS records a sender domain needs: proof of ownership, DKIM, SPF, DMARC.
+"""The DNS records a sender domain needs: proof of ownership, DKIM, SPF, DMARC, tracking host.
 
 Guarantees: pure; the ownership value is bound to account and domain and cannot be made without
 the installation's secret. Does not look anything up.
@@ -13,14 +13,22 @@ from dataclasses import dataclass
 
 from smtpplus.values.submission import DkimKey, DkimKeyState
 
-__all__ = ["DnsRecord", "dkim_value", "is_proven", "ownership_record", "records", "zone_text"]
+__all__ = [
+    "DnsRecord",
+    "dkim_value",
+    "is_proven",
+    "ownership_record",
+    "records",
+    "tracking_record",
+    "zone_text",
+]
 
 _MAX_STRING = 255  # RFC 1035 §3.3.14: a character-string's octets
 
 
 @dataclass(frozen=True, slots=True)
 class DnsRecord:
-    """A TXT record to be published. `purpose` is ownership, dkim, spf or dmarc.
+    """A record to be published. `purpose` is ownership, dkim, spf, dmarc or tracking.
 
     `required` ones are checked by smtpplus; the others are suggestions, to be merged with what
     the domain has already.
@@ -31,11 +39,13 @@ class DnsRecord:
     value: str
     required: bool
     note: str = ""
+    type: str = "TXT"
 
     @property
     def zone_line(self) -> str:
-        """As a line of a zone file, the value split into strings."""
-        return f"{self.name}. IN TXT {zone_text(self.value)}"
+        """As a line of a zone file, a text split into strings."""
+        value = zone_text(self.value) if self.type == "TXT" else self.value
+        return f"{self.name}. IN {self.type} {value}"
 
 
 def ownership_record(secret: bytes, account_id: int, domain: str) -> DnsRecord:
@@ -64,8 +74,24 @@ def dkim_value(public_b64: str) -> str:
     return f"v=DKIM1; k=rsa; p={public_b64}"
 
 
+def tracking_record(host: str, target: str) -> DnsRecord:
+    """The alias that makes `host` a name of ours; `target` is the tracking URL's host."""
+    return DnsRecord(
+        "tracking",
+        host,
+        f"{target}.",
+        required=True,
+        note="The name of tracked links; the TLS proxy needs a certificate for it.",
+        type="CNAME",
+    )
+
+
 def records(
-    domain: str, ownership: DnsRecord, keys: Iterable[DkimKey], hostname: str
+    domain: str,
+    ownership: DnsRecord,
+    keys: Iterable[DkimKey],
+    hostname: str,
+    tracking: DnsRecord | None = None,
 ) -> list[DnsRecord]:
     """All records of `domain`; retired keys stay published until their mail has arrived."""
     found = [ownership]
@@ -95,7 +121,7 @@ def records(
             note="Begin with p=none, read the reports, then quarantine and reject.",
         ),
     ]
-    return found
+    return found if tracking is None else [*found, tracking]
 
 
 _KEY_NOTES = {

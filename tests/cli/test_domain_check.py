@@ -19,6 +19,8 @@ class DomainCheckTests(TestCase):
         self.server = FaultDnsServer(reactor)
         self.server.start()
         self.addCleanup(self.server.stop)
+        servers = f'dns.nameservers=["{self.server.where}"]'
+        self.options: tuple[str, ...] = ("--set", servers, "--set", "dns.timeout=2s")
         made = self.shell.json("domain", "add", "trial", "example.org")
         self.records: dict[str, dict[str, Any]] = {r["purpose"]: r for r in made["records"]}
 
@@ -28,8 +30,7 @@ class DomainCheckTests(TestCase):
         self.server.answer(record["name"], "TXT", *strings)
 
     async def check(self, *command: str, status: int = 0) -> Any:
-        servers = f'dns.nameservers=["{self.server.where}"]'
-        arguments = ("--set", servers, "--set", "dns.timeout=2s", "domain", *command)
+        arguments = (*self.options, "domain", *command)
         return await deferToThread(self.shell.json, *arguments, status=status)
 
     async def states(self, status: int) -> dict[str, str]:
@@ -65,6 +66,38 @@ class DomainCheckTests(TestCase):
         self.publish("dmarc", "v=DMARC1; p=none", "v=DMARC1; p=reject")
         states = await self.states(0)
         self.assertEqual((states["spf"], states["dmarc"]), ("other", "other"))
+
+    async def refused(self, *command: str) -> str:
+        return await deferToThread(self.shell.refused, *self.options, "domain", *command)
+
+    async def test_a_tracking_host_is_taken_once_it_leads_to_us(self) -> None:
+        setting = ("set", "example.org", "tracking_host", "links.example.org")
+        self.options += ("--set", 'web.tracking_url="https://t.example.net"')
+        self.server.answer("t.example.net", "A", "192.0.2.1")
+        self.assertIn("links.example.org. IN CNAME t.example.net.", await self.refused(*setting))
+        self.server.answer("links.example.org", "A", "192.0.2.99")
+        self.assertIn("does not lead to t.example.net", await self.refused(*setting))
+        self.server.answer("links.example.org", "A", "192.0.2.1")  # an alias made flat
+        found = await self.check(*setting)
+        self.assertEqual(found["links"], "https://links.example.org")
+        self.assertEqual((await self.states(1))["tracking"], "ok")
+        records = (await self.check("records", "example.org"))["records"]
+        (record,) = [one for one in records if one["purpose"] == "tracking"]
+        self.assertEqual((record["type"], record["value"]), ("CNAME", "t.example.net."))
+        await self.refused("set", "example.org", "tracking_host", "links.example.com")
+        await self.check("set", "example.org", "tracking_host", "")
+        self.assertNotIn("tracking", await self.states(1))
+
+    async def test_a_tracking_hosts_cname(self) -> None:
+        self.options += ("--set", 'web.tracking_url="https://t.example.net"')
+        setting = ("set", "example.org", "tracking_host", "links.example.org")
+        self.server.cname("links.example.org", "t.example.net")
+        self.server.answer("t.example.net", "AAAA", "2001:db8::1")
+        await self.check(*setting)
+        self.server.fail("links.example.org", "SERVFAIL")
+        self.assertEqual((await self.states(1))["tracking"], "no answer")
+        self.assertIn("DNS gave no answer", await self.refused(*setting))
+        await self.check(*setting, "--force")
 
     async def test_O2_a_servers_failure_takes_nothing_away(self) -> None:
         self.publish("ownership")
