@@ -17,12 +17,22 @@ from twisted.internet.defer import Deferred
 from smtpplus.ports import IClock
 from smtpplus.store.transactions import ThreadedTransactions, Transactions, Watched
 
-__all__ = ["ACCOUNTS", "DUE", "QUEUE", "TOPICS", "Changes", "FileChanges", "NotedChanges"]
+__all__ = [
+    "ACCOUNTS",
+    "DUE",
+    "QUEUE",
+    "SUPPRESSIONS",
+    "TOPICS",
+    "Changes",
+    "FileChanges",
+    "NotedChanges",
+]
 
 ACCOUNTS = "accounts"  # who may send what
 DUE = "due"  # there is something to be claimed
 QUEUE = "queue"  # deliveries were held, released, cancelled or flushed
-TOPICS = frozenset({ACCOUNTS, DUE, QUEUE})
+SUPPRESSIONS = "suppressions"  # somebody is not to be mailed any more
+TOPICS = frozenset({ACCOUNTS, DUE, QUEUE, SUPPRESSIONS})
 
 _LOOK_SECONDS = 1.0
 _POLL_SECONDS = 30.0

@@ -89,6 +89,12 @@ class Transaction:
             for row in rows:
                 copy.write_row(row)
 
+    def rows(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """All rows that a statement for the driver answers."""
+        self._cursor.execute(sql, values)
+        found: list[tuple[Any, ...]] = self._cursor.fetchall()
+        return found
+
     def of_ids(self, sql: IdsSql, ids: Iterable[int]) -> list[tuple[Any, ...]]:
         """All rows of a statement over `ids`; none of one that has no rows."""
         found: list[tuple[Any, ...]] = []

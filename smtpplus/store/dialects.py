@@ -42,6 +42,7 @@ __all__ = [
     "StoreDialect",
     "disk_error",
     "insert_sql",
+    "select_sql",
     "update_sql",
 ]
 
@@ -189,7 +190,14 @@ class IdsSql:
             yield f"{self._head}IN ({', '.join('?' * len(some))}){self._tail}", some
 
 
-def _driver_sql(statement: Insert | Update, names: Sequence[str], dialect: StoreDialect) -> str:
+def select_sql(statement: Select[Any], names: Sequence[str], dialect: StoreDialect) -> str:
+    """`statement` for `Transaction.rows`, its parameters being `names` in order."""
+    return _driver_sql(statement, names, dialect)
+
+
+def _driver_sql(
+    statement: Insert | Update | Select[Any], names: Sequence[str], dialect: StoreDialect
+) -> str:
     """`statement` as SQL for the driver, its positional parameters being `names` in order."""
     keys = list(names) if isinstance(statement, Insert) else None
     compiled = statement.compile(dialect=dialect.sql, column_keys=keys)

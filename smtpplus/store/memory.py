@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from twisted.internet.defer import fail, succeed
 from zope.interface import implementer
@@ -19,7 +19,13 @@ from smtpplus.store.content_check import checked
 from smtpplus.store.contents import BytesBody
 from smtpplus.store.facts import MESSAGES, hour_of
 from smtpplus.store.leases import OwnLeases
-from smtpplus.values.errors import ConflictError, NotFoundError, StoreUnavailableError
+from smtpplus.store.rows import is_leased_at_birth
+from smtpplus.values.errors import (
+    ConflictError,
+    DuplicateMessageError,
+    NotFoundError,
+    StoreUnavailableError,
+)
 from smtpplus.values.ids import show_id
 from smtpplus.values.message import (
     Accepted,
@@ -144,6 +150,7 @@ class MemoryQueue:
         self._contents = contents
         self.deliveries: dict[int, Kept] = {}
         self.counters: Counter[tuple[int, int, str]] = Counter()  # hour, user, metric
+        self.once: dict[tuple[int, str], tuple[int, float]] = {}  # message and until when
         self.failure: Exception | None = None
         self._claims = 0
 
@@ -153,6 +160,12 @@ class MemoryQueue:
             return fail(self.failure)
         if any(new.id in self.deliveries for new in accepted.deliveries):
             return fail(ConflictError("The message is in the queue already."))
+        if accepted.once:
+            name = (accepted.message.user_id, accepted.once)
+            before, until = self.once.get(name, (0, float("-inf")))
+            if until > accepted.message.received_at:
+                return fail(DuplicateMessageError(before))
+            self.once[name] = (accepted.message.id, accepted.once_until)
         self._add(accepted)
         return succeed(None)
 
@@ -270,14 +283,21 @@ class MemoryQueue:
 
     def _add(self, accepted: Accepted) -> None:
         message = accepted.message
+        hour = hour_of(message.received_at)
         if accepted.content is not None:
             self._contents.rows[message.id] = accepted.content
         for new in accepted.deliveries:
-            self.deliveries[new.id] = Kept(message, new, accepted.due_at, accepted.leased)
-        hour = hour_of(message.received_at)
+            due_at = accepted.due_at if new.due_at is None else new.due_at
+            kept = Kept(message, new, due_at, is_leased_at_birth(accepted, new))
+            self.deliveries[new.id] = kept
+            if new.withheld:
+                kept.state = DeliveryState.CANCELLED
+                for metric in {new.withheld_as.value, "cancelled"}:
+                    self.counters[hour, message.user_id, metric] += 1
         self.counters[hour, message.user_id, "accepted"] += len(accepted.deliveries)
         if accepted.reports_on is None:
             self.counters[hour, message.user_id, MESSAGES] += 1
+        self._tidy(message.id)
 
     def _waiting(
         self, without: Collection[str], urgent_without: Collection[str] | None, lowest: int
@@ -342,12 +362,22 @@ def _is_old(settlement: Settlement, kept: Kept) -> bool:
     return repeated or held
 
 
+def _as_kept(message: Message) -> Message:
+    """What is said of recipients stands in their deliveries."""
+    if not (message.options.recipients or message.options.extra_recipients):
+        return message
+    options = replace(message.options, recipients=(), extra_recipients=())
+    return replace(message, options=options)
+
+
 def _delivery(kept: Kept) -> Delivery:
     return Delivery(
         id=kept.new.id,
-        message=kept.message,
+        message=_as_kept(kept.message),
         recipient=kept.new.recipient,
         attempts=kept.attempts,
         due_at=kept.due_at,
         delay_reported=kept.delay_reported,
+        name=kept.new.name,
+        fields=kept.new.fields,
     )

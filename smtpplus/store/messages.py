@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, func, select
 
@@ -15,10 +15,12 @@ from smtpplus.values.message import Message
 
 __all__ = ["chunks", "load_messages"]
 
+T = TypeVar("T")
+
 _CHUNK = 500  # parameters in one statement
 
 
-def chunks(ids: Iterable[int]) -> Iterator[list[int]]:
+def chunks(ids: Iterable[T]) -> Iterator[list[T]]:
     """`ids` in pieces that fit into one statement."""
     rest = list(ids)
     for start in range(0, len(rest), _CHUNK):

@@ -6,7 +6,7 @@ transactions; claims take one short write, and read what they claimed beside the
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -35,7 +35,9 @@ from smtpplus.store.contents import LargeContents
 from smtpplus.store.facts import MESSAGES, hour_of
 from smtpplus.store.leases import Leases
 from smtpplus.store.messages import chunks, load_messages
+from smtpplus.store.once import AskedOnce, plain
 from smtpplus.store.queue_changes import QueueChanges
+from smtpplus.store.recipient_counts import Key
 from smtpplus.store.room import DiskRoom
 from smtpplus.store.rows import fields_from, recipient_from
 from smtpplus.store.schema import counter_hour, delivery
@@ -70,6 +72,7 @@ class SqlQueue:
         node: int,
         leases: Leases,
         changes: QueueChanges,
+        note_suppressed: Callable[[Collection[Key]], None],
         room: DiskRoom | None = None,
     ) -> None:
         self._transactions = transactions
@@ -81,11 +84,17 @@ class SqlQueue:
         self._doubtful: set[int] = set()  # messages that may have been committed, leased
         self._changes = changes
         self._room = room
+        self._note_suppressed = note_suppressed
         self._claims = 0
 
     def accept(self, accepted: Accepted) -> Awaitable[None]:
         """See `IQueue.accept`."""
-        accepting = self._transactions.join(self._write_accepted, accepted)
+        if accepted.once:
+            asked = AskedOnce(accepted)
+            accepting = self._transactions.join(self._write_accepted, asked)
+            accepting.addCallback(lambda _: asked.check())
+        else:
+            accepting = self._transactions.join(self._write_accepted, accepted)
         if accepted.leased:
             accepting.addErrback(self._doubt, accepted.message.id)
         return accepting
@@ -96,7 +105,13 @@ class SqlQueue:
         """See `IQueue.settle`."""
         settled = Settled(tuple(settlements), tuple(reports))
         written = self._transactions.join(self._settlements.write, settled)
-        return written.addCallback(lambda _: settled.queued)
+
+        def done(_: None) -> Collection[int]:
+            if settled.suppressed:
+                self._note_suppressed(settled.suppressed)
+            return settled.queued
+
+        return written.addCallback(done)
 
     async def claim(
         self,
@@ -231,10 +246,13 @@ class SqlQueue:
         ordered = select(found.c.id).order_by(*(order if by_age else (found.c.priority, *order)))
         return ordered.limit(most)
 
-    def _write_accepted(self, transaction: Transaction, items: Sequence[Accepted]) -> None:
+    def _write_accepted(
+        self, transaction: Transaction, items: Sequence[Accepted | AskedOnce]
+    ) -> None:
         """Mail must leave room for what becomes of it; outcomes need not."""
         if self._room is not None:
-            self._room.check(len(items), sum(len(item.content or b"") for item in items))
+            octets = sum(len(plain(item).content or b"") for item in items)
+            self._room.check(len(items), octets)
         self._accepts.write(transaction, items)
 
     def _doubt(self, failure: Failure, message_id: int) -> Failure:

@@ -10,7 +10,7 @@ from smtpplus.values.address import Address
 from smtpplus.values.errors import AddressError
 from smtpplus.values.ids import parse_id
 
-__all__ = ["contains", "messages_matching"]
+__all__ = ["address_holds", "contains", "messages_matching"]
 
 _MOST_WORDS = 8
 _MOST_BY_ADDRESS = 20_000
@@ -25,6 +25,12 @@ _by = message.alias("any_message")
 def contains(column: Column[str], word: str) -> ColumnElement[bool]:
     """Does the lower-case `column` hold `word`?"""
     return column.contains(safe_text(word.lower()), autoescape=True)
+
+
+def address_holds(column: Column[str], search: str) -> ColumnElement[bool]:
+    """Is `search` in the address whose key is `column`? A whole address is found by index."""
+    address = _address(search.strip())
+    return contains(column, search.strip()) if address is None else column == address_key(address)
 
 
 def messages_matching(search: str, before: int | None) -> ColumnElement[bool] | None:

@@ -14,12 +14,15 @@ from typing import Any
 
 from sqlalchemy import BindParameter, bindparam, delete, null, select, update
 
+from smtpplus.rules.providers import provider_of
 from smtpplus.store.accepts import Accepts
 from smtpplus.store.commits import Transaction
 from smtpplus.store.dialects import IdsSql, StoreDialect, insert_sql, update_sql
 from smtpplus.store.facts import Facts, FactSql
+from smtpplus.store.recipient_counts import Ended, Key, RecipientSql
 from smtpplus.store.rows import attempt_facts, json_text, safe_text
 from smtpplus.store.schema import attempt, content, delivery, message
+from smtpplus.store.suppression_sql import suppress
 from smtpplus.values.message import Accepted, DeliveryState, EventType, Settlement
 
 __all__ = ["Settled", "Settlements"]
@@ -35,7 +38,16 @@ _EVENTS = {
 }
 _FINAL = frozenset(state for state in DeliveryState if state.is_final)
 
-_DELIVERY_NAMES = ["n_state", "n_due", "n_attempts", "n_delay", "n_settled", "n_outcome", "n_id"]
+_DELIVERY_NAMES = [
+    "n_state",
+    "n_due",
+    "n_attempts",
+    "n_delay",
+    "n_settled",
+    "n_outcome",
+    "n_provider",
+    "n_id",
+]
 _DELIVERY = (
     update(delivery)
     .where(delivery.c.id == bindparam("n_id"))
@@ -46,6 +58,7 @@ _DELIVERY = (
         (delivery.c.delay_reported, bindparam("n_delay")),
         (delivery.c.settled_at, bindparam("n_settled")),
         (delivery.c.last_outcome, bindparam("n_outcome")),
+        (delivery.c.provider, bindparam("n_provider")),
         (delivery.c.lease_node, null()),
         (delivery.c.lease_until, null()),
     )
@@ -58,6 +71,7 @@ _STANDING = select(
     delivery.c.delay_reported,
     delivery.c.due_at,
     delivery.c.lease_node,
+    delivery.c.provider,
 ).where(delivery.c.id.in_(_IDS))
 # Locked in the order of their ids, so that two nodes never wait for each other in a circle.
 _STANDING = _STANDING.order_by(delivery.c.id).with_for_update()
@@ -72,11 +86,16 @@ _REMAINING = (
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """One call of settle: outcomes, and the reports (DSNs) about them."""
+    """One call of settle: outcomes, and the reports (DSNs) about them.
+
+    Once it is written: `queued`, the reports that were, and `suppressed`, whom it stops being
+    mailed.
+    """
 
     settlements: tuple[Settlement, ...]
     reports: tuple[Accepted, ...] = ()
-    queued: set[int] = field(default_factory=set)  # the reports that were, once it is written
+    queued: set[int] = field(default_factory=set)
+    suppressed: set[Key] = field(default_factory=set)
 
 
 class Settlements:
@@ -86,11 +105,13 @@ class Settlements:
         self,
         dialect: StoreDialect,
         facts: FactSql,
+        recipients: RecipientSql,
         accepts: Accepts,
         remove_large: Callable[[Transaction, int], None],
     ) -> None:
         self._node = facts.node
         self._facts = facts
+        self._recipients = recipients
         self._accepts = accepts
         self._remove_large = remove_large
         self._attempts = insert_sql(attempt, dialect)
@@ -104,10 +125,10 @@ class Settlements:
         """Write all settlements of all `items`, and the reports that belong to them."""
         ids = {one.delivery.id for item in items for one in item.settlements}
         standing = {
-            row[0]: _Standing(DeliveryState(row[1]), row[2], bool(row[3]), row[4], row[5])
+            row[0]: _Standing(DeliveryState(row[1]), row[2], bool(row[3]), row[4], row[5], row[6])
             for row in transaction.of_ids(self._standing, ids)
         }
-        gathered = _Gathered(Facts(self._facts), standing)
+        gathered = _Gathered(Facts(self._facts), Ended(self._recipients), standing)
         reports: list[Accepted] = []
         for item in items:
             changed = {
@@ -123,8 +144,23 @@ class Settlements:
         transaction.many(self._attempts, gathered.attempts)
         gathered.facts.write(transaction)
         self._end_messages(transaction, gathered.ended)
+        self._end_recipients(transaction, gathered.recipients, items)
         if reports:
             self._accepts.write(transaction, reports)
+
+    def _end_recipients(
+        self, transaction: Transaction, recipients: Ended, items: Sequence[Settled]
+    ) -> None:
+        """Count at the recipients; whom not to mail any more is suppressed at once (P7)."""
+        stopped: set[Key] = set()
+        for key, settlement, suppression in recipients.write(transaction):
+            address = str(settlement.delivery.recipient.address)
+            ids, at = self._facts.ids, settlement.at
+            suppress(transaction, ids, key[0], address, suppression, "", at)
+            stopped.add(key)
+        for item in items:
+            item.suppressed.clear()
+            item.suppressed.update(stopped)
 
     def _gather(self, settlement: Settlement, gathered: _Gathered) -> bool:
         """Add what one settlement writes; False: it changes no delivery."""
@@ -138,8 +174,9 @@ class Settlements:
         gathered.deliveries.append(_delivery_row(settlement, after))
         if settlement.attempt is not None:
             gathered.attempts.append(self._attempt_row(settlement))
-        gathered.facts.add(**_event(settlement))
+        gathered.facts.add(**_event(settlement), provider=after.provider or "")
         if settlement.state in _FINAL:
+            gathered.recipients.add(settlement)
             gathered.ended[settlement.delivery.message.id] += 1
         return True
 
@@ -186,13 +223,15 @@ class _Standing:
     delay_reported: bool
     due_at: float
     lease: int | None  # the node that has it
+    provider: str | None
 
 
 class _Gathered:
     """What one transaction is going to write."""
 
-    def __init__(self, facts: Facts, standing: dict[int, _Standing]) -> None:
+    def __init__(self, facts: Facts, recipients: Ended, standing: dict[int, _Standing]) -> None:
         self.facts = facts
+        self.recipients = recipients
         self.standing = standing
         self.deliveries: list[tuple[Any, ...]] = []
         self.attempts: list[tuple[Any, ...]] = []
@@ -234,7 +273,16 @@ def _after(settlement: Settlement, before: _Standing) -> _Standing:
         before.delay_reported or settlement.delay_reported,
         due_at,
         None,
+        _provider(settlement) or before.provider,
     )
+
+
+def _provider(settlement: Settlement) -> str | None:
+    """Whose servers the attempt spoke to."""
+    tried = settlement.attempt
+    if tried is None or not tried.host:
+        return None
+    return provider_of(tried.host, settlement.delivery.domain)
 
 
 def _delivery_row(settlement: Settlement, after: _Standing) -> tuple[Any, ...]:
@@ -245,6 +293,7 @@ def _delivery_row(settlement: Settlement, after: _Standing) -> tuple[Any, ...]:
         after.delay_reported,
         settlement.at if after.state in _FINAL else None,
         json_text(settlement.outcome),
+        after.provider,
         settlement.delivery.id,
     )
 

@@ -20,7 +20,14 @@ from twisted.internet.interfaces import IReactorFromThreads
 from smtpplus.ports import IClock
 from smtpplus.store.accepts import Accepts
 from smtpplus.store.accounts import SqlAccounts
-from smtpplus.store.changes import ACCOUNTS, TOPICS, Changes, FileChanges, NotedChanges
+from smtpplus.store.changes import (
+    ACCOUNTS,
+    SUPPRESSIONS,
+    TOPICS,
+    Changes,
+    FileChanges,
+    NotedChanges,
+)
 from smtpplus.store.commits import Committer, Transaction
 from smtpplus.store.content_files import QUARANTINE, ContentFiles
 from smtpplus.store.contents import LargeContents, StoredContents
@@ -37,12 +44,14 @@ from smtpplus.store.people import SqlPeople
 from smtpplus.store.process_lock import ProcessLock, is_locked
 from smtpplus.store.queue import SqlQueue
 from smtpplus.store.queue_changes import QueueChanges
+from smtpplus.store.recipient_counts import RecipientSql
 from smtpplus.store.room import DiskRoom
 from smtpplus.store.sandbox import SqlSandbox
 from smtpplus.store.seal import Seal
 from smtpplus.store.secret_check import adopt_secret, check_secret
 from smtpplus.store.settlements import Settlements
 from smtpplus.store.sqlite import SqliteFile
+from smtpplus.store.suppressions import SqlSuppressions
 from smtpplus.store.transactions import InlineTransactions, ThreadedTransactions
 from smtpplus.values.errors import NotFoundError, StoreCorruptError, UsageError
 
@@ -84,13 +93,15 @@ class Store:
         leases: Leases,
         changed: Changes,
     ) -> None:
-        facts = FactSql(transactions.dialect, node.fact_ids, node.number)
-        accepts = Accepts(transactions.dialect, facts, node.number)
+        dialect = transactions.dialect
+        facts = FactSql(dialect, node.fact_ids, node.number)
+        recipients = RecipientSql(dialect, node.fact_ids)
         large: LargeContents = LargeRows(transactions, node.number, clock.now)
-        if transactions.dialect.single_service:
+        if dialect.single_service:
             files = ContentFiles(data_dir / _QUEUE_NAME)
             large = LargeFiles(transactions, files, clock.now)
-        settlements = Settlements(transactions.dialect, facts, accepts, large.remove)
+        accepts = Accepts(dialect, facts, recipients, node.number, large.remove)
+        settlements = Settlements(dialect, facts, recipients, accepts, large.remove)
         changes = QueueChanges(transactions, facts, large.remove)
         self._database = database
         self._data_dir = data_dir
@@ -105,8 +116,17 @@ class Store:
         self.changed = changed
         self.accounts = SqlAccounts(transactions, Seal(secret, "dkim"))
         self.people = SqlPeople(transactions)
+        self.suppressions = SqlSuppressions(transactions, node.fact_ids, secret, clock.now)
         self.queue = SqlQueue(
-            transactions, accepts, settlements, large, node.number, leases, changes, self._room
+            transactions,
+            accepts,
+            settlements,
+            large,
+            node.number,
+            leases,
+            changes,
+            self.suppressions.note,
+            self._room,
         )
         self.contents = StoredContents(transactions, large)
         self.history = SqlHistory(transactions)
@@ -122,6 +142,7 @@ class Store:
             self._lock.take()
         self._transactions.start()
         self.changed.subscribe(self.accounts.forget, ACCOUNTS)
+        self.changed.subscribe(self.suppressions.follow, SUPPRESSIONS)
         await self.changed.start()
         if isinstance(self.leases, NodeLeases):
             await self.leases.start()
@@ -129,6 +150,8 @@ class Store:
             now = self._clock.now()
             with contextlib.suppress(StoreCorruptError):  # it is in the log; reading goes on
                 await self._transactions.write(lambda tx: started(tx, self.node_id, now))
+        with contextlib.suppress(StoreCorruptError):
+            await self.suppressions.load()
 
     async def close(self) -> None:
         """Finish what was asked, close everything, give lock and leases back."""

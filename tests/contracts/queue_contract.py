@@ -9,7 +9,7 @@ from smtpplus.values.address import Address
 from smtpplus.values.envelope import EnvelopeRecipient
 from smtpplus.values.errors import NotFoundError
 from smtpplus.values.message import Accepted, DeliveryState
-from tests.contracts.queue_changes_contract import QueueChangesContract
+from tests.contracts.accept_contract import AcceptContract
 from tests.store.samples import (
     CONTENT,
     HEAD,
@@ -23,7 +23,7 @@ from tests.store.samples import (
 )
 
 
-class QueueContract(QueueChangesContract):
+class QueueContract(AcceptContract):
     """The tests."""
 
     async def _accept(self, *recipients: EnvelopeRecipient, **options: object) -> Accepted:
