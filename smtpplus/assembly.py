@@ -349,6 +349,7 @@ class Assembly(Service):
         settings = submission_settings(self._config, self._secret)
         ports = SubmissionPorts(
             accounts=store.accounts,
+            suppressions=store.suppressions,
             queue=queue,
             contents=store.contents,
             dispatch=dispatch,

@@ -80,6 +80,7 @@ class SubmissionPorts:
 
     free_octets: Callable[[], int]
     accounts: IAccounts
+    suppressions: ISuppressions
     queue: IQueue
     contents: IContents
     dispatch: IDispatch
@@ -87,7 +88,6 @@ class SubmissionPorts:
     workers: IWorkers
     spawn: Spawn
     ids: IdSource
-    suppressions: ISuppressions | None = None
     is_crowded: Callable[[], bool] = bool  # too much waits for its commit: MAIL is 451
 
 

@@ -20,18 +20,16 @@ _NOBODY: Mapping[str, Suppressed] = {}
 
 
 class SuppressedRecipients:
-    """Asks the store's suppressions; None: it keeps none."""
+    """Asks the store's suppressions."""
 
     __slots__ = ("_clock", "_suppressions")
 
-    def __init__(self, suppressions: ISuppressions | None, clock: IClock) -> None:
+    def __init__(self, suppressions: ISuppressions, clock: IClock) -> None:
         self._suppressions = suppressions
         self._clock = clock
 
     def may_hold(self, mail_list: MailList, addresses: Iterable[Address]) -> list[Address]:
         """Those of `addresses` that `among` has to be asked about; at once."""
-        if self._suppressions is None:
-            return []
         may_hold, account_id = self._suppressions.may_hold, mail_list.account_id
         return [one for one in addresses if may_hold(account_id, one.key)]
 
@@ -48,7 +46,7 @@ class SuppressedRecipients:
         Raises:
             StoreUnavailableError: it cannot be told now.
         """
-        if not addresses or self._suppressions is None:
+        if not addresses:
             return _NOBODY
         keys = {one.key for one in addresses}
         standing = await self._suppressions.of(mail_list.account_id, keys)

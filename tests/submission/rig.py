@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import smtplib
 import ssl
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
@@ -26,15 +26,13 @@ from smtpplus.net.spawn import Spawn
 from smtpplus.net.tls import ServerTls
 from smtpplus.net.workers import Workers
 from smtpplus.ports import IDispatch
-from smtpplus.rules.suppression import Suppression
 from smtpplus.smtp.sasl import make_verifier
 from smtpplus.store import Store, open_store
 from smtpplus.submission.service import SubmissionPorts, SubmissionService, SubmissionSettings
-from smtpplus.values.errors import DuplicateMessageError
 from smtpplus.values.message import Accepted, Delivery
 from smtpplus.values.submission import SmtpUser, Stream
 
-__all__ = ["SECRET", "MemoryDispatch", "MemorySuppressions", "SubmissionTestCase", "a_mail"]
+__all__ = ["SECRET", "MemoryDispatch", "SubmissionTestCase", "a_mail"]
 
 T = TypeVar("T")
 
@@ -76,21 +74,19 @@ class MemoryDispatch:
         self.woken += 1
 
 
-class MemorySuppressions:
-    """What `SuppressedRecipients` asks; `reads` is how often the store would have been read."""
+class CountedSuppressions:
+    """The store's suppressions; `reads` is how often they were read."""
 
-    def __init__(self) -> None:
-        self.known: dict[tuple[int, str], list[Suppression]] = {}
+    def __init__(self, suppressions: Any) -> None:
+        self._suppressions = suppressions
         self.reads = 0
 
-    def may_hold(self, account_id: int, address_key: str) -> bool:
-        return (account_id, address_key) in self.known
-
-    async def of(
-        self, account_id: int, address_keys: Collection[str]
-    ) -> Mapping[str, Sequence[Suppression]]:
+    def of(self, *arguments: Any) -> Any:
         self.reads += 1
-        return {key: self.known.get((account_id, key), []) for key in address_keys}
+        return self._suppressions.of(*arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._suppressions, name)
 
 
 class RecordingQueue:
@@ -99,13 +95,8 @@ class RecordingQueue:
     def __init__(self, queue: Any) -> None:
         self._queue = queue
         self.taken: list[Accepted] = []
-        self._known: dict[str, int] = {}
 
     def accept(self, accepted: Accepted) -> Any:
-        if accepted.once:
-            known = self._known.setdefault(accepted.once, accepted.message.id)
-            if known != accepted.message.id:
-                return fail(DuplicateMessageError(known))
         self.taken.append(accepted)
         return self._queue.accept(accepted)
 
@@ -129,9 +120,9 @@ class SubmissionTestCase(TestCase):
         self.workers = Workers(reactor, "workers", 4)
         self.workers.start()
         self.dispatch = MemoryDispatch()
-        self.suppressions = MemorySuppressions()
         self.store = await self._open_store()
         self.recorded = RecordingQueue(self.store.queue)
+        self.suppressions = CountedSuppressions(self.store.suppressions)
         self.alice = await self.a_tenant("acme", "example.com", "alice")
         self.service = self._service(settings)
         self.service.startService()

@@ -152,9 +152,14 @@ class ScheduleTests(SubmissionTestCase):
 
 
 class SuppressionTests(SubmissionTestCase):
-    def _suppress(self, address: str, reason: Reason, scope: Scope = Scope.ACCOUNT) -> None:
-        one = Suppression(scope, reason, self.clock.now() - 60, self.alice.list_id)
-        self.suppressions.known[self.alice.account_id, address] = [one]
+    async def _suppress(self, address: str, reason: Reason, scope: Scope = Scope.ACCOUNT) -> None:
+        list_id = self.alice.list_id if scope is Scope.LIST else None
+        one = Suppression(scope, reason, self.clock.now() - 60, list_id)
+        await self.suppressions.add(self.alice.account_id, address, one, "a test")
+
+    async def _lift(self, address: str) -> None:
+        now = self.clock.now()
+        await self.suppressions.lift(self.alice.account_id, address, None, None, now, "a test")
 
     def _withheld(self) -> list[str]:
         return [one.withheld for one in self.taken.deliveries]
@@ -162,7 +167,7 @@ class SuppressionTests(SubmissionTestCase):
     async def test_P7_accepted_and_recorded(self) -> None:
         await self.start()
         self.dispatch.room = 10
-        self._suppress(BOB, Reason.HARD_BOUNCE)
+        await self._suppress(BOB, Reason.HARD_BOUNCE)
         await self.in_thread(self.send, a_mail(), ("a@example.org", "B@Example.net"))
         first, second = self._withheld()
         self.assertEqual(first, "")
@@ -174,7 +179,7 @@ class SuppressionTests(SubmissionTestCase):
     async def test_P7_refused_at_rcpt_with_the_reason(self) -> None:
         await self.start()
         await self.set_list("suppressed_reply", "refuse")
-        self._suppress(BOB, Reason.COMPLAINT, Scope.LIST)
+        await self._suppress(BOB, Reason.COMPLAINT, Scope.LIST)
 
         def talk() -> list[str]:
             with self.client() as client:
@@ -189,13 +194,13 @@ class SuppressionTests(SubmissionTestCase):
         self.assertIn("complaint", refused)
         self.assertEqual((taken[:3], done[:3]), ("250", "250"))
         self.assertEqual(self._withheld(), [""])
-        self.suppressions.known.clear()  # lifted: the next one is taken
+        await self._lift(BOB)  # the next one is taken
         await self.in_thread(self.send, a_mail())
 
     async def test_P7_a_header_does_not_get_past_it(self) -> None:
         await self.start()
         await self.set_list("suppressed_reply", "refuse")
-        self._suppress("x@example.net", Reason.HARD_BOUNCE)
+        await self._suppress("x@example.net", Reason.HARD_BOUNCE)
         await self.in_thread(self.send, a_mail(head=smtpapi({"to": ["x@example.net", BOB]})))
         self.assertEqual([bool(one) for one in self._withheld()], [True, False])
 
@@ -208,15 +213,16 @@ class SuppressionTests(SubmissionTestCase):
             (Reason.HARD_BOUNCE, True),
             (Reason.COMPLAINT, True),
         ):
-            self._suppress(BOB, reason, Scope.LIST)
+            await self._suppress(BOB, reason, Scope.LIST)
             await self.in_thread(self.send, a_mail())
             self.assertEqual([bool(one) for one in self._withheld()], [True], reason)
             await self.in_thread(self.send, a_mail(head=head))
             self.assertEqual([bool(one) for one in self._withheld()], [withheld], reason)
+            await self._lift(BOB)
 
     async def test_nothing_is_read_for_those_who_are_not_suppressed(self) -> None:
         await self.start()
-        self._suppress("x@example.net", Reason.MANUAL)
+        await self._suppress("x@example.net", Reason.MANUAL)
         for reply in ("accept", "refuse"):
             await self.set_list("suppressed_reply", reply)
             await self.in_thread(self.send, a_mail())
