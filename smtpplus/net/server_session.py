@@ -228,6 +228,7 @@ class ServerSession(RoleDialog):
             client_port=self.client_port,
             tls=channel,
             more=lambda: bool(self._pending),
+            now=self._home.clock.now,
         )
         self._limit_errors(self._conversation)
         self._progressed = True

@@ -50,6 +50,12 @@ class Extensions:
         return frozenset(self.keywords.get("AUTH", "").upper().split())
 
     @property
+    def shortest_by(self) -> int:
+        """The least that DELIVERBY takes with R, in seconds; 0: not said (RFC 2852 §3)."""
+        value = self.keywords.get("DELIVERBY", "")
+        return int(value) if value.isdecimal() and len(value) < 10 else 0
+
+    @property
     def mail_limit(self) -> int | None:
         """LIMITS' MAILMAX: transactions a session may carry (RFC 9422 §4.1); None: not said."""
         for limit in self.keywords.get("LIMITS", "").upper().split():

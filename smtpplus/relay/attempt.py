@@ -9,6 +9,7 @@ known. Raises nothing but cancellation. Writes nothing: `smtpplus.relay.settle` 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,9 +25,10 @@ from smtpplus.relay.bodies import LeasedBody, LeaseEndedError
 from smtpplus.relay.connections import Connections
 from smtpplus.relay.copies import Copies, Copy, CopyFailedError
 from smtpplus.relay.route import RouteFailedError, Router, Target
-from smtpplus.rules.failure import Action, Judgement, judge_loss, judge_reply
+from smtpplus.rules.failure import Action, Judgement, judge_loss, judge_reply, undeliverable
+from smtpplus.rules.schedule import deliver_by_at, returns_at_expiry
 from smtpplus.rules.tls_policy import TlsLevel, may_fall_back, starts_tls
-from smtpplus.values.envelope import Body, Envelope
+from smtpplus.values.envelope import Body, ByMode, DeliverBy, Envelope
 from smtpplus.values.errors import SmtpplusError
 from smtpplus.values.message import Delivery
 from smtpplus.values.outcome import Attempt, Outcome, Result, Stage
@@ -36,6 +38,10 @@ from smtpplus.values.status_codes import EnhancedCode
 __all__ = ["Attempted", "Courier", "CourierSettings", "Credentials"]
 
 _MOST_TRANSCRIPT = 16 * 1024
+_MOST_LATE = 999_999_999  # seconds: BY= has nine digits
+_TOO_LATE = undeliverable(
+    Stage.ROUTE, "4.4.7", "The time in which its sender wanted it delivered is over."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +140,9 @@ class _Trip:
 
     async def run(self) -> Attempted | None:
         """The whole attempt; None where the lease ended before anything came of it."""
+        message = self._delivery.message
+        if self._began >= message.expires_at and returns_at_expiry(message):
+            return self._end(_TOO_LATE)
         try:
             session = self._courier.connections.take(self._lane)
             if session is not None and self._level is TlsLevel.REQUIRE and session.tls is None:
@@ -265,7 +274,7 @@ class _Trip:
         self._stage = Stage.MAIL
         try:
             body = LeasedBody(copy.body, self._lease)
-            replies = await session.send(self._envelope(copy), body)
+            replies = await session.send(self._envelope(copy, session), body)
         except SessionLostError as lost:
             self._stage = Stage.BODY if lost.after_final_dot else Stage.MAIL
             raise self._lost(lost) from None
@@ -292,7 +301,7 @@ class _Trip:
         self._session = None
         raise _FailedError(judgement)
 
-    def _envelope(self, copy: Copy) -> Envelope:
+    def _envelope(self, copy: Copy, session: ISmtpSession) -> Envelope:
         message = self._delivery.message.envelope
         return replace(
             message,
@@ -300,7 +309,20 @@ class _Trip:
             recipients=(self._delivery.recipient,),
             body=Body.EIGHT_BIT_MIME if copy.eight_bit else Body.SEVEN_BIT,
             smtputf8=copy.smtputf8,
+            deliver_by=None if message.deliver_by is None else self._time_left(session),
         )
+
+    def _time_left(self, session: ISmtpSession) -> DeliverBy | None:
+        """BY= for the next hop: what is left of the time; None: it does not take so little."""
+        message = self._delivery.message
+        late_at, by = deliver_by_at(message), message.envelope.deliver_by
+        if late_at is None or by is None:
+            return None
+        left = math.floor(late_at - self._courier.clock.now())
+        least = max(session.extensions.shortest_by, 1)
+        if by.mode is ByMode.RETURN and left < least:
+            return None
+        return replace(by, seconds=max(left, -_MOST_LATE))
 
     # ------------------------------------------------ notes
 

@@ -14,6 +14,7 @@ from smtpplus.message.dsn import Report, ReportedRecipient, build
 from smtpplus.message.headers import head_length
 from smtpplus.ports import IClock, IContents
 from smtpplus.rules.reports import Told
+from smtpplus.rules.schedule import returns_at_expiry
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import Envelope, EnvelopeRecipient, Notify, Ret
 from smtpplus.values.errors import (
@@ -30,6 +31,11 @@ __all__ = ["Reporter"]
 
 _MOST_RETURNED = 50 * 1024  # octets of a message returned in full (A8)
 _EXPIRED = EnhancedCode(4, 4, 7)  # RFC 3463 §3.5: delivery time expired
+_EXPIRED_AS_WISHED = EnhancedCode(5, 4, 7)  # RFC 2852 §4
+
+
+def _expired(message: Message) -> EnhancedCode:
+    return _EXPIRED_AS_WISHED if returns_at_expiry(message) else _EXPIRED
 
 
 class Reporter:
@@ -96,18 +102,18 @@ class Reporter:
         )
 
     def _recipient(self, told: Told, settlement: Settlement) -> ReportedRecipient:
-        outcome = settlement.outcome
+        outcome, message = settlement.outcome, settlement.delivery.message
         expired = settlement.state is DeliveryState.EXPIRED
         delayed = told is Told.DELAYED
         return ReportedRecipient(
             recipient=settlement.delivery.recipient,
             action=told.value,
-            status=_EXPIRED if expired else outcome.status,
+            status=_expired(message) if expired else outcome.status,
             diagnostic=str(outcome.reply) if outcome.reply else "",
             text=outcome.text,
             remote_mta=settlement.attempt.host if settlement.attempt else "",
             last_attempt_at=settlement.at,
-            will_retry_until=settlement.delivery.message.expires_at if delayed else None,
+            will_retry_until=message.expires_at if delayed else None,
         )
 
     async def _original(self, message: Message) -> tuple[bytes, bytes | None]:

@@ -22,11 +22,12 @@ from twisted.logger import Logger
 from smtpplus.ports import IClock, IDispatch, IQueue, ISpawn
 from smtpplus.relay.attempt import Attempted
 from smtpplus.relay.reports import Reporter
-from smtpplus.rules.reports import Told, wants_report
+from smtpplus.rules.reports import Told, is_traced, wants_report
 from smtpplus.rules.retry import RetrySchedule
+from smtpplus.rules.schedule import deliver_by_at, returns_at_expiry
 from smtpplus.values.duration import Duration
 from smtpplus.values.errors import StoreBrokenError, StoreFullError, StoreUnavailableError
-from smtpplus.values.message import Accepted, Delivery, DeliveryState, Settlement
+from smtpplus.values.message import Accepted, Delivery, DeliveryState, Message, Settlement
 from smtpplus.values.outcome import Outcome, Result
 
 __all__ = ["Settling"]
@@ -167,24 +168,14 @@ class Settling:
         elif outcome.result is Result.BOUNCED:
             state, told = DeliveryState.BOUNCED, Told.FAILED
         elif outcome.result is Result.DEFERRED:
-            expires_at = delivery.message.expires_at
-            if attempted.attempt.started_at < expires_at <= now:
-                # It was tried in time; its life ended since. A clock that jumped does that to all
-                # that waits: none is given up without an attempt after its end (C1).
-                expires_at = math.inf
-            due_at = self._retry.next_due(
-                attempts=delivery.attempts + 1,
-                now=now,
-                expires_at=expires_at,
-                chance=self._chance(),
-            )
+            due_at = self._due_again(delivery, attempted, now)
             if due_at is None:
                 state, told = DeliveryState.EXPIRED, Told.FAILED
             else:
                 state = DeliveryState.QUEUED
-                late = now - delivery.message.received_at >= self._delay_notice.seconds
+                late = now >= self._late_at(delivery.message)
                 told = Told.DELAYED if late and not delivery.delay_reported else None
-        elif not attempted.dsn_passed_on:
+        elif not attempted.dsn_passed_on or is_traced(delivery.message.envelope):
             told = Told.RELAYED
         if told and not wants_report(delivery.message.envelope, delivery.recipient, told):
             told = None
@@ -198,6 +189,31 @@ class Settling:
             delay_reported=delivery.delay_reported or told is Told.DELAYED,
         )
         return _Told(settlement, told)
+
+    def _due_again(self, delivery: Delivery, attempted: Attempted, now: float) -> float | None:
+        """When it is tried again; None: it has expired."""
+        message = delivery.message
+        expires_at = message.expires_at
+        tried_in_time = attempted.attempt.started_at < expires_at <= now
+        if tried_in_time and not returns_at_expiry(message):
+            # Its life ended since. A clock that jumped does that to all that waits: none is given
+            # up without an attempt after its end (C1), unless its sender wants just that.
+            expires_at = math.inf
+        due_at = self._retry.next_due(
+            attempts=delivery.attempts + 1, now=now, expires_at=expires_at, chance=self._chance()
+        )
+        late_at = deliver_by_at(message)
+        if due_at is not None and late_at is not None and now < late_at:
+            return min(due_at, late_at)  # to say then that it is late
+        return due_at
+
+    def _late_at(self, message: Message) -> float:
+        """From when on its sender is told that it is delayed."""
+        late_at = deliver_by_at(message)
+        if late_at is not None:
+            return late_at
+        leaves_at = max(message.received_at, message.options.send_at or 0.0)
+        return leaves_at + self._delay_notice.seconds
 
     async def _write(self) -> None:
         try:

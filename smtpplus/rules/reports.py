@@ -6,7 +6,7 @@ import enum
 
 from smtpplus.values.envelope import Envelope, EnvelopeRecipient, Notify
 
-__all__ = ["Told", "wants_report"]
+__all__ = ["Told", "is_traced", "wants_report"]
 
 
 class Told(enum.Enum):
@@ -24,6 +24,11 @@ _CONDITION = {
 }
 
 
+def is_traced(envelope: Envelope) -> bool:
+    """Does BY= ask for a report of each relay (RFC 2852 §4)?"""
+    return envelope.deliver_by is not None and envelope.deliver_by.trace
+
+
 def wants_report(envelope: Envelope, recipient: EnvelopeRecipient, told: Told) -> bool:
     """Does the sender want it? Without NOTIFY: failures and delays, no successes.
 
@@ -31,6 +36,12 @@ def wants_report(envelope: Envelope, recipient: EnvelopeRecipient, told: Told) -
     """
     if envelope.sender is None:
         return False
+    if (
+        told is Told.RELAYED
+        and is_traced(envelope)
+        and recipient.notify != frozenset({Notify.NEVER})
+    ):
+        return True
     if recipient.notify is None:
         return told is not Told.RELAYED
     return _CONDITION[told] in recipient.notify

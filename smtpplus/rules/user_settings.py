@@ -33,13 +33,12 @@ _MOST_RECALL = 120.0
 
 @dataclass(frozen=True, slots=True)
 class UserSetting:
-    """One key of ``user set``. `acts` is False where this version keeps it and does no more."""
+    """One key of ``user set``."""
 
     key: str
     meaning: str
     expected: str
     read: Callable[[str], Any]
-    acts: bool = True
 
 
 def read(key: str, text: str) -> dict[str, Any]:
@@ -147,7 +146,7 @@ _TABLE = (
         "addresses between commas, or none",
         _several(_sender),
     ),
-    UserSetting("priority", "1 first, 5 last", "a number from 1 to 5", _priority, acts=False),
+    UserSetting("priority", "1 first, 5 last", "a number from 1 to 5", _priority),
     UserSetting("campaign", "default campaign code", "up to 100 characters", _campaign),
     UserSetting("limit_hour", "messages an hour", _LIMIT, _limit),
     UserSetting("limit_day", "messages a day", _LIMIT, _limit),

@@ -40,7 +40,9 @@ def needs_smtputf8(envelope: Envelope) -> bool:
 
 
 def mail_command(envelope: Envelope, size: int, offered: Container[str]) -> str:
-    """MAIL FROM with SIZE, BODY, SMTPUTF8, RET and ENVID as far as they are offered.
+    """MAIL FROM with SIZE, BODY, SMTPUTF8, RET, ENVID, BY and MT-PRIORITY as they are offered.
+
+    HOLDFOR and HOLDUNTIL are never passed on: it was held here.
 
     Raises:
         ValueError: SMTPUTF8 is needed and not offered.
@@ -60,6 +62,10 @@ def mail_command(envelope: Envelope, size: int, offered: Container[str]) -> str:
             line += f" RET={envelope.ret}"
         if envelope.envid is not None:
             line += f" ENVID={_parameter(envelope.envid)}"
+    if envelope.deliver_by is not None and "DELIVERBY" in offered:
+        line += f" BY={envelope.deliver_by}"  # RFC 2852 §4
+    if envelope.mt_priority is not None and "MT-PRIORITY" in offered:
+        line += f" MT-PRIORITY={envelope.mt_priority}"  # RFC 6710 §3
     return line
 
 

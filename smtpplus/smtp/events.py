@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from smtpplus.values.address import Address
-from smtpplus.values.envelope import Body, Envelope, EnvelopeRecipient, Ret
+from smtpplus.values.envelope import Body, DeliverBy, Envelope, EnvelopeRecipient, Ret
 
 __all__ = [
     "AuthFailed",
@@ -111,7 +111,10 @@ class AuthFailed:
 
 @dataclass(frozen=True, slots=True)
 class MailReceived:
-    """*Question*: MAIL FROM with well-formed parameters, within SIZE. Answer 250, 4xx, 5xx."""
+    """*Question*: MAIL FROM with well-formed parameters, within SIZE. Answer 250, 4xx, 5xx.
+
+    The parameters are as in `Envelope`.
+    """
 
     sender: Address | None
     body: Body
@@ -119,6 +122,10 @@ class MailReceived:
     ret: Ret | None
     envid: str | None
     declared_bytes: int
+    hold_for: int | None = None
+    hold_until: float | None = None
+    deliver_by: DeliverBy | None = None
+    mt_priority: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ from smtpplus.smtp.server_settings import ServerSettings, TlsChannel
 from smtpplus.smtp.server_states import State, Step
 from smtpplus.smtp.server_transaction import Transaction, read_mail, read_recipient
 from smtpplus.smtp.server_turns import with_code
+from smtpplus.smtp.time_parameters import keywords
 from smtpplus.values.errors import RefusedError
 from smtpplus.values.reply import Reply
 
@@ -57,6 +58,7 @@ class ServerConversation(ContentTurns):
         trusted_network: MAIL is taken without AUTH and TLS.
         nonce: makes SCRAM nonces.
         more: does the driver hold back octets that came? They are too early where any are.
+        now: Unix seconds; asked where FUTURERELEASE is offered.
     """
 
     def __init__(
@@ -69,9 +71,11 @@ class ServerConversation(ContentTurns):
         trusted_network: bool = False,
         nonce: Callable[[], str] = lambda: secrets.token_urlsafe(18),
         more: Callable[[], bool] = lambda: False,
+        now: Callable[[], float] = lambda: 0.0,
     ) -> None:
         super().__init__(settings, tls, nonce)
         self._more = more
+        self._now = now
         self.client_ip = client_ip
         self.client_port = client_port
         self.hello = ""
@@ -220,7 +224,7 @@ class ServerConversation(ContentTurns):
             "CHUNKING": settings.chunking,
             limits: True,
         }
-        return [word for word, offer in words.items() if offer]
+        return [word for word, offer in words.items() if offer] + keywords(settings, self._now())
 
     def _starttls(self, argument: str) -> None:
         if argument:
@@ -246,7 +250,7 @@ class ServerConversation(ContentTurns):
             raise RefusedError(replies.TLS_FIRST if tls_first else replies.AUTH_FIRST)
         if 0 < settings.max_messages <= self._mails:  # RFC 9422 §4.1
             raise RefusedError(replies.TOO_MANY_MESSAGES)
-        self._ask(read_mail(argument, settings))
+        self._ask(read_mail(argument, settings, self._now))
 
     def _mail_answered(self, reply: Reply, question: ServerEvent) -> None:
         assert isinstance(question, MailReceived)

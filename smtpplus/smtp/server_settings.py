@@ -26,6 +26,9 @@ class ServerSettings:
     smtputf8: bool = True
     chunking: bool = True
     dsn: bool = True
+    longest_hold: int = 0  # seconds by FUTURERELEASE (RFC 4865), 0: it is not offered
+    shortest_by: int | None = None  # seconds by DELIVERBY with R (RFC 2852), None: not offered
+    mt_priority: bool = False  # offer MT-PRIORITY (RFC 6710)
     max_errors: int = 20  # then 421
     max_junk: int = 100  # commands without a message in between, then 421
     max_failed_auths: int = 3  # then 421

@@ -6,6 +6,8 @@ is kept once. Raises `RefusedError` with the reply to give.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from smtpplus.smtp import server_replies as replies
 from smtpplus.smtp.events import MailReceived
 from smtpplus.smtp.grammar import (
@@ -17,6 +19,7 @@ from smtpplus.smtp.grammar import (
     split_path,
 )
 from smtpplus.smtp.server_settings import ServerSettings
+from smtpplus.smtp.time_parameters import NO_WISHES, TIME_WORDS, offered, read_wishes
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import Body, Envelope, EnvelopeRecipient, Ret
 from smtpplus.values.errors import RefusedError
@@ -29,7 +32,7 @@ _MAX_ENVID = 100  # RFC 3461 §4.4
 _BODIES = {"7BIT": Body.SEVEN_BIT, "8BITMIME": Body.EIGHT_BIT_MIME}  # RFC 6152 §2
 _RETS = {"FULL": Ret.FULL, "HDRS": Ret.HDRS}  # RFC 3461 §4.3
 _DSN_WORDS = {"RET", "ENVID", "NOTIFY", "ORCPT"}
-_MAIL_WORDS = {"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH"}
+_MAIL_WORDS = {"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH"} | TIME_WORDS
 _RCPT_WORDS = {"NOTIFY", "ORCPT"}
 
 
@@ -67,11 +70,15 @@ class Transaction:
             ret=mail.ret,
             envid=mail.envid,
             declared_bytes=mail.declared_bytes,
+            hold_for=mail.hold_for,
+            hold_until=mail.hold_until,
+            deliver_by=mail.deliver_by,
+            mt_priority=mail.mt_priority,
         )
 
 
-def read_mail(argument: str, settings: ServerSettings) -> MailReceived:
-    """What ``MAIL FROM:…`` asks for."""
+def read_mail(argument: str, settings: ServerSettings, now: Callable[[], float]) -> MailReceived:
+    """What ``MAIL FROM:…`` asks for; `now` gives Unix seconds."""
     path, text = split_path(argument, "FROM:")
     parameters = parse_parameters(text) if text else {}
     _check_words(parameters, _MAIL_WORDS, settings)
@@ -82,6 +89,9 @@ def read_mail(argument: str, settings: ServerSettings) -> MailReceived:
     if sender is not None and not smtputf8:
         _check_ascii(sender)
     declared = parse_size(parameters["SIZE"]) if "SIZE" in parameters else 0
+    wishes = NO_WISHES
+    if not TIME_WORDS.isdisjoint(parameters):
+        wishes = read_wishes(parameters, settings, now())
     mail = MailReceived(
         sender=sender,
         body=_body(parameters),
@@ -89,6 +99,10 @@ def read_mail(argument: str, settings: ServerSettings) -> MailReceived:
         ret=_ret(parameters),
         envid=_envid(parameters),
         declared_bytes=declared,
+        hold_for=wishes.hold_for,
+        hold_until=wishes.hold_until,
+        deliver_by=wishes.deliver_by,
+        mt_priority=wishes.mt_priority,
     )
     if declared > settings.max_message_bytes:  # RFC 1870 §6.1
         raise RefusedError(replies.TOO_LARGE)
@@ -120,6 +134,7 @@ def _check_words(
             word not in known
             or (word in _DSN_WORDS and not settings.dsn)
             or (word == "SMTPUTF8" and not settings.smtputf8)
+            or (word in TIME_WORDS and not offered(word, settings))
         ):
             raise RefusedError(Reply.of(555, "5.5.4", f"The parameter {word[:40]} is not offered"))
 

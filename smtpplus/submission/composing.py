@@ -217,7 +217,7 @@ class Composer:
             campaign=bucket.key,
             campaign_name=bucket.name,
             priority=priority(reading.envelope, reading.options, effective.priority),
-            options=_of_message(reading.options, effective),
+            options=_of_message(reading, now),
             crc32=facts.crc32,
         )
 
@@ -254,8 +254,12 @@ def _controls(content: IncomingContent, envelope: Envelope) -> tuple[bytes, Opti
     return content.leave_out(controls.cuts), controls.options
 
 
-def _of_message(options: Options, effective: Effective) -> Options:
+def _of_message(reading: Reading, now: float) -> Options:
     """What is kept with the message: what concerns one recipient stands in its delivery."""
+    options, effective = reading.options, reading.effective
+    held_to = held_until(reading.envelope, now)
+    if held_to > max(now, options.send_at or 0.0):
+        options = replace(options, send_at=held_to)
     if options is NOTHING_SAID:
         return options
     return replace(

@@ -38,6 +38,7 @@ from smtpplus.submission.conversation import SubmissionConversation, SubmissionP
 from smtpplus.submission.intake import Intake
 from smtpplus.submission.portal import submission_portal
 from smtpplus.submission.quotas import Quotas
+from smtpplus.submission.schedule import MOST_AHEAD_SECONDS
 from smtpplus.submission.sign_in import SignIn
 from smtpplus.submission.space import FreeSpace
 from smtpplus.submission.suppressed import SuppressedRecipients
@@ -46,6 +47,7 @@ from smtpplus.values.ids import IdSource
 
 __all__ = ["SubmissionPorts", "SubmissionService", "SubmissionSettings"]
 
+_SHORTEST_BY = 10  # seconds in which a message is delivered or given up (RFC 2852)
 _SPACE_FACTOR = 1.5  # of the largest message: Postfix's rule for its queue's file system
 
 
@@ -210,6 +212,9 @@ def _server_settings(settings: SubmissionSettings) -> ServerSettings:
         max_message_bytes=settings.max_message_bytes,
         max_recipients=settings.max_recipients,
         bare_line_ends=settings.bare_line_ends,
+        longest_hold=int(MOST_AHEAD_SECONDS),
+        shortest_by=_SHORTEST_BY,
+        mt_priority=True,
     )
 
 

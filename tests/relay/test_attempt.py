@@ -18,6 +18,8 @@ from smtpplus.relay.copies import Copies
 from smtpplus.relay.route import Router
 from smtpplus.rules.routing import Deliver, Routing
 from smtpplus.rules.tls_policy import TlsLevel
+from smtpplus.values.address import Address
+from smtpplus.values.envelope import DeliverBy, Envelope
 from smtpplus.values.errors import (
     CorruptContentError,
     NotFoundError,
@@ -162,6 +164,33 @@ class AttemptTests(SynchronousTestCase):
                 self.assertEqual(contents.quarantined, [1] if corrupt else [])
                 self.assertEqual(world.hosts["192.0.2.1"].taken, [])
                 self.assertNotIn("192.0.2.2", world.dialled)
+
+    def test_what_is_left_of_BY_is_passed_on_where_it_is_offered(self) -> None:
+        table = (
+            ("600;RT", "", 570, "570;RT"),
+            ("600;R", "500", 570, "570;R"),
+            ("600;R", "571", 570, None),
+            ("20;N", "500", -10, "-10;N"),
+        )
+        for said, least, left, expected in table:
+            host = Host(keywords={"DELIVERBY": least})
+            envelope = Envelope(Address("a", "example.com"), deliver_by=DeliverBy.parse(said))
+            received_at = self.ours.now() - 30
+            delivery = a_delivery(envelope=envelope, received_at=received_at)
+            self._carry(self._courier(World({"192.0.2.1": host})), delivery)
+            ((sent, _),) = host.taken
+            passed_on = None if sent.deliver_by is None else str(sent.deliver_by)
+            self.assertEqual(passed_on, expected, (said, least, left))
+
+    def test_what_BY_gave_up_is_not_attempted(self) -> None:
+        world = World({"192.0.2.1": Host()})
+        for said, result in (("60;R", Result.DEFERRED), ("60;N", Result.DELIVERED)):
+            envelope = Envelope(Address("a", "example.com"), deliver_by=DeliverBy.parse(said))
+            delivery = a_delivery(envelope=envelope, expires_at=self.ours.now())
+            attempted = self._carry(self._courier(world), delivery)
+            self.assertIs(attempted.outcome.result, result)
+            self.assertFalse(attempted.no_host)
+        self.assertEqual(len(world.hosts["192.0.2.1"].taken), 1)
 
     def test_SU4_cuts_are_left_out(self) -> None:
         content = b"From: a@example.com\r\nBcc: c@example.com\r\nTo: b@x\r\n\r\nHi\r\n"

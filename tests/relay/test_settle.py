@@ -15,10 +15,11 @@ from smtpplus.relay.settle import Settling
 from smtpplus.rules.retry import RetrySchedule
 from smtpplus.values.address import Address
 from smtpplus.values.duration import Duration
-from smtpplus.values.envelope import Envelope, Notify
+from smtpplus.values.envelope import DeliverBy, Envelope, Notify
 from smtpplus.values.errors import StoreFullError, StoreUnavailableError
 from smtpplus.values.ids import IdSource
 from smtpplus.values.message import Accepted, Delivery, DeliveryState, Settlement
+from smtpplus.values.options import Options
 from smtpplus.values.outcome import Attempt, Outcome, Result, Stage
 from smtpplus.values.reply import Reply
 from smtpplus.values.status_codes import EnhancedCode
@@ -30,14 +31,14 @@ class _Dispatch:
         self.dispatched: list[Accepted] = []
         self.reserved = self.cancelled = 0
 
-    def reserve(self, deliveries: int, domains: Collection[str] = ()) -> bool:
+    def reserve(self, deliveries: int, domains: Collection[str] = (), priority: int = 3) -> bool:
         self.reserved += deliveries
         return True
 
     def dispatch(self, accepted: Accepted) -> None:
         self.dispatched.append(accepted)
 
-    def cancel(self, deliveries: int) -> None:
+    def cancel(self, deliveries: int, priority: int = 3) -> None:
         self.cancelled += deliveries
 
 
@@ -177,6 +178,62 @@ class SettleTests(SynchronousTestCase):
         self.assertTrue(self.queue.settled[-1].delay_reported)
         self.settling.put(a_delivery(delay_reported=True), _DEFERRED)
         self.assertEqual(len(self.queue.reports), 1)
+
+    def _by(self, text: str, lifetime: float = 86_400.0, **changes: Any) -> Delivery:
+        """A delivery that came with ``BY=text``."""
+        envelope = Envelope(Address("a", "example.com"), deliver_by=DeliverBy.parse(text))
+        return a_delivery(envelope=envelope, expires_at=1000.0 + lifetime, **changes)
+
+    def _report(self) -> bytes:
+        (report,) = self.queue.reports
+        assert report.content is not None
+        return report.content
+
+    def test_with_BY_and_R_it_is_given_up_in_time_with_5_4_7(self) -> None:
+        self.settling.put(self._by("90;R", 90.0), _DEFERRED)
+        self.assertEqual(self.queue.settled[-1].due_at, 1060.0)
+        self.clock.advance(60)
+        self.settling.put(self._by("90;R", 90.0, attempts=1), _DEFERRED)
+        self.assertEqual(self.queue.settled[-1].due_at, 1090.0)
+        self.clock.advance(30)  # what began before and ends after it is given up, too
+        self.settling.put(self._by("90;R", 90.0, attempts=2), _DEFERRED)
+        self.assertIs(self._state(), DeliveryState.EXPIRED)
+        self.assertIn(b"\r\nStatus: 5.4.7\r\n", self._report())
+        self.assertIn(b"\r\nAction: failed\r\n", self._report())
+
+    def test_with_BY_and_N_it_is_said_in_time_that_it_is_late_and_tried_on(self) -> None:
+        self.settling.put(self._by("90;N"), _DEFERRED)
+        self.clock.advance(60)
+        self.settling.put(self._by("90;N", attempts=1), _DEFERRED)
+        self.assertEqual(self.queue.settled[-1].due_at, 1090.0)
+        self.assertEqual(self.queue.reports, [])
+        self.clock.advance(30)
+        self.settling.put(self._by("90;N", attempts=2), _DEFERRED)
+        self.assertIn(b"\r\nAction: delayed\r\n", self._report())
+        self.assertEqual(
+            (self._state(), self.queue.settled[-1].due_at), (DeliveryState.QUEUED, 1390.0)
+        )
+
+    def test_what_was_late_when_it_came_is_reported_at_its_first_failure(self) -> None:
+        self.settling.put(self._by("-5;N"), _DEFERRED)
+        self.assertIn(b"\r\nAction: delayed\r\n", self._report())
+
+    def test_P10_what_was_scheduled_is_not_late_before_four_hours_of_trying(self) -> None:
+        self.clock.advance(86_400)
+        scheduled = Options(send_at=1000.0 + 86_400)
+        self.settling.put(a_delivery(options=scheduled), _DEFERRED)
+        self.assertEqual(self.queue.reports, [])
+        self.clock.advance(4 * 3600)
+        self.settling.put(a_delivery(options=scheduled), _DEFERRED)
+        self.assertIn(b"\r\nAction: delayed\r\n", self._report())
+
+    def test_with_BY_and_T_each_relay_is_reported(self) -> None:
+        passed_on = _attempted(Result.DELIVERED, "2.0.0", dsn_passed_on=True)
+        self.settling.put(self._by("90;NT", notify=frozenset({Notify.NEVER})), passed_on)
+        self.settling.put(self._by("90;N"), passed_on)
+        self.assertEqual(self.queue.reports, [])
+        self.settling.put(self._by("90;NT"), passed_on)
+        self.assertIn(b"\r\nAction: relayed\r\n", self._report())
 
     def test_C1_a_clock_that_jumps_past_the_lifetime_gives_nothing_up_untried(self) -> None:
         self.clock.advance(40 * 86400)

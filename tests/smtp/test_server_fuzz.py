@@ -18,6 +18,8 @@ LOOSE = {"max_errors": 10**9, "max_junk": 10**9, "max_failed_auths": 10**9, "tar
 ADDRESSES = (
     *(b"<a@example.com>", b"<>", b"<refuse@example.com>", b"<later@x>", b"<b@c> SIZE=5", b"<B@C>"),
     *(b"<b@c>", b"x@y", b"<bad", b"<\xc3\xa9@x>", b"<\xc3\xa9@x> SMTPUTF8", b"<b@c> NOTIFY=NEVER"),
+    *(b"<b@c> HOLDFOR=5 BY=9;N", b"<b@c> HOLDUNTIL=1970-01-01T00:01:00Z MT-PRIORITY=3"),
+    *(b"<b@c> BY=5;R", b"<b@c> MT-PRIORITY=99", b"<b@c> HOLDFOR=99 BY=20;R"),
     *(b"<b@c> SIZE=99999999", b"<a@b> BODY=8BITMIME RET=FULL", b"<postmaster>", b"<@r:u@d>"),
 )
 MIDDLE = (
@@ -96,6 +98,9 @@ class FuzzTests(SynchronousTestCase):
                 max_message_bytes=200,
                 max_recipients=3,
                 bare_line_ends=chance.choice(("normalise", "reject")),
+                longest_hold=chance.choice((0, 100)),
+                shortest_by=chance.choice((None, 10)),
+                mt_priority=chance.random() < 0.5,
                 **LOOSE,
             )
             one, piped, chopped = (Pump(changed) for _ in range(3))

@@ -56,6 +56,7 @@ class MemoryDispatch:
         self.reserved = 0
         self.dispatched: list[Accepted] = []
         self.woken = 0
+        self.woken_at: list[float] = []
 
     def reserve(self, deliveries: int, domains: Collection[str] = (), priority: int = 3) -> bool:
         if self.reserved + deliveries > self.room:
@@ -72,6 +73,7 @@ class MemoryDispatch:
 
     def wake(self, at: float = 0.0) -> None:
         self.woken += 1
+        self.woken_at.append(at)
 
 
 class CountedSuppressions:
