@@ -7,6 +7,7 @@ Raises `PageError`.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -137,6 +138,7 @@ class WebSettings:
         return True
 
 
+@functools.lru_cache(maxsize=4_096)  # the same few proxies, at every request
 def _holds(networks: tuple[Network, ...], ip: str) -> bool:
     try:
         address = ipaddress.ip_address(ip)
