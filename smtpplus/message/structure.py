@@ -15,7 +15,7 @@ from smtpplus.message.charset import harmless
 from smtpplus.message.headers import MAX_HEAD_OCTETS, decode_words, head_length, parse_head
 from smtpplus.message.parameters import parameterised
 
-__all__ = ["MAX_DEPTH", "MAX_PARTS", "Part", "Structure", "scan"]
+__all__ = ["MAX_DEPTH", "MAX_PARTS", "Part", "Structure", "scan", "unscanned"]
 
 MAX_DEPTH = 100  # mail clients nest a handful
 MAX_PARTS = 2_000  # a digest has some hundred
@@ -300,3 +300,9 @@ def scan(content: bytes) -> Structure:
         ),
         work.complete,
     )
+
+
+def unscanned(body_start: int, body_end: int) -> Structure:
+    """A message whose body is not looked at: one part, as it is."""
+    whole = Part(-1, 0, body_start, body_end, "text/plain", "", "7bit", "", "", has_children=False)
+    return Structure((whole,), complete=True)

@@ -22,7 +22,7 @@ from smtpplus.message import dkim
 from smtpplus.message.edits import Span
 from smtpplus.message.headers import HeaderField, head_length, parse_head
 from smtpplus.message.recipient_copy import Excerpts, Prepared, needed_spans, prepare
-from smtpplus.message.structure import scan
+from smtpplus.message.structure import scan, unscanned
 from smtpplus.message.transfer import NotConvertibleError, to_seven_bit
 from smtpplus.ports import Extensions, IAccounts, IBody, IClock, IContents, IWorkers
 from smtpplus.relay.bodies import JoinedBody, SplicedBody
@@ -291,7 +291,9 @@ class Copies:
         """All places in the message that copies change, found once."""
         if held.prepared is not None:
             return held.prepared
-        if held.content is not None:
+        if not rendered.plan.changes_bodies:
+            found = _prepared_head(rendered, message, held.content)
+        elif held.content is not None:
             content, start = held.content, message.head_octets
             if len(content) > _LONG:
                 found = await self._signing.run(_prepared, rendered, content, start)
@@ -445,6 +447,13 @@ class Copies:
         if signed.body is not None:
             return JoinedBody(signed.head, signed.body)
         return JoinedBody(signed.head, b"", await self._stored(message, signed.pieces))
+
+
+def _prepared_head(rendered: Rendered, message: Message, content: bytes | None) -> Prepared:
+    """Where nothing but the head changes, the body is not looked at."""
+    structure = unscanned(message.head_octets, message.octets)
+    body = Excerpts({}) if content is None else content[message.head_octets :]
+    return prepare(rendered.head, body, structure, rendered.whole_plan)
 
 
 def _prepared(rendered: Rendered, content: bytes, start: int) -> Prepared:

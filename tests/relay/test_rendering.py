@@ -276,3 +276,12 @@ class RenderingTests(SynchronousTestCase):
             _, octets = self._copy(copies, delivery)
             plain = _MAIL.replace(b"To: Bea <b@example.net>", b"To: r%d@example.net" % number)
             self.assertTrue(octets.endswith(plain))
+
+    def test_R5_a_large_content_is_not_read_for_its_head_alone(self) -> None:
+        content = _MAIL + b"x" * 70 + b"\r\n"
+        copies = self._copies(content)
+        copies._whole_file = None  # type: ignore[assignment,method-assign]
+        _, octets = self._copy(copies, self._delivery("hidden@example.net", content, in_file=True))
+        self.assertTrue(
+            octets.endswith(content.replace(b"To: Bea <b@example.net>", b"To: hidden@example.net"))
+        )
