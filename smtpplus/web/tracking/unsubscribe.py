@@ -23,7 +23,12 @@ from smtpplus.message.token import Token, TokenError, TokenFault
 from smtpplus.message.tracking_urls import read_unsubscribe
 from smtpplus.ports import SubscriptionRow
 from smtpplus.rules.address_rates import AddressRates
-from smtpplus.values.errors import StoreBrokenError, StoreFullError, StoreUnavailableError
+from smtpplus.values.errors import (
+    NotFoundError,
+    StoreBrokenError,
+    StoreFullError,
+    StoreUnavailableError,
+)
 from smtpplus.values.response import Response as Said
 from smtpplus.values.response import ResponseKind
 from smtpplus.web.context import TrackingPorts, Visit
@@ -107,6 +112,8 @@ class UnsubscribePages:
             token = self._read(visit)
             try:
                 return await work(visit, token)
+            except NotFoundError as error:
+                raise _NoteError("old", HTTPStatus.GONE) from error
             except (StoreBrokenError, StoreFullError, StoreUnavailableError) as error:
                 self._log.warn("an unsubscribe waits, the store is away: {error}", error=str(error))
                 raise _NoteError("busy", HTTPStatus.SERVICE_UNAVAILABLE, 60) from error
@@ -167,8 +174,7 @@ class UnsubscribePages:
 
     async def _one_click(self, visit: Visit, token: Token) -> Response:
         said = await self._said(visit, token, token.facts.list_id, "one-click")
-        if not await self._responses.unsubscribe(said):
-            await self._situation(token)  # was it done before, or is the mail no longer known?
+        await self._responses.unsubscribe(said)
         return Response(b"Unsubscribed.\n", content_type="text/plain; charset=utf-8", csp=_CSP)
 
     async def _said(self, visit: Visit, token: Token, list_id: int, reason: str) -> Said:

@@ -9,7 +9,8 @@ from zope.interface import implementer
 
 from smtpplus.message.token import TokenFacts, Tokens
 from smtpplus.message.tracking_urls import LinkTarget, click_url, open_url, unsubscribe_url
-from smtpplus.ports import IRecipients, IResponses, RecipientRow, SubscriptionRow
+from smtpplus.ports import IRecipients, IResponses, MailRow, RecipientRow, SubscriptionRow
+from smtpplus.values.errors import NotFoundError
 from smtpplus.values.response import Response
 from smtpplus.web.context import TrackingPorts
 from smtpplus.web.site import make_site
@@ -56,7 +57,9 @@ class MemoryResponses:
 
     async def unsubscribe(self, response: Response) -> bool:
         self._check()
-        if response.delivery_id in self.gone or response.list_id in self.inactive:
+        if response.delivery_id in self.gone:
+            raise NotFoundError("gone")
+        if response.list_id in self.inactive:
             return False
         self.inactive.add(response.list_id)
         self.changes.append(response)
@@ -81,8 +84,13 @@ class MemoryResponses:
         return {one: self.times[one] for one in delivery_ids if one in self.times}
 
     async def recipients(
-        self, account_id: int | None, search: str, after: int | None, most: int
+        self, account_id: int | None, search: str, before: int | None, most: int
     ) -> Sequence[RecipientRow]:
+        return []
+
+    async def mails(
+        self, account_id: int | None, address: str, before: int | None, most: int
+    ) -> Sequence[MailRow]:
         return []
 
     async def recipient(self, account_id: int | None, address: str) -> Sequence[RecipientRow]:
