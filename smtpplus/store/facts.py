@@ -2,7 +2,7 @@
 
 Guarantees: for each event of a metric the counters grow by the event's ``n``, in the same
 transaction, so that sums of counters equal sums of events exactly, in `counter` and in each of
-its sums (`counter_hour`, `counter_day`). What a machine opened or clicked has a metric of its own,
+its sums (by hour, by day, by campaign). What a machine opened or clicked has a metric of its own,
 `metric_of`.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from smtpplus.store.commits import Transaction
 from smtpplus.store.dialects import StoreDialect, insert_sql
 from smtpplus.store.rows import json_text, safe_text
-from smtpplus.store.schema import counter, counter_day, counter_hour, event
+from smtpplus.store.schema import counter, counter_campaign, counter_day, counter_hour, event
 from smtpplus.values.ids import IdSource
 from smtpplus.values.message import EventType, Message
 
@@ -49,6 +49,10 @@ _BY_ALL = (
 _BY_HOUR = (
     " ON CONFLICT (account_id, hour, list_id, user_id, metric, node)"
     " DO UPDATE SET n = counter_hour.n + excluded.n"
+)
+_BY_CAMPAIGN = (
+    " ON CONFLICT (list_id, campaign, metric, node)"
+    " DO UPDATE SET n = counter_campaign.n + excluded.n"
 )
 _BY_DAY = (
     " ON CONFLICT (account_id, day, list_id, campaign, provider, metric, node)"
@@ -94,6 +98,7 @@ class FactSql:
         self.events = insert_sql(event, dialect)
         self.by_all = insert_sql(counter, dialect, _BY_ALL)
         self.by_hour = insert_sql(counter_hour, dialect, _BY_HOUR)
+        self.by_campaign = insert_sql(counter_campaign, dialect, _BY_CAMPAIGN)
         self.by_day = insert_sql(counter_day, dialect, _BY_DAY)
 
 
@@ -163,10 +168,13 @@ class Facts:
         sql, node = self._sql, self._sql.node
         by_hour: defaultdict[tuple[Any, ...], int] = defaultdict(int)
         by_day: defaultdict[tuple[Any, ...], int] = defaultdict(int)
+        by_campaign: defaultdict[tuple[Any, ...], int] = defaultdict(int)
         for (account, hour, mail_list, user, campaign, provider, metric), n in self._counts.items():
             by_hour[account, hour, mail_list, user, metric] += n
+            by_campaign[mail_list, campaign, metric] += n
             by_day[account, day_of(hour), mail_list, campaign, provider, metric] += n
         transaction.many(sql.events, self._events)
         transaction.many(sql.by_all, [(*key, node, n) for key, n in self._counts.items()])
         transaction.many(sql.by_hour, [(*key, node, n) for key, n in by_hour.items()])
+        transaction.many(sql.by_campaign, [(*key, node, n) for key, n in by_campaign.items()])
         transaction.many(sql.by_day, [(*key, node, n) for key, n in by_day.items()])

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, Select, select
 
 from smtpplus.ports import MailRow
 from smtpplus.store.history import delivery_row, event_from
@@ -60,7 +60,7 @@ def _mail(row: Row[Any], sent: Row[Any], events: Sequence[Event]) -> MailRow:
 
 
 def _messages(connection: Connection, ids: Sequence[int]) -> dict[int, Row[Any]]:
-    query = (
+    query: Select[Any] = (
         select(
             message.c.id,
             message.c.subject,

@@ -15,13 +15,22 @@ from sqlalchemy import Connection, Table, func, insert, select, update
 from sqlalchemy.exc import DatabaseError
 
 from smtpplus.store.commits import Transaction
-from smtpplus.store.schema import attempt, delivery, event, message, node, sandbox_mail
+from smtpplus.store.schema import (
+    attempt,
+    delivery,
+    event,
+    message,
+    node,
+    recipient,
+    sandbox_mail,
+    suppression,
+)
 from smtpplus.values.errors import UsageError
 from smtpplus.values.ids import IdSource, id_milliseconds
 
 __all__ = ["Node", "passing_number", "register", "started"]
 
-_NUMBERED = (message, delivery, event, attempt, sandbox_mail)
+_NUMBERED = (message, delivery, event, attempt, recipient, suppression, sandbox_mail)
 _SERVICES = 256
 _NUMBERS = 1_024
 _FORGOTTEN_SECONDS = 30 * 86_400.0

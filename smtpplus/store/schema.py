@@ -36,12 +36,14 @@ __all__ = [
     "content",
     "content_part",
     "counter",
+    "counter_campaign",
     "counter_day",
     "counter_hour",
     "delivery",
     "dkim_key",
     "event",
     "installation",
+    "link",
     "mail_list",
     "message",
     "node",
@@ -352,7 +354,7 @@ event = Table(
 # D16: accepted is the sum of delivered, bounced, expired, cancelled and what still waits; all
 # count deliveries. ``messages`` counts the submissions of people, not our own reports. Each node
 # has rows of its own, so that none waits for another's commit: a count is a sum over nodes.
-# `counter` has everything; the two others are its sums, so that a page reads few rows.
+# `counter` has everything; the others are its sums, so that a page reads few rows.
 counter = Table(
     "counter",
     METADATA,
@@ -396,7 +398,30 @@ counter_day = Table(
     Column("node", Integer, primary_key=True, autoincrement=False),
     Column("n", BigInteger, nullable=False),
     Index(None, "day"),
-    Index(None, "list_id", "campaign"),
+    sqlite_with_rowid=False,
+)
+
+counter_campaign = Table(
+    "counter_campaign",
+    METADATA,
+    Column("list_id", _Id, primary_key=True, autoincrement=False),
+    Column("campaign", Text, primary_key=True),
+    Column("metric", Text, primary_key=True),
+    Column("node", Integer, primary_key=True, autoincrement=False),
+    Column("n", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What was clicked in a campaign's mails: clicks by persons, and by everything else.
+link = Table(
+    "link",
+    METADATA,
+    Column("list_id", _Id, primary_key=True, autoincrement=False),
+    Column("campaign", Text, primary_key=True),
+    Column("target", Text, primary_key=True),
+    Column("node", Integer, primary_key=True, autoincrement=False),
+    Column("persons", BigInteger, nullable=False),
+    Column("others", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -414,6 +439,7 @@ campaign = Table(
     Column("merged_into", Text),  # the key of another one of the list, which is not merged
     Index(None, "account_id", "last_at"),
     Index(None, "last_at"),
+    Index(None, "list_id", "merged_into"),
 )
 
 recipient = Table(

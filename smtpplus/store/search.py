@@ -10,7 +10,7 @@ from smtpplus.values.address import Address
 from smtpplus.values.errors import AddressError
 from smtpplus.values.ids import parse_id
 
-__all__ = ["address_holds", "contains", "messages_matching"]
+__all__ = ["address_holds", "contains", "is_address", "messages_matching"]
 
 _MOST_WORDS = 8
 _MOST_BY_ADDRESS = 20_000
@@ -22,9 +22,14 @@ _to = delivery.alias("any_delivery")
 _by = message.alias("any_message")
 
 
-def contains(column: Column[str], word: str) -> ColumnElement[bool]:
+def contains(column: ColumnElement[str], word: str) -> ColumnElement[bool]:
     """Does the lower-case `column` hold `word`?"""
     return column.contains(safe_text(word.lower()), autoescape=True)
+
+
+def is_address(search: str) -> bool:
+    """Is it a whole address, to be found by index?"""
+    return _address(search.strip()) is not None
 
 
 def address_holds(column: Column[str], search: str) -> ColumnElement[bool]:

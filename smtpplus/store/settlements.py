@@ -156,7 +156,7 @@ class Settlements:
         for key, settlement, suppression in recipients.write(transaction):
             address = str(settlement.delivery.recipient.address)
             ids, at = self._facts.ids, settlement.at
-            suppress(transaction, ids, key[0], address, suppression, "", at)
+            suppress(transaction, ids, *key, address, suppression, "", at)
             stopped.add(key)
         for item in items:
             item.suppressed.clear()

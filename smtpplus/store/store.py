@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 from smtpplus.ports import IClock
 from smtpplus.store.accepts import Accepts
 from smtpplus.store.accounts import SqlAccounts
+from smtpplus.store.campaigns import SqlCampaigns
 from smtpplus.store.changes import (
     ACCOUNTS,
     SUPPRESSIONS,
@@ -32,6 +33,7 @@ from smtpplus.store.commits import Committer, Transaction
 from smtpplus.store.content_files import QUARANTINE, ContentFiles
 from smtpplus.store.contents import LargeContents, StoredContents
 from smtpplus.store.dialects import StoreDialect, disk_error
+from smtpplus.store.erasure import Erasure
 from smtpplus.store.evidence import log_was_damaged
 from smtpplus.store.facts import FactSql
 from smtpplus.store.history import SqlHistory
@@ -45,6 +47,8 @@ from smtpplus.store.process_lock import ProcessLock, is_locked
 from smtpplus.store.queue import SqlQueue
 from smtpplus.store.queue_changes import QueueChanges
 from smtpplus.store.recipient_counts import RecipientSql
+from smtpplus.store.recipients import SqlRecipients
+from smtpplus.store.responses import SqlResponses
 from smtpplus.store.room import DiskRoom
 from smtpplus.store.sandbox import SqlSandbox
 from smtpplus.store.seal import Seal
@@ -95,13 +99,13 @@ class Store:
     ) -> None:
         dialect = transactions.dialect
         facts = FactSql(dialect, node.fact_ids, node.number)
-        recipients = RecipientSql(dialect, node.fact_ids)
+        counts = RecipientSql(dialect, node.fact_ids)
         large: LargeContents = LargeRows(transactions, node.number, clock.now)
         if dialect.single_service:
             files = ContentFiles(data_dir / _QUEUE_NAME)
             large = LargeFiles(transactions, files, clock.now)
-        accepts = Accepts(dialect, facts, recipients, node.number, large.remove)
-        settlements = Settlements(dialect, facts, recipients, accepts, large.remove)
+        accepts = Accepts(dialect, facts, counts, node.number, large.remove)
+        settlements = Settlements(dialect, facts, counts, accepts, large.remove)
         changes = QueueChanges(transactions, facts, large.remove)
         self._database = database
         self._data_dir = data_dir
@@ -117,6 +121,7 @@ class Store:
         self.accounts = SqlAccounts(transactions, Seal(secret, "dkim"))
         self.people = SqlPeople(transactions)
         self.suppressions = SqlSuppressions(transactions, node.fact_ids, secret, clock.now)
+        note = self.suppressions.note
         self.queue = SqlQueue(
             transactions,
             accepts,
@@ -125,9 +130,13 @@ class Store:
             node.number,
             leases,
             changes,
-            self.suppressions.note,
+            note,
             self._room,
         )
+        self.responses = SqlResponses(transactions, dialect, facts, self.suppressions)
+        erasure = Erasure(transactions, changes, node.fact_ids, secret, note)
+        self.recipients = SqlRecipients(transactions, erasure, secret)
+        self.campaigns = SqlCampaigns(transactions)
         self.contents = StoredContents(transactions, large)
         self.history = SqlHistory(transactions)
         self.sandbox = SqlSandbox(transactions)

@@ -66,6 +66,7 @@ def suppress(
     transaction: Transaction,
     ids: IdSource,
     account_id: int,
+    key: str,
     address: str,
     wanted: Suppression,
     by: str,
@@ -73,9 +74,8 @@ def suppress(
 ) -> int:
     """Suppress `address`; the id of the row. One that stands already is left as it is.
 
-    Ids are of the time of writing, whatever `wanted.since` is: others look for what is new.
+    `key` is its key, or where it was erased what it is known by, and `address` empty. Ids are of the time of writing, whatever `wanted.since` is: others look for what is new.
     """
-    key = key_of_text(address)
     same = select(suppression.c.id).where(
         suppression.c.account_id == account_id,
         suppression.c.address_key == key,
@@ -92,7 +92,7 @@ def suppress(
         "account_id": account_id,
         "list_id": wanted.list_id if wanted.scope is Scope.LIST else None,
         "address_key": key,
-        "address": safe_text(address.strip().strip("<>")),
+        "address": safe_text(address),
         "reason": wanted.reason.value,
         "since": wanted.since,
         "expires_at": wanted.expires_at,

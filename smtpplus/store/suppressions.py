@@ -111,7 +111,8 @@ class SqlSuppressions:
         now = self._now()
 
         def work(transaction: Transaction) -> SuppressionRow:
-            found = sql.suppress(transaction, self._ids, account_id, address, wanted, by, now)
+            text = address.strip().strip("<>")
+            found = sql.suppress(transaction, self._ids, account_id, key, text, wanted, by, now)
             if wanted.reason is Reason.UNSUBSCRIBE and wanted.list_id is not None:
                 since = wanted.since
                 end_subscription(transaction, account_id, wanted.list_id, key, since, wanted.detail)
@@ -155,7 +156,9 @@ class SqlSuppressions:
 
     def note(self, keys: Iterable[tuple[int, str]]) -> None:
         """These are suppressed from now on."""
-        self._filter.add(hash_of(account_id, safe_text(key)) for account_id, key in keys)
+        for account_id, key in keys:
+            self._filter.add([hash_of(account_id, safe_text(key))])
+            self._has_erased = self._has_erased or key.startswith(sql.ERASED)
 
     async def load(self) -> None:
         """Read all of them; until then `may_hold` knows nothing for certain."""

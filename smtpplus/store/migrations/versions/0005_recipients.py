@@ -122,6 +122,17 @@ def _counters() -> None:
         sa.PrimaryKeyConstraint(*key, name=op.f("pk_counter_day")),
         sqlite_with_rowid=False,
     )
+    key = ["list_id", "campaign", "metric", "node"]
+    op.create_table(
+        "counter_campaign",
+        _number("list_id"),
+        sa.Column("campaign", sa.Text(), nullable=False),
+        sa.Column("metric", sa.Text(), nullable=False),
+        _number("node", sa.Integer()),
+        sa.Column("n", big, nullable=False),
+        sa.PrimaryKeyConstraint(*key, name=op.f("pk_counter_campaign")),
+        sqlite_with_rowid=False,
+    )
     _fill_counters()
     op.drop_table("counter_before")
     op.create_index(op.f("ix_counter_hour"), "counter", ["hour"])
@@ -130,7 +141,6 @@ def _counters() -> None:
         op.f("ix_counter_hour_user_id_metric_hour"), "counter_hour", ["user_id", "metric", "hour"]
     )
     op.create_index(op.f("ix_counter_day_day"), "counter_day", ["day"])
-    op.create_index(op.f("ix_counter_day_list_id_campaign"), "counter_day", ["list_id", "campaign"])
 
 
 _FILL_ALL = (
@@ -146,12 +156,17 @@ _FILL_DAYS = (
     " SELECT account_id, hour - hour % 86400, list_id, '', '', metric, node, sum(n)"
     " FROM counter_before GROUP BY account_id, hour - hour % 86400, list_id, metric, node"
 )
+_FILL_CAMPAIGNS = (
+    "INSERT INTO counter_campaign (list_id, campaign, metric, node, n)"
+    " SELECT list_id, '', metric, node, sum(n) FROM counter_before GROUP BY list_id, metric, node"
+)
 
 
 def _fill_counters() -> None:
     op.execute(_FILL_ALL)
     op.execute(_FILL_HOURS)
     op.execute(_FILL_DAYS)
+    op.execute(_FILL_CAMPAIGNS)
 
 
 def _campaigns_and_recipients() -> None:
@@ -168,6 +183,18 @@ def _campaigns_and_recipients() -> None:
     )
     op.create_index(op.f("ix_campaign_account_id_last_at"), "campaign", ["account_id", "last_at"])
     op.create_index(op.f("ix_campaign_last_at"), "campaign", ["last_at"])
+    op.create_index(op.f("ix_campaign_list_id_merged_into"), "campaign", ["list_id", "merged_into"])
+    op.create_table(
+        "link",
+        _number("list_id"),
+        sa.Column("campaign", sa.Text(), nullable=False),
+        sa.Column("target", sa.Text(), nullable=False),
+        _number("node", sa.Integer()),
+        sa.Column("persons", sa.BigInteger(), nullable=False),
+        sa.Column("others", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("list_id", "campaign", "target", "node", name=op.f("pk_link")),
+        sqlite_with_rowid=False,
+    )
     _recipients()
     op.create_table(
         "subscription",
@@ -241,7 +268,7 @@ def _recipients() -> None:
 
 def _tidied_often_on_postgresql() -> None:
     """What is changed with every mail, as revision 0002 has it for the other tables."""
-    for table in ("counter", "counter_hour", "counter_day", "recipient", "once"):
+    for table in ("counter", "counter_hour", "counter_day", "counter_campaign", "recipient"):
         op.execute(
             f"ALTER TABLE {table} SET (autovacuum_vacuum_scale_factor = 0.02,"
             " autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.05)"

@@ -1,0 +1,194 @@
+"""Campaigns, on a database: `ICampaigns`.
+
+Guarantees: as the port says. Counters keep the key that a message came with; names and merges are
+resolved when they are read.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, or_, select, tuple_, update
+from zope.interface import implementer
+
+from smtpplus.ports import CampaignRow, ICampaigns, LinkRow
+from smtpplus.store.campaign_series import keys_of, read_campaign_series
+from smtpplus.store.commits import Transaction
+from smtpplus.store.rows import safe_text
+from smtpplus.store.schema import campaign, counter_campaign, link, mail_list
+from smtpplus.store.search import contains
+from smtpplus.store.transactions import Transactions
+from smtpplus.values.errors import NotFoundError, UsageError
+
+__all__ = ["SqlCampaigns"]
+
+_MAX_NAME = 200
+_PAIRS = 200  # campaigns in one statement
+_ROWS = select(campaign, mail_list.c.name.label("list_name")).outerjoin(
+    mail_list, mail_list.c.id == campaign.c.list_id
+)
+
+
+@implementer(ICampaigns)
+class SqlCampaigns:
+    """Campaigns of all accounts."""
+
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
+
+    async def campaigns(
+        self, account_id: int | None, search: str, skip: int, most: int
+    ) -> Sequence[CampaignRow]:
+        """See `ICampaigns.campaigns`."""
+        query = _within(_ROWS.where(campaign.c.merged_into.is_(None)), account_id)
+        word = search.strip()
+        if word:
+            name, key = func.lower(campaign.c.name), func.lower(campaign.c.key)
+            query = query.where(or_(contains(name, word), contains(key, word)))
+        query = query.order_by(campaign.c.last_at.desc(), campaign.c.list_id, campaign.c.key)
+        query = query.offset(max(skip, 0)).limit(most)
+        return await self._transactions.read(
+            lambda connection: _with_totals(connection, connection.execute(query).all())
+        )
+
+    async def campaign(self, account_id: int | None, list_id: int, key: str) -> CampaignRow | None:
+        """See `ICampaigns.campaign`."""
+        query = _within(_ROWS.where(_is(list_id, key)), account_id)
+        found = await self._transactions.read(
+            lambda connection: _with_totals(connection, connection.execute(query).all())
+        )
+        return found[0] if found else None
+
+    async def series(
+        self, list_id: int, key: str, since: float, until: float, step: float
+    ) -> dict[str, list[int]]:
+        """See `ICampaigns.series`."""
+        return await self._transactions.read(
+            lambda connection: read_campaign_series(connection, list_id, key, since, until, step)
+        )
+
+    async def links(self, list_id: int, key: str, most: int) -> Sequence[LinkRow]:
+        """See `ICampaigns.links`."""
+
+        def work(connection: Connection) -> list[LinkRow]:
+            persons, others = func.sum(link.c.persons), func.sum(link.c.others)
+            query = (
+                select(link.c.target, persons, others)
+                .where(link.c.list_id == list_id)
+                .where(link.c.campaign.in_(keys_of(connection, list_id, key)))
+                .group_by(link.c.target)
+                .order_by(persons.desc(), others.desc(), link.c.target)
+                .limit(most)
+            )
+            return [LinkRow(row[0], int(row[1]), int(row[2])) for row in connection.execute(query)]
+
+        return await self._transactions.read(work)
+
+    async def merged(self, list_id: int, key: str) -> Sequence[CampaignRow]:
+        """See `ICampaigns.merged`."""
+        query = _ROWS.where(campaign.c.list_id == list_id, campaign.c.merged_into == safe_text(key))
+        query = query.order_by(campaign.c.name)
+        return await self._transactions.read(
+            lambda connection: [_row(row, {}) for row in connection.execute(query)]
+        )
+
+    async def rename(
+        self, account_id: int | None, list_id: int, key: str, name: str
+    ) -> CampaignRow:
+        """See `ICampaigns.rename`."""
+        name = name.strip()
+        if not name or len(name) > _MAX_NAME or not name.isprintable():
+            raise UsageError(f"A campaign needs a name of 1 to {_MAX_NAME} printable characters.")
+
+        def work(transaction: Transaction) -> CampaignRow:
+            _one(transaction, account_id, list_id, key)
+            changing = update(campaign).where(_is(list_id, key))
+            transaction.execute(changing.values(name=name))
+            return _one(transaction, account_id, list_id, key)
+
+        return await self._transactions.write(work)
+
+    async def merge(self, account_id: int | None, list_id: int, key: str, into: str) -> CampaignRow:
+        """See `ICampaigns.merge`."""
+        own, into = safe_text(key), safe_text(into)
+
+        def work(transaction: Transaction) -> CampaignRow:
+            found = _one(transaction, account_id, list_id, own)
+            if not into:
+                transaction.execute(
+                    update(campaign).where(_is(list_id, own)).values(merged_into=None)
+                )
+                return _one(transaction, account_id, list_id, own)
+            target = _one(transaction, account_id, list_id, into)
+            end = target.merged_into or target.key
+            if end == found.key:
+                raise UsageError("A campaign cannot be merged into itself.")
+            following = or_(campaign.c.key == own, campaign.c.merged_into == own)
+            changing = update(campaign).where(campaign.c.list_id == list_id, following)
+            transaction.execute(changing.values(merged_into=end))
+            return _one(transaction, account_id, list_id, end)
+
+        return await self._transactions.write(work)
+
+
+def _is(list_id: int, key: str) -> Any:
+    return (campaign.c.list_id == list_id) & (campaign.c.key == safe_text(key))
+
+
+def _within(query: Select[Any], account_id: int | None) -> Select[Any]:
+    return query if account_id is None else query.where(campaign.c.account_id == account_id)
+
+
+def _one(transaction: Transaction, account_id: int | None, list_id: int, key: str) -> CampaignRow:
+    query = _within(_ROWS.where(_is(list_id, key)), account_id)
+    found = _with_totals(transaction.connection, transaction.execute(query).all())
+    if not found:
+        raise NotFoundError(f"There is no campaign {key!r} in this list.")
+    return found[0]
+
+
+def _with_totals(connection: Connection, rows: Sequence[Row[Any]]) -> list[CampaignRow]:
+    """The rows, each with its sums and those of what was merged into it."""
+    own = {(row.list_id, row.key): (row.list_id, row.key) for row in rows}
+    into = dict(own)
+    for some in _pieces(own):
+        merged = select(campaign.c.list_id, campaign.c.key, campaign.c.merged_into).where(
+            tuple_(campaign.c.list_id, campaign.c.merged_into).in_(some)
+        )
+        for list_id, key, target in connection.execute(merged):
+            into[list_id, key] = (list_id, target)
+    sums: defaultdict[tuple[int, str], defaultdict[str, int]]
+    sums = defaultdict(lambda: defaultdict(int))
+    columns = counter_campaign.c
+    for some in _pieces(into):
+        counted = (
+            select(columns.list_id, columns.campaign, columns.metric, func.sum(columns.n))
+            .where(tuple_(columns.list_id, columns.campaign).in_(some))
+            .group_by(columns.list_id, columns.campaign, columns.metric)
+        )
+        for list_id, key, metric, n in connection.execute(counted):
+            sums[into[list_id, key]][metric] += int(n)
+    return [_row(row, dict(sums[row.list_id, row.key])) for row in rows]
+
+
+def _pieces(
+    pairs: Collection[tuple[int, str]],
+) -> Iterable[list[tuple[int, str]]]:
+    every = list(pairs)
+    return (every[start : start + _PAIRS] for start in range(0, len(every), _PAIRS))
+
+
+def _row(row: Row[Any], totals: dict[str, int]) -> CampaignRow:
+    return CampaignRow(
+        account_id=row.account_id,
+        list_id=row.list_id,
+        list_name=row.list_name or "",
+        key=row.key,
+        name=row.name,
+        first_at=row.first_at,
+        last_at=row.last_at,
+        merged_into=row.merged_into or "",
+        totals=totals,
+    )

@@ -1,0 +1,121 @@
+"""The recipients that mail has made, on a database: `IRecipients`.
+
+Guarantees: as the port says. Erasing (see erasure.py) is done in pieces, each a transaction; it
+can be repeated where a crash left it half done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, func, or_, select
+from zope.interface import implementer
+
+from smtpplus.ports import IRecipients, MailRow, RecipientRow
+from smtpplus.store.erasure import Erasure
+from smtpplus.store.mails import read_mails
+from smtpplus.store.rows import fields_from
+from smtpplus.store.schema import account, recipient
+from smtpplus.store.search import address_holds, contains, is_address
+from smtpplus.store.subscription_sql import subscriptions
+from smtpplus.store.suppression_sql import erased_key, key_of_text, rows_of_key
+from smtpplus.store.transactions import Transactions
+
+__all__ = ["SqlRecipients"]
+
+
+@implementer(IRecipients)
+class SqlRecipients:
+    """Recipients of all accounts; `secret` hides erased addresses."""
+
+    def __init__(self, transactions: Transactions, erasure: Erasure, secret: bytes) -> None:
+        self._transactions = transactions
+        self._erasure = erasure
+        self._secret = secret
+
+    async def recipients(
+        self, account_id: int | None, search: str, before: int | None, most: int
+    ) -> Sequence[RecipientRow]:
+        """See `IRecipients.recipients`."""
+        query = select(recipient).order_by(recipient.c.id.desc()).limit(most)
+        if account_id is not None:
+            query = query.where(recipient.c.account_id == account_id)
+        if before is not None:
+            query = query.where(recipient.c.id < before)
+        if search.strip():
+            query = query.where(_matching(search.strip()))
+        return await self._transactions.read(
+            lambda connection: [_row(row) for row in connection.execute(query)]
+        )
+
+    async def recipient(self, account_id: int | None, address: str) -> Sequence[RecipientRow]:
+        """See `IRecipients.recipient`."""
+        key = key_of_text(address)
+        return await self._transactions.read(
+            lambda connection: self._whole(connection, account_id, key)
+        )
+
+    async def mails(
+        self, account_id: int | None, address: str, before: int | None, most: int
+    ) -> Sequence[MailRow]:
+        """See `IRecipients.mails`."""
+        key = key_of_text(address)
+        return await self._transactions.read(
+            lambda connection: read_mails(connection, account_id, key, before, most)
+        )
+
+    async def erase(self, account_id: int | None, address: str, now: float, by: str) -> int:
+        """See `IRecipients.erase`."""
+        return await self._erasure.erase(account_id, key_of_text(address), now, by)
+
+    def _whole(
+        self, connection: Connection, account_id: int | None, key: str
+    ) -> list[RecipientRow]:
+        # The accounts are few, and lead the index of addresses.
+        accounts: Any = select(account.c.id) if account_id is None else [account_id]
+        query = select(recipient).where(
+            recipient.c.account_id.in_(accounts), recipient.c.address_key == key
+        )
+        found = []
+        for row in connection.execute(query.order_by(recipient.c.account_id)).all():
+            keys = [key, erased_key(self._secret, row.account_id, key)]
+            found.append(
+                _row(
+                    row,
+                    tuple(subscriptions(connection, row.account_id, key)),
+                    tuple(rows_of_key(connection, row.account_id, keys)),
+                )
+            )
+        return found
+
+
+def _matching(word: str) -> ColumnElement[bool]:
+    """A whole address is found by index; what is less is looked for in addresses and names."""
+    if is_address(word):
+        return address_holds(recipient.c.address_key, word)
+    by_name: Any = func.lower(recipient.c.name)
+    return or_(contains(recipient.c.address_key, word), contains(by_name, word))
+
+
+def _row(row: Row[Any], lists: tuple[Any, ...] = (), held: tuple[Any, ...] = ()) -> RecipientRow:
+    return RecipientRow(
+        id=row.id,
+        account_id=row.account_id,
+        address=row.address,
+        name=row.name,
+        fields=fields_from(row.fields),
+        first_mail_at=row.first_mail_at,
+        last_mail_at=row.last_mail_at,
+        last_delivery_at=row.last_delivery_at,
+        last_open_at=row.last_open_at,
+        last_click_at=row.last_click_at,
+        complained_at=row.complained_at,
+        mails=row.mails,
+        delivered=row.delivered,
+        bounced=row.bounced,
+        opens=row.opens,
+        clicks=row.clicks,
+        subscriptions=lists,
+        suppressions=held,
+    )

@@ -1,0 +1,17 @@
+"""The contract of recipients, suppressions, responses and campaigns over SQLite."""
+
+from __future__ import annotations
+
+from tests.contracts import recipients_contract
+
+
+class SqliteTests(recipients_contract.RecipientsContract):
+    async def setUp(self) -> None:  # type: ignore[override]
+        super().setUp()
+        await self.use(await self.started())
+
+
+class BlockingTests(recipients_contract.RecipientsContract):
+    async def setUp(self) -> None:  # type: ignore[override]
+        super().setUp()
+        await self.use(self.open_blocking())
