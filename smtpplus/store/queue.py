@@ -13,12 +13,9 @@ from typing import Any
 from sqlalchemy import (
     Connection,
     Row,
-    Select,
-    and_,
     func,
     literal_column,
     select,
-    union_all,
     update,
 )
 from twisted.internet.defer import Deferred
@@ -27,9 +24,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from smtpplus.ports import ILease, IQueue, Recovery
-from smtpplus.rules.schedule import CLAIM_BY_AGE, LEAST_URGENT, MOST_URGENT, URGENT
+from smtpplus.rules.schedule import CLAIM_BY_AGE, LEAST_URGENT
 from smtpplus.store.accepts import LEASE_SECONDS, Accepts
 from smtpplus.store.changes import DUE
+from smtpplus.store.claim_sql import ClaimSql
 from smtpplus.store.commits import DoubtfulError, Transaction
 from smtpplus.store.contents import LargeContents
 from smtpplus.store.facts import MESSAGES, hour_of
@@ -52,11 +50,7 @@ __all__ = ["SqlQueue"]
 
 _log = Logger()
 
-# Literals, not parameters: SQLite chooses a partial index when it prepares the statement; and
-# it is told which, because without statistics it takes the index of states and sorts.
-_QUEUED = delivery.c.state == literal_column("'queued'")
 _WAITING = delivery.c.state.in_([literal_column("'queued'"), literal_column("'held'")])
-_CLAIMABLE = and_(_QUEUED, delivery.c.lease_node.is_(None))
 
 
 @implementer(IQueue)
@@ -86,6 +80,7 @@ class SqlQueue:
         self._room = room
         self._note_suppressed = note_suppressed
         self._claims = 0
+        self._claim_sql = ClaimSql(transactions.dialect, node)
 
     def accept(self, accepted: Accepted) -> Awaitable[None]:
         """See `IQueue.accept`."""
@@ -123,32 +118,18 @@ class SqlQueue:
     ) -> Sequence[Delivery]:
         """See `IQueue.claim`."""
         self._claims += 1
-        parts = [
-            part.where(delivery.c.due_at <= now).limit(most)
-            for part in _by_priority(without, urgent_without, lowest)
-        ]
-        due = self._first(parts, most, by_age=self._claims % CLAIM_BY_AGE == 0)
-        claiming = (
-            update(delivery)
-            .where(delivery.c.id.in_(due))
-            .values(lease_node=self._node, lease_until=now + LEASE_SECONDS)
-            .returning(
-                delivery.c.id,
-                delivery.c.message_id,
-                delivery.c.address,
-                delivery.c.notify,
-                delivery.c.orcpt,
-                delivery.c.attempts,
-                delivery.c.due_at,
-                delivery.c.delay_reported,
-                delivery.c.name,
-                delivery.c.fields,
-                delivery.c.priority,
-            )
+        claiming, parameters = self._claim_sql.claim(
+            now,
+            most,
+            without,
+            without if urgent_without is None else urgent_without,
+            lowest,
+            lease_until=now + LEASE_SECONDS,
+            by_age=self._claims % CLAIM_BY_AGE == 0,
         )
         await self._free_doubtful()
         rows, begun = await self._transactions.write(
-            lambda tx: (tx.execute(claiming).all(), self._leases.begun)
+            lambda tx: (tx.execute(claiming, parameters).all(), self._leases.begun)
         )
         if not rows:
             return ()
@@ -186,12 +167,12 @@ class SqlQueue:
         lowest: int = LEAST_URGENT,
     ) -> float | None:
         """See `IQueue.next_due`."""
-        # Each priority has the first of its own at the beginning of its part of the index.
-        parts = _by_priority(without, urgent_without, lowest)
-        firsts = [part.limit(1).subquery() for part in parts]
-        all_firsts = union_all(*(select(first.c.due_at) for first in firsts)).subquery()
-        query = select(func.min(all_firsts.c.due_at))
-        return await self._transactions.read(lambda connection: connection.scalar(query))
+        query, parameters = self._claim_sql.next_due(
+            without, without if urgent_without is None else urgent_without, lowest
+        )
+        return await self._transactions.read(
+            lambda connection: connection.scalar(query, parameters)
+        )
 
     def release(self, delivery_ids: Iterable[int]) -> Awaitable[None]:
         """See `IQueue.release`."""
@@ -236,16 +217,6 @@ class SqlQueue:
         """See `IQueue.lease`."""
         return self._leases.lease
 
-    def _first(self, parts: Sequence[Select[Any]], most: int, *, by_age: bool) -> Select[Any]:
-        """The ids of the first `most` of all `parts`."""
-        lock = self._transactions.dialect.lock_claimed
-        locked = [lock(part, f"part_{number}") for number, part in enumerate(parts)]
-        due = union_all(*(select(one.c.id, one.c.priority, one.c.due_at) for one in locked))
-        found = due.subquery()
-        order = (found.c.due_at, found.c.id)
-        ordered = select(found.c.id).order_by(*(order if by_age else (found.c.priority, *order)))
-        return ordered.limit(most)
-
     def _write_accepted(
         self, transaction: Transaction, items: Sequence[Accepted | AskedOnce]
     ) -> None:
@@ -286,24 +257,6 @@ class SqlQueue:
                 )
 
         return self._transactions.write(work)
-
-
-def _by_priority(
-    without: Collection[str], urgent_without: Collection[str] | None, lowest: int
-) -> list[Select[Any]]:
-    """What can be claimed, a query for each priority, each in the order of the index."""
-    parts = []
-    for priority in range(MOST_URGENT, lowest + 1):
-        query = select(delivery.c.id, delivery.c.priority, delivery.c.due_at)
-        query = query.with_hint(delivery, "INDEXED BY ix_delivery_claimable", "sqlite")
-        query = query.where(_CLAIMABLE, delivery.c.priority == priority)
-        left_out = without
-        if priority <= URGENT and urgent_without is not None:
-            left_out = urgent_without
-        if left_out:
-            query = query.where(delivery.c.domain.not_in(list(left_out)))
-        parts.append(query.order_by(delivery.c.due_at, delivery.c.id))
-    return parts
 
 
 def _deliveries(connection: Connection, rows: Sequence[Row[Any]]) -> list[Delivery]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from dataclasses import replace
 
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import EnvelopeRecipient
@@ -64,6 +65,47 @@ class QueueContract(AcceptContract):
         self.assertEqual(in_queue(without), [item.deliveries[1].id])
         self.assertIsNone(await self.queue.next_due(NOW, ["example.net"]))
         self.assertEqual(await self.queue.next_due(NOW, ["xn--bcher-kva.example"]), NOW)
+
+    async def _of_priority(
+        self, priority: int, due_at: float, *recipients: EnvelopeRecipient
+    ) -> int:
+        item = accepted(self.ids, *recipients, due_at=due_at)
+        item = replace(item, message=replace(item.message, priority=priority))
+        await self.queue.accept(item)
+        return item.deliveries[0].id
+
+    async def test_P13_claims_go_by_priority_then_by_the_time_they_fell_due(self) -> None:
+        ids = [
+            await self._of_priority(priority, NOW + due)
+            for priority, due in ((5, 0), (3, 2), (1, 3), (3, 1), (1, 2), (2, 4), (4, 1), (1, 99))
+        ]
+        claimed = in_queue(await self.queue.claim(NOW + 9, 3, ()))
+        claimed += in_queue(await self.queue.claim(NOW + 9, 9, ()))
+        self.assertEqual(claimed, [ids[place] for place in (4, 2, 5, 3, 1, 6, 0)])
+        self.assertEqual(await self.queue.next_due(NOW, ()), NOW + 99)
+
+    async def test_P13_each_eighth_claim_is_of_what_fell_due_first(self) -> None:
+        old = [await self._of_priority(5, NOW - 10 + one) for one in range(3)]
+        for _ in range(30):
+            await self._of_priority(1, NOW)
+        places = [
+            place
+            for place in range(16)
+            if in_queue(await self.queue.claim(NOW + 1, 1, ()))[0] in old
+        ]
+        self.assertEqual(places, [7, 15])
+
+    async def test_P13_the_urgent_alone_and_to_other_domains(self) -> None:
+        ordinary = await self._of_priority(3, NOW - 5)
+        urgent = await self._of_priority(2, NOW, TO_BOB)
+        other = await self._of_priority(1, NOW, TO_ZOE)
+        bobs = {"example.net"}
+        self.assertEqual(await self.queue.next_due(NOW, (), (), 2), NOW)
+        self.assertEqual(await self.queue.next_due(NOW, bobs, (), 5), NOW)
+        self.assertEqual(in_queue(await self.queue.claim(NOW, 9, (), bobs, 2)), [other])
+        self.assertEqual(in_queue(await self.queue.claim(NOW, 9, bobs, (), 5)), [urgent])
+        self.assertIsNone(await self.queue.next_due(NOW, (), (), 2))
+        self.assertEqual(await self._all(), [ordinary])
 
     async def test_next_due_is_the_earliest_that_nobody_leased(self) -> None:
         self.assertIsNone(await self.queue.next_due(NOW, ()))
