@@ -15,6 +15,7 @@ import re
 import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 
 from smtpplus.message.copy_plan import CopyFields
 from smtpplus.message.edits import NotFittingError, OctetEdit, OctetFill, Piece
@@ -27,6 +28,7 @@ _LINE = 76
 _LEAST_ROOM = 160  # octets that a URL of ours may need
 
 _QP = re.compile(rb"=[0-9A-Fa-f]{2}|=[ \t]*(?:\r?\n|\Z)|(?<![ \t])[ \t]++(?=\r?\n|\Z)")
+_ODD = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r?\n)")  # what is neither an escape nor a soft break
 _PLAIN_URL = re.compile(rb"[A-Za-z0-9:/?&;.,_~%+\-]++")  # needs nothing but line breaks
 _BASE64 = re.compile(rb"[A-Za-z0-9+/ \t\r\n]*+={0,2}[ \t\r\n]*+")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
@@ -102,11 +104,10 @@ def _within(fill: OctetFill, room: int) -> OctetFill:
     return bounded
 
 
-class QuotedPrintableBody:
-    """Quoted-printable: decoded with a list of where the two forms step apart."""
+class _Tokens:
+    """Where encoded and decoded form step apart, of a body that nobody should have written so."""
 
     def __init__(self, encoded: bytes) -> None:
-        self.encoded = encoded
         # After each token of the encoded form: octets decoded so far, and where it goes on.
         self._decoded_at = [0]
         self._encoded_at = [0]
@@ -131,12 +132,12 @@ class QuotedPrintableBody:
         pieces.append(encoded[position:])
         self.octets = b"".join(pieces)
 
-    def _last(self, at: int) -> int:
+    def last(self, at: int) -> int:
         """Where decoded octet `at` begins in the encoded form: behind what stands for nothing."""
         index = bisect_right(self._decoded_at, at) - 1
         return self._encoded_at[index] + at - self._decoded_at[index]
 
-    def _first(self, at: int) -> int:
+    def first(self, at: int) -> int:
         """The same, before what stands for nothing there."""
         if at in self._before:
             return self._before[at]
@@ -145,15 +146,80 @@ class QuotedPrintableBody:
             return self._encoded_at[index]
         return self._encoded_at[index - 1] + at - self._decoded_at[index - 1]
 
+
+class _Lines:
+    """The same of a body as encoders write it: lines are counted, and read where one asks."""
+
+    def __init__(self, encoded: bytes) -> None:
+        self._encoded = encoded
+        self.octets = binascii.a2b_qp(encoded)
+        lines = encoded.split(b"\n")
+        del lines[-1]
+        # Where each line begins.
+        self._encoded_at = [0, *accumulate([len(line) + 1 for line in lines])]
+        self._decoded_at = [
+            0,
+            *accumulate(
+                [
+                    len(line) + 1 - 2 * line.count(b"=") - line.endswith(b"=\r")  # soft: no CRLF
+                    for line in lines
+                ]
+            ),
+        ]
+
+    @staticmethod
+    def knows(encoded: bytes) -> bool:
+        """Is every sign an escape or a soft break, and does no line end in a blank?"""
+        return not (
+            _ODD.search(encoded)
+            or encoded.endswith((b" ", b"\t"))
+            or any(end in encoded for end in (b" \r\n", b" \n", b"\t\r\n", b"\t\n"))
+        )
+
+    def last(self, at: int) -> int:
+        """Where decoded octet `at` begins in the encoded form: behind soft breaks."""
+        return self._in_line(bisect_right(self._decoded_at, at) - 1, at)
+
+    def first(self, at: int) -> int:
+        """The same, before soft breaks there."""
+        line = bisect_left(self._decoded_at, at)
+        if line == len(self._decoded_at) or self._decoded_at[line] != at:
+            return self._in_line(line - 1, at)
+        start = self._encoded_at[line]
+        for soft in (b"=\r\n", b"=\n"):
+            if self._encoded.endswith(soft, 0, start):
+                return start - len(soft)
+        return start
+
+    def _in_line(self, line: int, at: int) -> int:
+        position = self._encoded_at[line]
+        left = at - self._decoded_at[line]
+        while left:
+            sign = self._encoded.find(b"=", position, position + left)
+            if sign < 0:
+                return position + left
+            left -= sign - position + 1
+            position = sign + 3
+        return position
+
+
+class QuotedPrintableBody:
+    """Quoted-printable."""
+
+    def __init__(self, encoded: bytes) -> None:
+        self.encoded = encoded
+        self._map = _Lines(encoded) if _Lines.knows(encoded) else _Tokens(encoded)
+        self.octets = self._map.octets
+
     def spliced(self, edits: Sequence[OctetEdit]) -> list[Piece]:
         """The body with the edits, which are in order, made."""
         encoded, pieces, position = self.encoded, list[Piece](), 0
         for edit in edits:
-            start = self._last(edit.start)
-            nothing = self._first(edit.start)
+            start = self._map.last(edit.start)
+            nothing = self._map.first(edit.start)
             if nothing < start:  # after the last soft break; before blanks, which would count now
                 start = max(nothing, encoded.rfind(b"\n", nothing, start) + 1)
-            end = max(start, self._first(edit.end)) if edit.end > edit.start else start
+            end = max(start, self._map.first(edit.end)) if edit.end > edit.start else start
             ends_line = end == len(encoded) or encoded[end] in b"\r\n" or _is_soft(encoded, end)
             made = _constants_joined(edit.pieces)
             pieces.append(self._before_edit(position, start, end, made, ends_line=ends_line))

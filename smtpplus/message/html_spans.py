@@ -86,10 +86,9 @@ _SOME_QUOTE = (
     "appendonsend",
     "mail-editor-",
     "olk_src",
-    "reply",
+    "reply-intro",
+    "replybody",
     "signature",
-    "border-top:",
-    "cite",
 )
 # Elements without any part in what is looked for, as they are mostly written.
 _DULL_NAMES = [
@@ -123,7 +122,22 @@ _DULL_NAMES = [
     "u",
     "ul",
 ]
-_DULL = frozenset((*_DULL_NAMES, *(name.upper() for name in _DULL_NAMES)))
+_QUOTING_NAMES = ["blockquote", "div", "hr", "p", "pre", "span"]
+
+
+def _skipped(names: list[str]) -> re.Pattern[str]:
+    """Text, and the tags of elements of these `names`, as many as there are."""
+    either = "|".join([*names, *map(str.upper, names)])
+    return re.compile(
+        rf"""(?:[^<]++
+            |</?(?:{either})(?=[\s/>])(?:[\s/]++|{_ATTRIBUTE_PATTERN})*+>)*+""",
+        re.VERBOSE,
+    )
+
+
+_DULL = frozenset((*_DULL_NAMES, *map(str.upper, _DULL_NAMES)))
+_DULL_RUN = _skipped(_DULL_NAMES)
+_DULL_RUN_WITHOUT_QUOTES = _skipped(_DULL_NAMES + _QUOTING_NAMES)
 _MAX_CLASSES = 2_000  # characters of an attribute that are looked at for names
 
 
@@ -197,6 +211,17 @@ def attributes_of(text: str) -> dict[str, str]:
     return found
 
 
+def _may_quote(text: str) -> bool:
+    """Is there any of what a quotation or a signature is known by?"""
+    lower = text.lower()
+    for word in _SOME_QUOTE:
+        if word in lower:
+            return True
+    if "<blockquote" in lower and "cite" in lower:
+        return True
+    return "border-top:" in lower and _OUTLOOK_RULE.search(lower) is not None
+
+
 class _Scan:
     """One pass over a text."""
 
@@ -215,8 +240,7 @@ class _Scan:
         self.signature = -1
         self.rule = (-1, -1)  # the last <hr>
         self.no_cdata_end = False
-        lower = text.lower()
-        self.may_quote = any(word in lower for word in _SOME_QUOTE)
+        self.may_quote = _may_quote(text)
 
     # ------------------------------------------------ the pass
 
@@ -224,7 +248,11 @@ class _Scan:
         """Scan ``text[position:end]``; `hidden`: it is the inside of a conditional comment."""
         text, find, match_tag = self.text, _BEGINS.search, _TAG.match
         mark = self.next_mark()
+        skip = (_DULL_RUN if self.may_quote else _DULL_RUN_WITHOUT_QUOTES).match
         while position < end:
+            if self.first_content >= 0 and self.quote is None:
+                run = skip(text, position, min(mark, end))
+                position = run.end() if run is not None else position
             found = find(text, position, end)
             start = end if found is None else found.start()
             if mark <= start or self.first_content < 0:
