@@ -86,8 +86,6 @@ def set_one(context: Context, username: str, key: str, value: str) -> None:
         user = run(opened.accounts.set_user(username, changes))
     row = _row(user)
     context.show({"username": user.username, key: row[key]}, f"{user.username}: {key} = {row[key]}")
-    if not SETTINGS[key].acts:
-        context.note(f"Note: this version keeps {key} and does not act on it yet.")
 
 
 @user_command.command("secret")
