@@ -16,11 +16,21 @@ from dataclasses import dataclass
 from zope.interface import implementer
 
 from smtpplus.config import Config
-from smtpplus.ports import IAccounts, IClock, IHistory, IPeople, IQueue, ISandbox
+from smtpplus.ports import (
+    IAccounts,
+    ICampaigns,
+    IClock,
+    IHistory,
+    IPeople,
+    IQueue,
+    IRecipients,
+    ISandbox,
+    ISuppressions,
+)
 from smtpplus.store import open_store_blocking, run
 from smtpplus.values.errors import UsageError
 
-__all__ = ["Installation", "open_installation", "read_secret", "run"]
+__all__ = ["BlockingClock", "Installation", "open_installation", "read_secret", "run"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +43,30 @@ class Installation:
     people: IPeople
     history: IHistory
     queue: IQueue
+    recipients: IRecipients
+    suppressions: ISuppressions
+    campaigns: ICampaigns
     sandbox: ISandbox
 
 
 @implementer(IClock)
-class _BlockingClock:
+class BlockingClock:
     """Time for a command, which has no reactor: waiting blocks."""
 
     def now(self) -> float:
+        """See `IClock.now`."""
         return time.time()
 
     def monotonic(self) -> float:
+        """See `IClock.monotonic`."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
+        """See `IClock.sleep`."""
         time.sleep(seconds)  # noqa: ASYNC251 - nothing else runs here
 
     def call_later(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+        """See `IClock.call_later`."""
         raise RuntimeError("nothing happens later in a command")
 
 
@@ -78,7 +95,7 @@ def open_installation(config: Config, *, make: bool = False) -> Iterator[Install
     store = open_store_blocking(
         config.store_url,
         config.server.data_dir,
-        clock=_BlockingClock(),
+        clock=BlockingClock(),
         secret=secret,
         create=make,
     )
@@ -90,6 +107,9 @@ def open_installation(config: Config, *, make: bool = False) -> Iterator[Install
             store.people,
             store.history,
             store.queue,
+            store.recipients,
+            store.suppressions,
+            store.campaigns,
             store.sandbox,
         )
     finally:

@@ -62,9 +62,23 @@ def show(context: Context, name: str) -> None:
         row = _row(found, _account_names(opened))
     settings = effective(found.settings)
     if context.as_json:
-        context.show({**row, "settings": settings})
-    else:
-        context.show({**row, **settings})
+        kept = [key for key, setting in SETTINGS.items() if not setting.acts]
+        context.show({**row, "settings": settings, "set": found.settings, "kept_only": kept})
+        return
+    context.show(row)
+    click.echo("\nSettings")
+    context.show_rows(
+        ("setting", "value", "from", "acts"),
+        [
+            {
+                "setting": key,
+                "value": SETTINGS[key].written(value),
+                "from": "default" if found.settings.get(key) is None else "list",
+                "acts": SETTINGS[key].acts,
+            }
+            for key, value in settings.items()
+        ],
+    )
 
 
 @list_command.command("set", epilog=key_table(SETTINGS.values()))

@@ -121,8 +121,9 @@ def _delivery(row: DeliveryRow) -> dict[str, Any]:
         "attempts": row.attempts,
         "due": moment(row.due_at),
         "settled": moment(row.settled_at),
-        "reply": None if outcome is None else str(outcome.reply or outcome.text),
+        "reply": row.withheld or (outcome and str(outcome.reply or outcome.text)) or None,
         "status": None if outcome is None else str(outcome.status),
+        "provider": row.provider,
     }
 
 

@@ -7,28 +7,77 @@ import time
 import click
 
 from smtpplus.cli.context import Context, command, pass_context
+from smtpplus.cli.recipients import find_account
+from smtpplus.cli.times import parse_time
 from smtpplus.installation import run
+from smtpplus.values.errors import UsageError
+from smtpplus.web.figures import Figures
 
 __all__ = ["stats_command"]
 
-_METRICS = ("messages", "accepted", "delivered", "deferred", "bounced", "expired", "cancelled")
 _DAY = 86_400.0
+_GROUPS = ("campaign", "user", "list", "provider", "day")
+_COLUMNS = {
+    "messages": "messages",
+    "accepted": "accepted",
+    "delivered": "delivered",
+    "deferred": "deferred",
+    "bounced": "bounced",
+    "expired": "expired",
+    "cancelled": "cancelled",
+    "suppressed": "suppressed",
+    "opened": "readers",
+    "opens": "opens",
+    "machine_opens": "machine_opens",
+    "clicked": "clickers",
+    "clicks": "clicks",
+    "machine_clicks": "machine_clicks",
+    "unsubscribed": "unsubscribed",
+}
+_SHOWN = (
+    "accepted",
+    "delivered",
+    "deferred",
+    "bounced",
+    "cancelled",
+    "opened",
+    "clicked",
+    "unsubscribed",
+)
 
 
 @command("stats")
-@click.option("--by", type=click.Choice(["user", "list", "day"]), default="day", show_default=True)
+@click.option("--by", type=click.Choice(_GROUPS), default="day", show_default=True)
 @click.option("--days", default=30, show_default=True, type=click.IntRange(1, 3660))
+@click.option("--since", default="", metavar="TIME", help="A date, or a duration such as 90d.")
+@click.option("--until", default="", metavar="TIME", help="A date or time; now if not said.")
+@click.option("--account", default="", help="Of this account alone.")
 @pass_context
-def stats_command(context: Context, by: str, days: int) -> None:
-    """How much was accepted, delivered, deferred, bounced in the last days (UTC).
+def stats_command(
+    context: Context, by: str, days: int, since: str, until: str, account: str
+) -> None:
+    """How much was accepted, delivered, bounced, opened in the last days (UTC).
 
     Messages are submissions; the other columns count recipients, `deferred` each attempt.
+    `opened` and `clicked` are mails in which a person did, each once; `opens` and `clicks` count
+    every time, those of machines apart (all columns are in --json). Times are whole hours.
     """
     now = time.time()
-    since = (now // _DAY - (days - 1)) * _DAY
+    start = parse_time(since, now, ahead=False) if since else (now // _DAY - (days - 1)) * _DAY
+    end = parse_time(until, now, ahead=False) if until else now + 1
+    if end <= start:
+        raise UsageError("--until comes before --since.")
     with context.installation() as opened:
-        found = run(opened.history.totals(None, since, now + 1, by))
+        scope = find_account(opened, account)
+        found = run(opened.history.totals(scope, start, end, by))
     rows = [
-        {by: name, **{metric: sums.get(metric, 0) for metric in _METRICS}} for name, sums in found
+        {by: name, **{column: _count(Figures(name, sums), column) for column in _COLUMNS}}
+        for name, sums in found
     ]
-    context.show_rows((by, *_METRICS), rows)
+    context.show_rows((by, *_SHOWN), rows)
+
+
+def _count(figures: Figures, column: str) -> int:
+    if column in {"bounced", "expired"}:  # here apart, on the pages one number
+        return figures.sums.get(column, 0)
+    return int(getattr(figures, _COLUMNS[column]))

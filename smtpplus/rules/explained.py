@@ -37,9 +37,10 @@ def explained(effective: Effective, moment: Callable[[float], str]) -> list[Expl
 
 def _rows(effective: Effective, moment: Callable[[float], str]) -> Iterator[Explained]:
     for key, label in _LABELS.items():
-        level = effective.why.get(key, Level.DEFAULT)
+        level = effective.why.get(key, Level.LIST if key == "stream" else Level.DEFAULT)
         text = _text(key, getattr(effective, key), moment)
-        if text and not (key in _SELDOM and level is Level.DEFAULT):
+        is_seldom = key in _SELDOM and level is Level.DEFAULT
+        if text and not is_seldom and (key not in _OWN or level is Level.MESSAGE):
             yield Explained(key, label, text, level)
 
 
@@ -113,11 +114,11 @@ _LABELS = {
     "notices": "Bounces are told to",
     "metadata": "Metadata",
 }
+# Worth a row only where the message brings its own.
+_OWN = frozenset({"footer_html", "footer_text"})
 # Worth a row only where somebody said something.
 _SELDOM = frozenset(
     {
-        "footer_html",
-        "footer_text",
         "own_to",
         "require_tls",
         "bypass_suppression",

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from smtpplus.message.token import Tokens
 from smtpplus.ports import (
     IAccounts,
+    ICampaigns,
     IClock,
     IHistory,
     IPeople,
@@ -25,6 +26,7 @@ from smtpplus.ports import (
     IResponses,
     ISandbox,
     ISpawn,
+    ISuppressions,
     IWorkers,
 )
 from smtpplus.values.submission import Person, Role
@@ -70,6 +72,9 @@ class WebPorts:
     people: IPeople
     history: IHistory
     queue: IQueue
+    recipients: IRecipients
+    suppressions: ISuppressions
+    campaigns: ICampaigns
     sandbox: ISandbox | None
     clock: IClock
     spawn: ISpawn

@@ -24,7 +24,8 @@ def may_change(visit: Visit) -> bool:
 
 
 def check_may_change(visit: Visit, what: str) -> None:
-    """Refuse (403) whoever only reads; `what` is what they wanted to change."""
+    """Refuse (403) whoever only reads, or has no account; `what` is what was to be changed."""
+    _ = visit.scope
     if not may_change(visit):
         raise PageError(
             HTTPStatus.FORBIDDEN,

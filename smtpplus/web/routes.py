@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from smtpplus.web.context import Visit
+from smtpplus.web.pages.campaigns import CampaignPages
 from smtpplus.web.pages.lists import ListPages
 from smtpplus.web.pages.machines import MachinePages
 from smtpplus.web.pages.message import MessagePage
@@ -10,10 +11,12 @@ from smtpplus.web.pages.messages import MessagesPage
 from smtpplus.web.pages.overview import OverviewPage
 from smtpplus.web.pages.queue import QueuePage
 from smtpplus.web.pages.queue_changes import QueueChangePages
+from smtpplus.web.pages.recipients import RecipientPages
 from smtpplus.web.pages.sandbox import SandboxPages
 from smtpplus.web.pages.settings import SettingsPage
 from smtpplus.web.pages.sign_in import SignInPages
 from smtpplus.web.pages.statistics import StatisticsPages
+from smtpplus.web.pages.suppressions import SuppressionPages
 from smtpplus.web.router import Access, Route
 from smtpplus.web.shell import Shell
 from smtpplus.web.tracking.unsubscribe import UnsubscribePages
@@ -25,6 +28,8 @@ def all_routes(shell: Shell) -> list[Route[Visit]]:
     """The table."""
     machines, sandbox = MachinePages(shell), SandboxPages(shell)
     changes = QueueChangePages(shell)
+    recipients, suppressions = RecipientPages(shell), SuppressionPages(shell)
+    campaigns = CampaignPages(shell)
     lists, statistics = ListPages(shell), StatisticsPages(shell)
     tracking = shell.ports.tracking
     unsubscribes = [] if tracking is None else _unsubscribes(UnsubscribePages(shell, tracking))
@@ -47,6 +52,16 @@ def all_routes(shell: Shell) -> list[Route[Visit]]:
         Route("GET", "/", OverviewPage(shell).show),
         Route("GET", "/messages", MessagesPage(shell).show),
         Route("GET", "/messages/{id}", MessagePage(shell).show),
+        Route("GET", "/recipients", recipients.show_all),
+        Route("GET", "/recipient", recipients.show),
+        Route("GET", "/suppressions", suppressions.show),
+        Route("POST", "/suppressions", suppressions.add),
+        Route("GET", "/suppressions/lift", suppressions.ask),
+        Route("POST", "/suppressions/lift", suppressions.lift),
+        Route("GET", "/campaigns", campaigns.show_all),
+        Route("GET", "/campaign", campaigns.show),
+        Route("POST", "/campaign/rename", campaigns.rename),
+        Route("POST", "/campaign/merge", campaigns.merge),
         Route("GET", "/statistics", statistics.show),
         Route("GET", "/statistics.csv", statistics.download),
         Route("GET", "/lists", lists.show_all),

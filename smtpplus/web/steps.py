@@ -14,7 +14,7 @@ from typing import Any
 from smtpplus.rules.opens import OpenClass
 from smtpplus.values.message import Event, EventType
 
-__all__ = ["Answers", "Step", "answers", "steps", "who", "withheld"]
+__all__ = ["Answers", "Step", "answers", "steps", "who"]
 
 _MOST_TEXT = 300
 _LABELS = {
@@ -77,7 +77,8 @@ def who(by: str) -> str:
 
 def steps(events: Iterable[Event], addresses: Mapping[int, str]) -> list[Step]:
     """The timeline; `addresses` are the recipients' by delivery."""
-    return [_step(event, addresses.get(event.delivery_id or 0, "")) for event in events]
+    in_order = sorted(events, key=lambda event: event.at)  # responses are written in groups
+    return [_step(event, addresses.get(event.delivery_id or 0, "")) for event in in_order]
 
 
 def answers(events: Iterable[Event]) -> dict[int, Answers]:
@@ -100,15 +101,6 @@ def answers(events: Iterable[Event]) -> dict[int, Answers]:
             one.clicks += _times(event)
             one.clicked_at = event.at if one.clicked_at is None else one.clicked_at
     return found
-
-
-def withheld(events: Iterable[Event]) -> dict[int, str]:
-    """Why deliveries were never to be mailed, by delivery."""
-    return {
-        event.delivery_id: _text(event.detail, "why", "reason", "withheld", "text")
-        for event in events
-        if event.type is EventType.SUPPRESSED and event.delivery_id is not None
-    }
 
 
 def _step(event: Event, address: str) -> Step:
@@ -134,6 +126,8 @@ def _about(kind: EventType, detail: Mapping[str, Any]) -> str:
         return _text(detail, "target")
     if kind is EventType.OPENED:
         return _text(detail, "agent")
+    if kind is EventType.DELIVERED:
+        return ""
     return _text(detail, "why", "reason", "withheld", "text")
 
 

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.task import Clock
 
@@ -28,6 +29,7 @@ from smtpplus.values.message import (
 )
 from smtpplus.values.outcome import Attempt, Outcome, Result, Stage, TlsFacts
 from smtpplus.values.reply import Reply
+from smtpplus.values.response import Response, ResponseKind
 from smtpplus.values.status_codes import EnhancedCode
 from smtpplus.values.submission import (
     Account,
@@ -72,6 +74,8 @@ class Texts:
     signature: str = "d=example.com s=sp1"
     local: str = "anna"
     domain: str = "example.net"
+    name: str = ""
+    campaign_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +162,12 @@ class House:
         texts = texts or Texts()
         message = self._message(tenant, len(fates), texts, at, user)
         new = tuple(
-            NewDelivery(self.store.ids.next(at), recipient)
+            NewDelivery(
+                self.store.ids.next(at),
+                recipient,
+                name=texts.name,
+                fields={"city": texts.name} if texts.name else {},
+            )
             for recipient in message.envelope.recipients
         )
         await self.store.queue.accept(Accepted(message, new, b"Subject: x\r\n\r\n", True, at))
@@ -166,6 +175,24 @@ class House:
             await self._meet(Delivery(delivery.id, message, delivery.recipient, 0, at), fate, texts)
         self.messages.append(message.id)
         return message.id
+
+    async def respond(
+        self, message_id: int, kind: ResponseKind, by: str = "person", **more: Any
+    ) -> None:
+        """The first recipient opens, clicks, unsubscribes."""
+        row = await self.store.history.message(None, message_id)
+        assert row is not None
+        delivery = (await self.store.history.deliveries(message_id))[0]
+        about = row.message
+        response = Response(
+            kind, NOW - 10, about.account_id, about.list_id, message_id, delivery.id, by=by, **more
+        )
+        if kind in {ResponseKind.OPENED, ResponseKind.CLICKED}:
+            await self.store.responses.record([response])
+        elif kind is ResponseKind.UNSUBSCRIBED:
+            await self.store.responses.unsubscribe(response)
+        else:
+            await self.store.responses.resubscribe(response)
 
     def _message(
         self, tenant: Tenant, recipients: int, texts: Texts, at: float, user: int
@@ -194,6 +221,7 @@ class House:
             tls="TLSv1.3 TLS_AES_256_GCM_SHA384",
             mechanism="SCRAM-SHA-256",
             campaign=texts.campaign,
+            campaign_name=texts.campaign_name,
         )
 
     async def _meet(self, delivery: Delivery, fate: Fate, texts: Texts) -> None:

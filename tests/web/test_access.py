@@ -28,6 +28,16 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "/"): (303, 200, 200, 200, 200, 403),
     ("GET", "/messages"): (303, 200, 200, 200, 200, 403),
     ("GET", "/messages/{id}"): (303, 200, 200, 404, 200, 403),
+    ("GET", "/recipients"): (303, 200, 200, 200, 200, 403),
+    ("GET", "/recipient"): (303, 200, 200, 404, 200, 403),
+    ("GET", "/suppressions"): (303, 200, 200, 200, 200, 403),
+    ("POST", "/suppressions"): (403, 403, 403, 403, 403, 403),
+    ("GET", "/suppressions/lift"): (303, 400, 403, 400, 400, 403),
+    ("POST", "/suppressions/lift"): (403, 403, 403, 403, 403, 403),
+    ("GET", "/campaigns"): (303, 200, 200, 200, 200, 403),
+    ("GET", "/campaign"): (303, 200, 200, 404, 200, 403),
+    ("POST", "/campaign/rename"): (403, 403, 403, 403, 403, 403),
+    ("POST", "/campaign/merge"): (403, 403, 403, 403, 403, 403),
     ("GET", "/statistics"): (303, 200, 200, 200, 200, 403),
     ("GET", "/statistics.csv"): (303, 200, 200, 200, 200, 403),
     ("GET", "/lists"): (303, 200, 200, 200, 200, 403),
@@ -63,6 +73,10 @@ class MatrixTests(PageTestCase):
         self.browsers = {who: self.browser(person) for who, person in zip(WHO, people, strict=True)}
 
     def path(self, pattern: str) -> str:
+        if pattern == "/recipient":
+            return "/recipient?address=anna@example.net"
+        if pattern == "/campaign":
+            return f"/campaign?list={self.house.tenants[0].mail_list.id}&key=orders"
         if "/lists/" in pattern:
             return pattern.replace("{id}", str(self.house.tenants[0].mail_list.id))
         identifier = self.mail if "sandbox" in pattern else self.message

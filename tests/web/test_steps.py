@@ -7,7 +7,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.values.message import Event, EventType
-from smtpplus.web.steps import Answers, answers, steps, who, withheld
+from smtpplus.web.steps import Answers, answers, steps, who
 
 
 def event(kind: EventType, at: float = 0.0, **detail: Any) -> Event:
@@ -60,6 +60,3 @@ class AnswersTests(SynchronousTestCase):
     def test_an_undone_unsubscribe_is_none(self) -> None:
         both = [event(EventType.UNSUBSCRIBED, 1.0), event(EventType.RESUBSCRIBED, 2.0)]
         self.assertIsNone(answers(both)[7].unsubscribed_at)
-
-    def test_why_a_recipient_was_withheld(self) -> None:
-        self.assertEqual(withheld([event(EventType.SUPPRESSED, why="complaint")]), {7: "complaint"})

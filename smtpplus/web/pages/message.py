@@ -14,14 +14,13 @@ from smtpplus.ports import AttemptRow, DeliveryRow
 from smtpplus.rules.effective import settle
 from smtpplus.rules.explained import Explained, explained
 from smtpplus.values.ids import parse_id
-from smtpplus.values.message import DeliveryState, Event, Message
-from smtpplus.values.outcome import Result
+from smtpplus.values.message import Event, Message
 from smtpplus.web.context import Visit
 from smtpplus.web.exchange import PageError, Response
-from smtpplus.web.explain import explain
+from smtpplus.web.fate import fate
 from smtpplus.web.rights import may_change
 from smtpplus.web.shell import Shell
-from smtpplus.web.steps import Answers, answers, steps, withheld
+from smtpplus.web.steps import Answers, answers, steps
 from smtpplus.web.words import moment
 
 __all__ = ["MessagePage", "RecipientView"]
@@ -100,31 +99,14 @@ def _recipients(
     by_delivery: dict[int, list[AttemptRow]] = defaultdict(list)
     for attempt in attempts:
         by_delivery[attempt.delivery_id].append(attempt)
-    kept_back, did = withheld(events), answers(events)
+    did = answers(events)
     return [
         RecipientView(
             row=row,
-            why=_why(row, kept_back.get(row.id)),
+            why=fate(row),
             attempts=by_delivery[row.id][::-1],
             did=did.get(row.id, _NOTHING),
             left_alone=by_delivery[row.id][-1].attempt.notes if by_delivery[row.id] else (),
         )
         for row in deliveries
     ]
-
-
-def _why(row: DeliveryRow, kept_back: str | None) -> str:
-    if kept_back is not None and row.state is DeliveryState.CANCELLED:
-        return f"Not sent: {kept_back}" if kept_back else "Not sent: the address is suppressed."
-    if row.state is DeliveryState.CANCELLED:
-        if row.last_outcome is not None and row.last_outcome.result is Result.DELIVERED:
-            return "Cancelled while it was being sent, and the mail server took it all the same."
-        return "Cancelled before it was delivered."
-    if row.last_outcome is None:
-        return "Held back." if row.state is DeliveryState.HELD else "Waits for its first attempt."
-    sentence = explain(row.last_outcome, row.address)
-    if row.state is DeliveryState.HELD:
-        return f"Held back. The last attempt: {sentence}"
-    if row.state is DeliveryState.EXPIRED:
-        return f"Given up: it could not be delivered in time. The last attempt: {sentence}"
-    return sentence
