@@ -80,7 +80,7 @@ class SubmittedHead:
     `header_from` and `subject` are decoded, safe to show and at most 500 characters.
     `message_id` keeps its angle brackets; "" where it is missing or invalid. `cuts` are octet
     spans in order. `has_eight_bit`: some field holds octets above 127. `auto_submitted` is
-    the keyword of RFC 3834 §5, "" where there is none.
+    the keyword of RFC 3834 §5, "" where there is none. `shown` are the To and Cc fields.
     """
 
     from_mailbox: Mailbox
@@ -93,6 +93,7 @@ class SubmittedHead:
     received_count: int
     has_eight_bit: bool
     auto_submitted: str
+    shown: tuple[HeaderField, ...]
     fields: tuple[HeaderField, ...]
 
 
@@ -140,6 +141,7 @@ def examine(head: bytes, *, smtputf8: bool) -> SubmittedHead:
         received_count=received,
         has_eight_bit=not head.isascii(),
         auto_submitted=auto.unfolded[:_SHOWN].partition(";")[0].strip().lower() if auto else "",
+        shown=(*named.get("to", ()), *named.get("cc", ())),
         fields=fields,
     )
 

@@ -110,7 +110,7 @@ class Composer:
         mails = addressed(
             envelope,
             options,
-            names_in(known.fields),
+            names_in(known.shown),
             most=self._settings.max_header_recipients,
             hostname=self._settings.hostname,
         )
@@ -133,20 +133,7 @@ class Composer:
         """
         effective = reading.effective
         times = self._times(reading, now)
-        dropped = _DROPPED if effective.drop else ""
-        deliveries = tuple(
-            [
-                NewDelivery(
-                    self._ids.next(now),
-                    one.recipient,
-                    one.name,
-                    one.fields,
-                    times.own.get(place),
-                    _why(suppressed, one) or dropped,
-                )
-                for place, one in enumerate(reading.mails)
-            ]
-        )
+        deliveries = self._deliveries(reading, times.own, suppressed, now)
         message = self._message(reading, content, now, times.expires_at)
         if not effective.duplicates and not effective.idempotency_key:
             return Composed(message, deliveries, times.due_at)
@@ -160,13 +147,40 @@ class Composer:
         )
         return Composed(message, deliveries, times.due_at, name, now + seconds if name else 0.0)
 
+    def _deliveries(
+        self,
+        reading: Reading,
+        own_times: Mapping[int, float],
+        suppressed: Mapping[str, Suppressed],
+        now: float,
+    ) -> tuple[NewDelivery, ...]:
+        new_id, mails = self._ids.next, reading.mails
+        if not suppressed and not own_times and not reading.effective.drop:  # nearly always
+            return tuple(
+                [NewDelivery(new_id(now), one.recipient, one.name, one.fields) for one in mails]
+            )
+        dropped = _DROPPED if reading.effective.drop else ""
+        return tuple(
+            [
+                NewDelivery(
+                    new_id(now),
+                    one.recipient,
+                    one.name,
+                    one.fields,
+                    own_times.get(place),
+                    _why(suppressed, one) or dropped,
+                )
+                for place, one in enumerate(mails)
+            ]
+        )
+
     def _times(self, reading: Reading, now: float) -> Schedule:
         effective, lifetime = reading.effective, self._settings.lifetime_seconds
         envelope = reading.envelope
+        if reading.options is NOTHING_SAID and envelope.says_no_time:
+            return Schedule(now + effective.recall, now + effective.recall + lifetime)
         earliest = max(now + effective.recall, held_until(envelope, now))
         ends = [end for end in (effective.expires_at, ends_at(envelope, now)) if end]
-        if reading.options is NOTHING_SAID and not ends:
-            return Schedule(earliest, earliest + lifetime)
         return schedule(
             now,
             send_at=effective.send_at,
@@ -257,6 +271,8 @@ def _controls(content: IncomingContent, envelope: Envelope) -> tuple[bytes, Opti
 def _of_message(reading: Reading, now: float) -> Options:
     """What is kept with the message: what concerns one recipient stands in its delivery."""
     options, effective = reading.options, reading.effective
+    if options is NOTHING_SAID and reading.envelope.says_no_time:
+        return options
     held_to = held_until(reading.envelope, now)
     if held_to > max(now, options.send_at or 0.0):
         options = replace(options, send_at=held_to)

@@ -10,6 +10,8 @@ nothing: every failure is the reply. Does not render anything; the relay makes t
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
@@ -134,7 +136,7 @@ class Intake:
         return self._composer.compose(reading, content, found, self._clock.now())
 
     async def _commit(self, composed: Composed, content: IncomingContent) -> None:
-        domains = _domains_at_once(composed)
+        domains, next_due = _going(composed)
         urgency = composed.message.priority
         leased = bool(domains) and self._dispatch.reserve(len(domains), set(domains), urgency)
         try:
@@ -153,7 +155,7 @@ class Intake:
             if leased:
                 self._dispatch.cancel(len(domains), urgency)
             raise
-        self._hand_over(accepted, next_due=0.0 if domains and not leased else _scheduled(accepted))
+        self._hand_over(accepted, 0.0 if domains and not leased else next_due)
 
     def _hand_over(self, accepted: Accepted, next_due: float | None) -> None:
         """The message is safe: whatever happens from here on, it was accepted.
@@ -189,21 +191,24 @@ class Intake:
         return reply
 
 
-def _domains_at_once(composed: Composed) -> list[str]:
-    """Where those of its mails go that may leave now, one entry a mail."""
-    now = composed.message.received_at
-    return [
-        one.recipient.address.ascii_domain
-        for one in composed.deliveries
-        if not one.withheld and (composed.due_at if one.due_at is None else one.due_at) <= now
-    ]
+class _Going(NamedTuple):
+    """Where those mails go that may leave now, one entry a mail; when the next one may (None)."""
+
+    domains: list[str]
+    next_due: float | None
 
 
-def _scheduled(accepted: Accepted) -> float | None:
-    """When the first of those that may not leave yet is due."""
-    now = accepted.message.received_at
-    times = {accepted.due_at if one.due_at is None else one.due_at for one in accepted.deliveries}
-    return min((due_at for due_at in times if due_at > now), default=None)
+def _going(composed: Composed) -> _Going:
+    now, next_due, domains = composed.message.received_at, None, []
+    for one in composed.deliveries:
+        if one.withheld:
+            continue
+        due_at = composed.due_at if one.due_at is None else one.due_at
+        if due_at <= now:
+            domains.append(one.recipient.address.ascii_domain)
+        elif next_due is None or due_at < next_due:
+            next_due = due_at
+    return _Going(domains, next_due)
 
 
 def store_reply(error: SmtpplusError) -> Reply:

@@ -28,7 +28,10 @@ _PLAIN = re.compile(  # one mailbox of a list, as nearly all are written
     r' *+(?:(?:"([^"\\=]*+)" *+|([^"\\<>@,;:()\[\]=]*+))<([A-Za-z0-9_+.\-]++@[A-Za-z0-9.\-]++)>'
     r"|[A-Za-z0-9_+.\-]++@[A-Za-z0-9.\-]++) *+(,|\Z)"
 )
-_SHOWN = frozenset({"to", "cc"})
+_ALONE = re.compile(  # the whole field is one, in ASCII
+    rb' *+(?:(?:"([ !#-<>-\[\]-~]*+)" *+|([ !#-\'*+\--9/?A-Z^-~]*+))<'
+    rb"([A-Za-z0-9_+.\-]++@[A-Za-z0-9.\-]++)>|[A-Za-z0-9_+.\-]++@[A-Za-z0-9.\-]++) *+"
+)
 _MAX_NAME = 200  # characters
 
 
@@ -79,18 +82,19 @@ def addressed(
     return found
 
 
-def names_in(fields: Iterable[HeaderField]) -> Mapping[str, str]:
+def names_in(fields: Sequence[HeaderField]) -> Mapping[str, str]:
     """The display names in To and Cc, by `Address.key`; of a field that cannot be read, none."""
-    names: dict[str, str] | None = None
+    if len(fields) == 1:
+        alone = _ALONE.fullmatch(fields[0].value)
+        if alone is not None:
+            quoted, plain, address = alone.groups()
+            name = (quoted or plain or b"").decode().strip()
+            return {address.decode().lower(): name[:_MAX_NAME]} if name else _NAMELESS
+    names: dict[str, str] = {}
     for one in fields:
-        if len(one.name) != 2 or one.lower not in _SHOWN:
-            continue
-        if b"<" not in one.value and b"(" not in one.value:
-            continue  # addresses alone
-        if names is None:
-            names = {}
-        _add_names(one.unfolded.replace("\t", " "), names)
-    return _NAMELESS if names is None else names
+        if b"<" in one.value or b"(" in one.value:  # else addresses alone
+            _add_names(one.unfolded.replace("\t", " "), names)
+    return names
 
 
 def _add_names(value: str, names: dict[str, str]) -> None:

@@ -55,12 +55,14 @@ class Address:
     @property
     def key(self) -> str:
         """The address in the form used to compare: lower case, domain in A-labels."""
-        return f"{self.local.lower()}@{self.ascii_domain}"
+        domain = self.domain  # asked several times a message
+        return f"{self.local.lower()}@{domain.lower() if domain.isascii() else to_ascii(domain)}"
 
     @property
     def ascii_domain(self) -> str:
         """The domain in lower-case A-labels (RFC 5890); a literal stays as it is."""
-        return to_ascii(self.domain)
+        domain = self.domain
+        return domain.lower() if domain.isascii() else to_ascii(domain)
 
     @property
     def is_ascii(self) -> bool:

@@ -110,3 +110,8 @@ class Envelope:
     hold_until: float | None = None
     deliver_by: DeliverBy | None = None
     mt_priority: int | None = None
+
+    @property
+    def says_no_time(self) -> bool:
+        """Is nothing said of when it is sent or given up?"""
+        return self.hold_for is None and self.hold_until is None and self.deliver_by is None
