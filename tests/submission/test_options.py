@@ -11,6 +11,7 @@ from email.utils import formatdate
 from typing import Any
 
 from smtpplus.rules.suppression import Reason, Scope, Suppression
+from smtpplus.values.queue import QueueChange, Selection
 from tests.submission.rig import SubmissionTestCase, a_mail
 from tests.submission.test_controls import smtpapi
 
@@ -149,6 +150,11 @@ class ScheduleTests(SubmissionTestCase):
         self.assertEqual(self.taken.due_at, float(later))
         self.assertEqual(self.dispatch.dispatched, [])
         self.assertEqual(list(await self.store.queue.claim(at + 29.0, 10, ())), [])
+        taken_back = Selection(ids=(self.recorded.taken[0].message.id,))
+        changed = await self.store.queue.change(QueueChange.CANCEL, taken_back, at, "alice")
+        self.assertEqual(changed, 1)
+        (left,) = await self.store.queue.claim(at + 31.0, 10, ())
+        self.assertEqual(left.message.id, self.recorded.taken[1].message.id)
 
 
 class SuppressionTests(SubmissionTestCase):
