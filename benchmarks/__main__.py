@@ -19,7 +19,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import large, latency, memory, rates, stages
+from benchmarks import large, latency, memory, rates, stages, tracking
 from benchmarks.machine import facts, load_average
 from benchmarks.plan import FULL, QUICK, Plan
 from benchmarks.programs import MissingError, Programs
@@ -34,6 +34,7 @@ BENCHMARKS: dict[str, _Benchmark] = {
     "memory": memory.memory,
     "start": memory.start,
     "large": large.large,
+    "tracking": tracking.tracking,
     "stages": stages.stages,
 }
 

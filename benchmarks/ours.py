@@ -44,7 +44,7 @@ class Smtpplus:
         self._name = name
         self.port = free_port()
         self.port_tls = free_port()
-        self._web = free_port()
+        self.web = free_port()
         self.program: Program | None = None
         self.start_seconds = 0.0
         self.config = self._init(programs.folder / f"{name}-data")
@@ -53,12 +53,16 @@ class Smtpplus:
             "submission.listen_tls": f'["127.0.0.1:{self.port_tls}"]',
             "submission.max_connections": "20000",
             "submission.max_connections_per_address": "20000",
-            "web.listen": f'"127.0.0.1:{self._web}"',
+            "web.listen": f'"127.0.0.1:{self.web}"',
         }
         if database is not None:
             self._settings["store.url"] = f'"{database.url}"'
             _move(self.config, database.url)
         self.deliver_to(to)
+
+    def set(self, key: str, value: str) -> None:
+        """A setting of the configuration, from the next start on; `value` is a TOML literal."""
+        self._settings[key] = value
 
     def deliver_to(self, port: int | None) -> None:
         """Where mail goes from the next start on."""
@@ -100,7 +104,7 @@ class Smtpplus:
         self.running.check()
         with (
             contextlib.suppress(OSError),
-            urllib.request.urlopen(f"http://127.0.0.1:{self._web}/readyz", timeout=2) as answer,
+            urllib.request.urlopen(f"http://127.0.0.1:{self.web}/readyz", timeout=2) as answer,
         ):
             return bool(answer.status == 200)
         return False

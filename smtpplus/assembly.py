@@ -22,6 +22,7 @@ from zope.interface import implementer
 from smtpplus.config import Config
 from smtpplus.installation import read_secret
 from smtpplus.log import LeastLevel, MailLog, UserNames
+from smtpplus.message.token import Tokens
 from smtpplus.metrics import CountedQueue, Metrics
 from smtpplus.net.bound import BoundPorts
 from smtpplus.net.certificates import CertificateFiles
@@ -44,7 +45,7 @@ from smtpplus.submission.service import SubmissionPorts, SubmissionService
 from smtpplus.values.errors import ConfigError, StoreCorruptError
 from smtpplus.values.ids import show_id
 from smtpplus.values.message import Accepted
-from smtpplus.web.context import WebPorts
+from smtpplus.web.context import TrackingPorts, WebPorts
 from smtpplus.web.service import WebService
 
 __all__ = ["Assembly", "assemble"]
@@ -207,8 +208,9 @@ class Assembly(Service):
             self._stops.append(("relay", lambda: relay.stop(STOP_SECONDS)))
             dispatch, queue_changed = relay.dispatch, relay.changed
         if "web" in roles:
-            self._web = self._make_web(store, queue, queue_changed)
-            self._begin("web", self._web)
+            web = self._web = self._make_web(store, queue, queue_changed)
+            self._begin("web", web)
+            self._metrics.sources.responses = lambda: web.responses
         if "submission" in roles:
             self._submission = self._make_submission(store, queue, dispatch)
             self._begin("submission", self._submission)
@@ -384,6 +386,7 @@ class Assembly(Service):
             metrics=self._metrics.page,
             worst_delay=lambda: self._delay.worst,
             queue_changed=queue_changed,
+            tracking=TrackingPorts(Tokens([self._secret]), store.responses, store.recipients),
         )
         return WebService(
             ports, web_settings(config), self._reactor, config.web.listen, self._bound

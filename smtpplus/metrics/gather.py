@@ -49,6 +49,7 @@ class Sources:
     workers: dict[str, Callable[[], int]] = field(default_factory=dict)
     background: Callable[[], Mapping[str, int]] = dict
     worst_delay: Callable[[], float] = float
+    responses: Callable[[], Mapping[str, int]] = dict
 
 
 class Metrics:
@@ -136,6 +137,10 @@ class Metrics:
         for pool, unfinished in sources.workers.items():
             workers.add(unfinished(), pool)
         yield workers
+        responses = _gauge("responses", "Opens and clicks: written, lost, waiting.", "state")
+        for state, number in sources.responses().items():
+            responses.add(number, state)
+        yield responses
         background = _gauge("background", "Background work by name.", "name")
         for name, number in sources.background().items():
             background.add(number, name)

@@ -42,6 +42,12 @@ class WebService(Service):
         """Where it listens; 0 before it does."""
         return int(self._listening.getHost().port) if self._listening else 0
 
+    @property
+    def responses(self) -> dict[str, int]:
+        """Opens and clicks of this process: written, lost, waiting."""
+        tracking = self._site.tracking
+        return {} if tracking is None else tracking.recorder.counts
+
     def startService(self) -> None:
         """Listen."""
         super().startService()  # type: ignore[no-untyped-call]

@@ -73,6 +73,11 @@ class Recorder:
         """Hits that are not written yet."""
         return len(self._hits) + self._judged_hits
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """For the metrics."""
+        return {"written": self.written, "lost": self.lost, "waiting": self.waiting}
+
     def note(self, hit: Hit) -> None:
         """Record it, some time within the next second."""
         if self._is_stopped or self.waiting >= self._most_waiting:
