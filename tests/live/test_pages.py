@@ -61,9 +61,13 @@ class PagesTests(SynchronousTestCase):
 
     def mails(self) -> list[str]:
         """The paths of the sandbox's mails."""
-        self.browser.open(f"{self.base}/sandbox")
+        return self.links("/sandbox", "/sandbox/")
+
+    def links(self, path: str, start: str) -> list[str]:
+        """What the page at `path` links to, of what begins so."""
+        self.browser.open(self.base + path)
         paths = self.browser.ask(
-            "[...document.querySelectorAll('main a[href^=\"/sandbox/\"]')]"
+            f"[...document.querySelectorAll('main a[href^=\"{start}\"]')]"
             ".map(link => link.getAttribute('href'))"
         )
         return list(dict.fromkeys(paths))
@@ -80,7 +84,11 @@ class PagesTests(SynchronousTestCase):
         self.sign_in()
         (mail, *_) = self.mails()
         paths = ["/", "/messages", "/messages?q=Order", "/queue", "/sandbox", "/settings"]
-        paths += [f"/messages/{one}" for one in ids]
+        paths += ["/recipients", "/recipient?address=you@example.net", "/suppressions"]
+        paths += ["/suppressions/lift?address=bounce-5.1.1@example.net&reason=hard+bounce"]
+        paths += ["/campaigns", *self.links("/campaigns", "/campaign?")[:1]]
+        paths += [f"/statistics?by={by}" for by in ("campaign", "provider", "day")]
+        paths += ["/lists", "/lists/1", *(f"/messages/{one}" for one in ids)]
         paths += [mail, f"{mail}?view=text", f"{mail}?view=headers", f"{mail}?view=source"]
         self.assertEqual(self.browser.complaints, [])
         for width in (1280, 390):
@@ -124,7 +132,10 @@ class PagesTests(SynchronousTestCase):
                 ids.append(self.submit(client, to, with_code, with_code, with_code))
         self.assertGreater(hellos, 10)
         self.settled(len(payloads) // 3)
-        paths = ["/", "/messages", "/queue", "/sandbox", "/settings"]
+        paths = ["/", "/messages", "/queue", "/sandbox", "/settings", "/recipients"]
+        paths += ["/suppressions", "/campaigns", "/statistics", "/statistics?by=campaign"]
+        paths += self.links("/recipients", "/recipient?")[::4]
+        paths += self.links("/campaigns", "/campaign?")[:3]
         paths += [f"/messages?before={ids[5]}", *(f"/messages/{one}" for one in ids)]
         mails = self.mails()
         paths += mails + [f"{one}/html" for one in mails[::4]] + [f"{mails[0]}?view=source"]
