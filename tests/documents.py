@@ -74,6 +74,7 @@ TITLES = {
     6533: "Internationalized delivery status notifications",
     6710: "SMTP: message transfer priorities (MT-PRIORITY)",
     6758: "Tunnelling of message transfer priorities (MT-Priority)",
+    6761: "Special-use domain names",
     7208: "SPF",
     7372: "E-mail authentication status codes",
     7435: "Opportunistic security",
