@@ -28,13 +28,17 @@ from smtpplus.submission.settled import SettledOptions, campaign
 from smtpplus.values.envelope import Envelope
 from smtpplus.values.errors import RefusedError
 from smtpplus.values.ids import IdSource, show_id
-from smtpplus.values.message import Message, NewDelivery
+from smtpplus.values.message import EventType, Message, NewDelivery
 from smtpplus.values.options import NOTHING_SAID, Options
 from smtpplus.values.submission import MailList, SmtpUser
 
 __all__ = ["Composed", "Composer", "ComposerSettings", "Origin", "Reading"]
 
-_DROPPED = "A test by the message's own wish: accepted and counted, not delivered"
+_SENT = ("", EventType.SUPPRESSED)
+_DROPPED = (
+    "A test by the message's own wish: accepted and counted, not delivered",
+    EventType.CANCELLED,
+)
 _MOST_NAMED = 5  # recipients whose names are looked for in a subject
 _MAX_PERSONAL = 60  # characters
 
@@ -159,7 +163,7 @@ class Composer:
             return tuple(
                 [NewDelivery(new_id(now), one.recipient, one.name, one.fields) for one in mails]
             )
-        dropped = _DROPPED if reading.effective.drop else ""
+        otherwise = _DROPPED if reading.effective.drop else _SENT
         return tuple(
             [
                 NewDelivery(
@@ -168,7 +172,7 @@ class Composer:
                     one.name,
                     one.fields,
                     own_times.get(place),
-                    _why(suppressed, one) or dropped,
+                    *_withheld(suppressed, one, otherwise),
                 )
                 for place, one in enumerate(mails)
             ]
@@ -283,12 +287,12 @@ def _of_message(reading: Reading, now: float) -> Options:
     )
 
 
-def _why(suppressed: Mapping[str, Suppressed], mail: Addressed) -> str:
-    """Why this mail is not sent, or ""."""
-    if not suppressed:
-        return ""
-    found = suppressed.get(mail.recipient.address.key)
-    return "" if found is None else found.text
+def _withheld(
+    suppressed: Mapping[str, Suppressed], mail: Addressed, otherwise: tuple[str, EventType]
+) -> tuple[str, EventType]:
+    """Why this mail is not sent ("": it is), and the event that tells of it."""
+    found = suppressed.get(mail.recipient.address.key) if suppressed else None
+    return otherwise if found is None else (found.text, EventType.SUPPRESSED)
 
 
 def _personal(reading: Reading) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from email.utils import formatdate
 from typing import Any
 
 from smtpplus.rules.suppression import Reason, Scope, Suppression
+from smtpplus.values.message import EventType
 from smtpplus.values.queue import QueueChange, Selection
 from tests.submission.rig import SubmissionTestCase, a_mail
 from tests.submission.test_controls import smtpapi
@@ -178,6 +179,7 @@ class SuppressionTests(SubmissionTestCase):
         first, second = self._withheld()
         self.assertEqual(first, "")
         self.assertIn("is suppressed for all lists of the account", second)
+        self.assertIs(self.taken.deliveries[1].withheld_as, EventType.SUPPRESSED)
         self.assertEqual((self.taken.leased, self.dispatch.reserved), (True, 0))
         await self.in_thread(self.send, a_mail())  # nobody is left
         self.assertEqual((self.taken.leased, len(self._withheld())), (False, 1))
@@ -240,6 +242,7 @@ class SuppressionTests(SubmissionTestCase):
         for head in ("X-Mailgun-Drop-Message: yes\r\n", "X-SMTPPlus-Drop: yes\r\n"):
             await self.in_thread(self.send, a_mail(head=head))
             self.assertIn("not delivered", self._withheld()[0])
+            self.assertIs(self.taken.deliveries[0].withheld_as, EventType.CANCELLED)
             self.assertFalse(self.taken.leased)
         self.assertEqual(self.dispatch.dispatched, [])
 
