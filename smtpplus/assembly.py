@@ -386,7 +386,7 @@ class Assembly(Service):
             metrics=self._metrics.page,
             worst_delay=lambda: self._delay.worst,
             queue_changed=queue_changed,
-            tracking=TrackingPorts(Tokens([self._secret]), store.responses, store.recipients),
+            tracking=TrackingPorts(Tokens([self._secret]), store.responses),
         )
         return WebService(
             ports, web_settings(config), self._reactor, config.web.listen, self._bound

@@ -55,7 +55,6 @@ class TrackingPorts:
 
     tokens: Tokens
     responses: IResponses
-    recipients: IRecipients
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

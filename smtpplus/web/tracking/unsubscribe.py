@@ -89,7 +89,7 @@ class UnsubscribePages:
         self._shell = shell
         self._tokens = ports.tokens
         self._responses = ports.responses
-        self._recipients = ports.recipients
+        self._recipients = shell.ports.recipients
         self._rates = AddressRates(_RATE, _BURST)
 
     async def style(self, visit: Visit) -> Response:

@@ -123,8 +123,8 @@ class TrackingTestCase(PageTestCase):
         self.kept = MemoryResponses({self.list_id: "orders", 4711: "offers"})
         self.tokens = Tokens([SECRET])
         self.facts = TokenFacts(tenant.account.id, self.list_id, 1 << 62, (1 << 62) + 1)
-        tracking = TrackingPorts(self.tokens, self.kept, self.kept)
-        self.ports = replace(self.ports, tracking=tracking)
+        tracking = TrackingPorts(self.tokens, self.kept)
+        self.ports = replace(self.ports, recipients=self.kept, tracking=tracking)
         self.settings = replace(self.settings, tracking_url=self.tracking_url)
         self.site = make_site(self.ports, self.settings, self.clock)
 
