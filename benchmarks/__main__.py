@@ -30,6 +30,7 @@ _Benchmark = Callable[[Plan, Programs, Report], None]
 BENCHMARKS: dict[str, _Benchmark] = {
     "accept": rates.accept,
     "relay": rates.relay,
+    "everything": rates.everything,
     "latency": latency.latency,
     "memory": memory.memory,
     "start": memory.start,

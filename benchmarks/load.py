@@ -41,11 +41,16 @@ def burst(
     sender: str,
     recipient: str = "b@example.net",
     sessions: int = SESSIONS,
+    file: Path | None = None,
 ) -> Burst:
-    """Send `messages` over `sessions` kept connections, as fast as they are taken."""
+    """Send `messages` over `sessions` kept connections, as fast as they are taken.
+
+    They have `octets` that say nothing, or what is in `file`, whose line ends are LF.
+    """
+    content = ("-l", str(octets)) if file is None else ("-F", str(file))
     command = [
         *(needs("smtp-source"), "-d", "-s", str(min(sessions, messages)), "-m", str(messages)),
-        *("-l", str(octets), "-f", sender, "-t", recipient, f"127.0.0.1:{port}"),
+        *(*content, "-f", sender, "-t", recipient, f"127.0.0.1:{port}"),
     ]
     begin = time.monotonic()
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.database import Database
@@ -29,7 +30,9 @@ class Smtpplus:
     """An installation whose networks let everybody on this machine in without AUTH.
 
     Mail from `SIGNED` gets an RSA-2048 signature, mail from `UNSIGNED` none. All mail goes to
-    the port `to`; without one there is no relay role, and it stays in the queue.
+    the port `to`; without one there is no relay role, and it stays in the queue. `wants` are
+    settings of its list; with any it listens for returns, too, so that each copy has a return
+    path of its own.
     """
 
     def __init__(
@@ -38,7 +41,9 @@ class Smtpplus:
         name: str = "smtpplus",
         to: int | None = None,
         database: Database | None = None,
+        wants: Mapping[str, object] | None = None,
     ) -> None:
+        self._wants = wants or {}
         self._programs = programs
         self._database = database
         self._name = name
@@ -55,6 +60,8 @@ class Smtpplus:
             "submission.max_connections_per_address": "20000",
             "web.listen": f'"127.0.0.1:{self.web}"',
         }
+        if self._wants:
+            self._settings["feedback.domain"] = f'"bounce.{SIGNED.partition("@")[2]}"'
         if database is not None:
             self._settings["store.url"] = f'"{database.url}"'
             _move(self.config, database.url)
@@ -125,6 +132,8 @@ class Smtpplus:
             accounts = installation.accounts
             run(accounts.set_user(facts["username"], {"networks": ("127.0.0.0/8",)}))
             account = run(accounts.accounts())[0]
+            for key, value in self._wants.items():
+                run(accounts.set_list(run(accounts.lists(None))[0].id, key, value))
             run(accounts.add_domain(account.name, UNSIGNED.partition("@")[2], now, now))
         return facts["config"]
 

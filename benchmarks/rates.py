@@ -15,13 +15,14 @@ from benchmarks.database import Database
 from benchmarks.floors import Aiosmtpd, disk
 from benchmarks.load import SESSIONS, Sink, burst
 from benchmarks.machine import busy_seconds
+from benchmarks.mail import EVERYTHING, order_mail
 from benchmarks.ours import SIGNED, UNSIGNED, Smtpplus
 from benchmarks.peers import Haraka, Postfix
 from benchmarks.plan import Plan
 from benchmarks.programs import MissingError, Programs, wait_for
 from benchmarks.results import Report
 
-__all__ = ["accept", "relay"]
+__all__ = ["accept", "everything", "relay"]
 
 _WARM_UP = 200
 _FEWEST = 200
@@ -43,6 +44,7 @@ class _Subject:
     sender: str
     base: str
     sink: Sink | None = None
+    file: Path | None = None  # what is sent, instead of octets that say nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,27 @@ def relay(plan: Plan, programs: Programs, report: Report) -> None:
         )
     for octets in plan.sizes:
         _measure("relay", plan, report, [*signed, *plain], octets)
+
+
+def everything(plan: Plan, programs: Programs, report: Report) -> None:
+    """HTML and text with ten links: footer, pixel, tracked links, unsubscribe, return path, DKIM."""
+    sink = Sink(programs)
+    file = programs.folder / "order.eml"
+    mail = order_mail(SIGNED, "b@example.net")
+    file.write_bytes(mail.replace(b"\r\n", b"\n"))
+    base = "Postfix + OpenDKIM"
+    all_on = Smtpplus(programs, "smtpplus-all", sink.port, wants=EVERYTHING).start()
+    none_on = Smtpplus(programs, "smtpplus-none", sink.port).start()
+    subjects = [
+        _Subject("smtpplus, everything on", all_on, SIGNED, base, sink, file),
+        _Subject("smtpplus, DKIM alone", none_on, SIGNED, base, sink, file),
+    ]
+    try:
+        peer = _postfix(programs, "postfix-dkim", sink, dkim=True)()
+        subjects.append(_Subject(base, peer, SIGNED, base, sink, file))
+    except MissingError as missing:
+        report.skip("everything", f"{base}: {missing}")
+    _measure("everything", plan, report, subjects, len(mail))
 
 
 def _on_postgresql(programs: Programs, *, to: int | None) -> _Server:
@@ -175,7 +198,7 @@ def _run(subject: _Subject, messages: int, octets: int) -> _Run:
     before = sink.count() if sink else 0
     sink_cpu = sink.program.cpu_seconds() if sink else 0.0
     server_cpu, busy, begin = server.cpu_seconds(), busy_seconds(), time.monotonic()
-    sent = burst(server.port, messages, octets=octets, sender=subject.sender)
+    sent = burst(server.port, messages, octets=octets, sender=subject.sender, file=subject.file)
     if sink is not None:
         wait_for(f"{subject.name}: all at the sink", lambda: sink.count() >= before + messages, 300)
     took, busy = time.monotonic() - begin, busy_seconds() - busy
