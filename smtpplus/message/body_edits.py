@@ -8,6 +8,7 @@ left alone. Raises `TooManyTagsError`.
 
 from __future__ import annotations
 
+import functools
 import html
 import re
 from collections.abc import Callable, Sequence
@@ -112,7 +113,7 @@ class BodyEdits:
         """HTML of the list's own, with its tags and links."""
         markup = markup.replace("\r\n", "\n")
         tags = self._banner_finder.tags(markup)
-        spans = html_spans(markup, [(tag.start, tag.end) for tag in tags])
+        spans = _spans_of(markup, tuple((tag.start, tag.end) for tag in tags))
         edits = self._inside(markup, lambda start, end: markup[start:end], tags, spans)
         return ("\n", *pieces_of(markup, edits), "\n")
 
@@ -141,13 +142,17 @@ class BodyEdits:
 
     def _link(self, text: str, real: Real, anchor: Anchor, tags: Sequence[Tag]) -> Edit | None:
         """The edit of a link's href, None where it stays."""
-        if any(tag.kind in {TagKind.UNSUBSCRIBE, TagKind.OPEN} for tag in tags):
+        if tags and any(tag.kind in {TagKind.UNSUBSCRIBE, TagKind.OPEN} for tag in tags):
             return None
         if not tags and ":" not in text[anchor.start : anchor.end]:
             return None
         if self.links.is_marked(anchor.attributes) or _unsubscribes(text, anchor.tag_end):
             return None
-        pieces = self._url_pieces(real, anchor.start, anchor.end, tags, attribute_text)
+        pieces: list[str | Fill] = (
+            self._url_pieces(real, anchor.start, anchor.end, tags, attribute_text)
+            if tags
+            else [attribute_text(real(anchor.start, anchor.end))]
+        )
         made = self.links.replacement(pieces)
         if made is None:
             return None
@@ -284,6 +289,11 @@ class BodyEdits:
         return []
 
 
+@functools.lru_cache(maxsize=64)  # a list's own HTML, the same for each of its messages
+def _spans_of(markup: str, marks: tuple[tuple[int, int], ...]) -> HtmlSpans:
+    return html_spans(markup, marks)
+
+
 def _escaped(piece: str | Fill) -> str | Fill:
     if isinstance(piece, str):
         return html.escape(piece)
@@ -300,4 +310,4 @@ def _unsubscribes(text: str, tag_end: int) -> bool:
     """Do the words between a link's tags say that it unsubscribes?"""
     close = text.find("</a", tag_end, tag_end + _MAX_WORDS)
     words = text[tag_end : close if close >= 0 else tag_end + _MAX_WORDS // 4]
-    return is_unsubscribe_text(_MARKUP.sub(" ", words))
+    return is_unsubscribe_text(_MARKUP.sub(" ", words) if "<" in words else words)

@@ -154,17 +154,14 @@ class _Lines:
         self._encoded = encoded
         self.octets = binascii.a2b_qp(encoded)
         lines = encoded.split(b"\n")
-        del lines[-1]
+        # An escape stands for two octets less than it has, and so does a soft break with LF.
+        shorter = encoded.replace(b"=\r\n", b"=\n").split(b"\n")
+        del lines[-1], shorter[-1]
         # Where each line begins.
         self._encoded_at = [0, *accumulate([len(line) + 1 for line in lines])]
         self._decoded_at = [
             0,
-            *accumulate(
-                [
-                    len(line) + 1 - 2 * line.count(b"=") - line.endswith(b"=\r")  # soft: no CRLF
-                    for line in lines
-                ]
-            ),
+            *accumulate([len(line) + 1 - 2 * line.count(b"=") for line in shorter]),
         ]
 
     @staticmethod
@@ -173,7 +170,9 @@ class _Lines:
         return not (
             _ODD.search(encoded)
             or encoded.endswith((b" ", b"\t"))
-            or any(end in encoded for end in (b" \r\n", b" \n", b"\t\r\n", b"\t\n"))
+            or b" \r\n" in encoded
+            or b" \n" in encoded
+            or (b"\t" in encoded and (b"\t\r\n" in encoded or b"\t\n" in encoded))
         )
 
     def last(self, at: int) -> int:

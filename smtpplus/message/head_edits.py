@@ -7,13 +7,14 @@ outside can end its line. Never raises.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from smtpplus.message.copy_plan import CopyFields, CopyPlan, HeadField, OwnTo
 from smtpplus.message.edits import Edit, Fill, OctetFill, pieces_of
 from smtpplus.message.encoded_fields import encoded_words
 from smtpplus.message.facts import MAX_LINE_OCTETS
-from smtpplus.message.headers import HeaderField, head_length, parse_head
+from smtpplus.message.headers import HeaderField, head_length
 from smtpplus.message.mailboxes import Mailbox, addresses
 from smtpplus.message.merge import TagFinder, TagKind, TooManyTagsError, one_line
 from smtpplus.message.own_to import mailbox_text, own_to_field
@@ -67,13 +68,16 @@ def _folded(name: str, text: str) -> bytes | None:
 
 
 def head_template(
-    head: bytes, plan: CopyPlan, finder: TagFinder, more_cuts: frozenset[str] = frozenset()
+    head: bytes,
+    fields: Sequence[HeaderField],
+    plan: CopyPlan,
+    finder: TagFinder,
+    more_cuts: frozenset[str] = frozenset(),
 ) -> HeadTemplate:
-    """The templates of a head (with its empty line, where there is one)."""
+    """The templates of a head (with its empty line, where there is one) and its `fields`."""
     work = _Work(plan, finder)
     if plan.head_block is not None:
         work.both(plan.head_block)
-    fields = parse_head(head)
     cuts = plan.head_cuts | more_cuts
     position = 0
     for field in fields:

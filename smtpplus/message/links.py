@@ -53,6 +53,9 @@ _UNTRACKED = {
 }
 
 
+_NOTHING = frozenset[str]()
+
+
 @dataclass(slots=True)
 class Links:
     """The links of one message, as they are found.
@@ -78,9 +81,9 @@ class Links:
 
     def is_marked(self, attributes: dict[str, str]) -> bool:
         """Did the sender say that this link is not to be tracked?"""
-        for name in _UNTRACKED.keys() & attributes.keys():
-            values = _UNTRACKED[name]
-            if "" in values or attributes[name].strip().lower() in values:
+        for name, value in attributes.items():
+            values = _UNTRACKED.get(name, _NOTHING)
+            if "" in values or value.strip().lower() in values:
                 return True
         return False
 

@@ -148,7 +148,7 @@ class TagFinder:
         )
         if self._plan.unsubscribe_url is None:
             return False, syntaxes
-        return "unsub" in text.lower(), syntaxes
+        return b"unsub" in text.encode("latin-1", "replace").lower(), syntaxes
 
     def _pattern(
         self, codec: str, may_unsubscribe: bool, syntaxes: frozenset[MergeSyntax]

@@ -30,32 +30,43 @@ _MAX_NAME = 200  # characters
 
 
 class Visible:
-    """The addresses of To and Cc; of a field that cannot be read, its text."""
+    """The addresses of To and Cc; of a field that cannot be read, its text.
 
-    def __init__(self, keys: frozenset[str], unread: str) -> None:
-        self._keys = keys
-        self._unread = unread
+    The fields are read when somebody is asked for who does not plainly stand there.
+    """
+
+    def __init__(self, shown: Sequence[HeaderField]) -> None:
+        self._shown = shown
+        self._read: tuple[frozenset[str], str] | None = None
 
     def __contains__(self, address: object) -> bool:
         if not isinstance(address, Address):
             return False
-        if address.key in self._keys:
-            return True
-        return bool(self._unread) and str(address).lower() in self._unread
+        bare = address.wire.encode("utf-8", "replace")
+        angled = b"<%b>" % bare
+        for field in self._shown:
+            if angled in field.value or bare == field.value.strip():
+                return True  # as nearly always
+        if self._read is None:
+            self._read = _read(self._shown)
+        keys, unread = self._read
+        return address.key in keys or bool(unread and str(address).lower() in unread)
 
 
 def visible_addresses(fields: Sequence[HeaderField]) -> Visible:
     """Who is openly addressed by these fields of a head."""
+    return Visible([field for field in fields if field.name.lower() in _SHOWN])
+
+
+def _read(shown: Sequence[HeaderField]) -> tuple[frozenset[str], str]:
     keys: set[str] = set()
     unread: list[str] = []
-    for field in fields:
-        if field.lower not in _SHOWN:
-            continue
+    for field in shown:
         try:
             keys.update(mailbox.address.key for mailbox in addresses(field.unfolded))
         except AddressError:
             unread.append(field.unfolded.lower())
-    return Visible(frozenset(keys), " ".join(unread))
+    return frozenset(keys), " ".join(unread)
 
 
 def own_to_field(address: Address, name: str = "") -> bytes:

@@ -182,6 +182,8 @@ class _Found:
 
 def _flow(head: bytes) -> tuple[bool, bool]:
     """``format=flowed`` and ``delsp=yes`` (RFC 3676 §4) of a part's header."""
+    if b"format" not in head.lower():
+        return False, False
     for header in parse_head(head):
         if header.lower == "content-type":
             given = parameterised(header.unfolded)[1]

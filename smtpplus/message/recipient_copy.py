@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from smtpplus.message.body_edits import BodyEdits
 from smtpplus.message.body_parts import BodyPart, body_parts
@@ -45,6 +45,7 @@ MAX_TEXT_OCTETS = 2 * 1024 * 1024  # decoded, of one part; a longer one is left 
 _MOST_ENCODED = 3  # times as many octets at most, in quoted-printable
 _MAX_UNKNOWN = 100  # tags that are listed
 _TOO_LONG = f"it is longer than {MAX_TEXT_OCTETS // 1024:,} KiB"
+_PGP_BEGINS = b"-----BEGIN PGP "
 _PGP = re.compile(rb"^-----BEGIN PGP [A-Z ]{3,40}-----", re.MULTILINE)
 _ANGLED = re.compile(r"<([^<>]{1,2000})>")
 _STALE = frozenset({"content-md5", "content-length"})  # what a changed body belies
@@ -126,7 +127,15 @@ class Prepared:
         return not any(map(callable, self._shared)) and not any(map(callable, self._body))
 
 
-def prepare(head: bytes, body: bytes | Excerpts, structure: Structure, plan: CopyPlan) -> Prepared:
+def prepare(
+    head: bytes,
+    body: bytes | Excerpts,
+    structure: Structure,
+    plan: CopyPlan,
+    *,
+    fields: tuple[HeaderField, ...] | None = None,
+    visible: Visible | None = None,
+) -> Prepared:
     """Find everything in a message that `plan` changes.
 
     Args:
@@ -134,8 +143,14 @@ def prepare(head: bytes, body: bytes | Excerpts, structure: Structure, plan: Cop
         body: what follows the head in the content that `structure` was made of, or excerpts.
         structure: the scan of the content as stored (its head may have fields that `head` lacks).
         plan: what is to be done.
+        fields: those of `head`, where they are known.
+        visible: who stands in them, likewise.
     """
-    return _prepared(_Source(head, body, structure, plan))
+    if fields is None:
+        fields = parse_head(head)
+    if visible is None:
+        visible = visible_addresses(fields if plan.own_to is OwnTo.BCC else ())
+    return _prepared(_Source(head, body, structure, plan, fields, visible))
 
 
 def needed_spans(structure: Structure, plan: CopyPlan) -> tuple[tuple[int, int], ...]:
@@ -164,10 +179,12 @@ class _Source:
     body: bytes | Excerpts
     structure: Structure
     plan: CopyPlan
+    fields: tuple[HeaderField, ...]
+    visible: Visible
     wide: bool = False
 
     def widened(self) -> _Source:
-        return _Source(self.head, self.body, self.structure, self.plan, wide=True)
+        return replace(self, wide=True)
 
     def octets(self, start: int, end: int) -> bytes | None:
         """Octets of the content; None where they are not in memory."""
@@ -185,8 +202,7 @@ class _Source:
 
 
 def _prepared(source: _Source) -> Prepared:
-    plan = source.plan
-    fields = parse_head(source.head)
+    plan, fields = source.plan, source.fields
     edits = BodyEdits(
         plan,
         is_reply=any(field.lower in _ANSWERS for field in fields),
@@ -194,7 +210,10 @@ def _prepared(source: _Source) -> Prepared:
     )
     work = _BodyWork(source, edits)
     body = work.run()
-    template = head_template(work.head, plan, edits.finder, _STALE if work.changed else frozenset())
+    if work.head is not source.head:
+        fields = parse_head(work.head)
+    cuts = _STALE if work.changed else frozenset[str]()
+    template = head_template(work.head, fields, plan, edits.finder, cuts)
     unknown = dict.fromkeys((*template.unknown, *edits.unknown))
     return Prepared(
         left_alone=tuple(work.left),
@@ -206,7 +225,7 @@ def _prepared(source: _Source) -> Prepared:
         _shared=template.shared,
         _own=template.own,
         _body=body,
-        _visible=visible_addresses(fields if plan.own_to is OwnTo.BCC else ()),
+        _visible=source.visible,
         _own_to=plan.own_to,
         _source=source,
     )
@@ -284,7 +303,7 @@ class _BodyWork:
             reason = body if isinstance(body, str) else _TOO_LONG
             self.left.append(LeftAlone(found.index, reason))
             return
-        if _PGP.search(body.octets):
+        if _PGP_BEGINS in body.octets and _PGP.search(body.octets):
             raise _SealedError("it is signed or encrypted (PGP)")
         head = (
             self.head if not found.index else self.source.octets(part.header_start, part.body_start)

@@ -46,6 +46,10 @@ _HOST = re.compile(
     r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._\-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?"
 )
 _SAFE = re.compile(rf"https?://{_HOST.pattern}(?:[/?#][!-~]*)?", re.IGNORECASE)
+# What `_clean` leaves as it is and `_SAFE` takes, as links are mostly written.
+_CLEAN = re.compile(
+    r"https?://[a-z0-9](?:[a-z0-9.\-]*[a-z0-9])?(?::[0-9]{1,5})?(?:[/?#][!#-;=?-~]*)?"
+)
 _KEEP = "".join(letter for letter in map(chr, range(0x21, 0x7F)) if letter not in '"<>')
 
 
@@ -64,8 +68,11 @@ class LinkTarget:
         Blanks around it and line ends in it go, as a browser would have it; blanks and letters
         beyond ASCII inside are percent-encoded, a host's letters become A-labels.
         """
-        url = _clean(href)
-        if url is None or len(url) > MAX_TARGET or not _SAFE.fullmatch(url):
+        if _CLEAN.fullmatch(href):
+            url: str | None = href
+        else:
+            url = _clean(href)
+        if url is None or len(url) > MAX_TARGET or (url is not href and not _SAFE.fullmatch(url)):
             return None
         octets = url.encode("ascii")
         segment = base64.urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")

@@ -88,13 +88,19 @@ _IN_WORDS = (
 def is_unsubscribe_target(target: str) -> bool:
     """Does a link lead to some unsubscribe page of the sender's?"""
     lower = target[:2048].lower()
-    return any(word in lower for word in _IN_TARGETS)
+    for word in _IN_TARGETS:  # noqa: SIM110 - a generator costs three times as much
+        if word in lower:
+            return True
+    return False
 
 
 def is_unsubscribe_text(text: str) -> bool:
     """Do the words of a link say that it unsubscribes?"""
     lower = text.lower()
-    return any(word in lower for word in _IN_WORDS)
+    for word in _IN_WORDS:  # noqa: SIM110 - as above
+        if word in lower:
+            return True
+    return False
 
 
 def url_fill(url: CopyUrl) -> UrlFill:

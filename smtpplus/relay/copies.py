@@ -22,7 +22,7 @@ from smtpplus.message import dkim
 from smtpplus.message.edits import Span
 from smtpplus.message.headers import HeaderField, head_length, parse_head
 from smtpplus.message.recipient_copy import Excerpts, Prepared, needed_spans, prepare
-from smtpplus.message.structure import scan, unscanned
+from smtpplus.message.structure import Structure, scan, unscanned
 from smtpplus.message.transfer import NotConvertibleError, to_seven_bit
 from smtpplus.ports import Extensions, IAccounts, IBody, IClock, IContents, IWorkers
 from smtpplus.relay.bodies import JoinedBody, SplicedBody
@@ -453,21 +453,31 @@ def _prepared_head(rendered: Rendered, message: Message, content: bytes | None) 
     """Where nothing but the head changes, the body is not looked at."""
     structure = unscanned(message.head_octets, message.octets)
     body = Excerpts({}) if content is None else content[message.head_octets :]
-    return prepare(rendered.head, body, structure, rendered.whole_plan)
+    return _prepare(rendered, body, structure)
 
 
 def _prepared(rendered: Rendered, content: bytes, start: int) -> Prepared:
     """What copies of a content in memory change; may run in a thread."""
-    return prepare(rendered.head, content[start:], scan(content), rendered.whole_plan)
+    return _prepare(rendered, content[start:], scan(content))
 
 
 def _prepared_of_file(rendered: Rendered, content: bytes) -> Prepared:
     """The same, keeping of the content what is looked at alone."""
     structure = scan(content)
-    plan = rendered.whole_plan
-    spans = needed_spans(structure, plan)
+    spans = needed_spans(structure, rendered.plan)
     excerpts = Excerpts({(start, end): content[start:end] for start, end in spans})
-    return prepare(rendered.head, excerpts, structure, plan)
+    return _prepare(rendered, excerpts, structure)
+
+
+def _prepare(rendered: Rendered, body: bytes | Excerpts, structure: Structure) -> Prepared:
+    return prepare(
+        rendered.head,
+        body,
+        structure,
+        rendered.whole_plan,
+        fields=rendered.fields,
+        visible=rendered.visible,
+    )
 
 
 def _notes(prepared: Prepared) -> tuple[str, ...]:

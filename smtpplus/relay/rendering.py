@@ -41,7 +41,6 @@ _KeptPlan: TypeAlias = "tuple[Effective, str, frozenset[str], bool, RenderingSet
 _MOST_SETTLED = 1_000
 _ANSWERS = frozenset({"in-reply-to", "references"})
 _ALWAYS = frozenset({"email", "name"})
-_SHOWN = frozenset({"to", "cc"})
 _EDGES = ("header_html", "header_text", "footer_html", "footer_text")
 _LIST_FIELDS = frozenset({"list-unsubscribe", "list-unsubscribe-post"})
 _NO_FIELDS = ListFields((), unsubscribe=False, kept_own=False, cfbl=None, fixed=b"")
@@ -76,20 +75,13 @@ class Rendered:
     plan: CopyPlan
     is_plain: bool
     shared_block: bytes
-    _visible: list[Visible] = field(default_factory=list)
+    visible: Visible
 
     def shows(self, address: Address) -> bool:
         """Does this recipient's copy keep To as it was?"""
         if self.plan.own_to is not OwnTo.BCC:
             return self.plan.own_to is OwnTo.OFF
-        bare = address.wire.encode("utf-8", "replace")
-        angled = b"<%b>" % bare
-        shown = [one for one in self.fields if one.name.lower() in _SHOWN]
-        if any(angled in one.value or bare == one.value.strip() for one in shown):
-            return True  # as nearly always
-        if not self._visible:
-            self._visible.append(visible_addresses(shown))
-        return address in self._visible[0]
+        return address in self.visible
 
     @property
     def whole_plan(self) -> CopyPlan:
@@ -151,7 +143,7 @@ class Rendering:
         is_plain = is_same and not plan.changes_bodies
         if not is_same:
             plan = replace(plan, head_block=lambda copy: self._block(copy, listed, base, feedback))
-        return Rendered(head, fields, plan, is_plain, block)
+        return Rendered(head, fields, plan, is_plain, block, visible_addresses(fields))
 
     def copy_fields(self, delivery: Delivery) -> CopyFields:
         """What this recipient's copy is filled with."""
