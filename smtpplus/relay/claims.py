@@ -96,15 +96,17 @@ class Claims:
     def reserve(self, deliveries: int, domains: Collection[str] = (), priority: int = 3) -> bool:
         """Keep room for a message that is about to be committed."""
         urgent = priority <= URGENT
-        if self._stopped or deliveries > self._room.left(urgent=urgent):
+        left = self._room.left(urgent=urgent)
+        if self._stopped or deliveries > left:
             return False
         if not self._queue.leases_hold():
             return False  # what is leased now may be another's before it is sent
-        most = self._room.of_one(urgent=urgent)
-        if any(self._waits_for(domain, urgent) >= most for domain in domains):
-            self._starved |= not urgent  # until there is less of it here
-            self._starved_urgent |= urgent
-            return False
+        most = self._room.share_of(left)
+        for domain in domains:
+            if self._waits_for(domain, urgent) >= most:
+                self._starved |= not urgent  # until there is less of it here
+                self._starved_urgent |= urgent
+                return False
         self._room.take(deliveries, urgent=urgent)
         return True
 
@@ -149,7 +151,7 @@ class Claims:
 
     def settled(self, settlements: list[Settlement]) -> None:
         """These have left memory; the deferred ones are due again at their time."""
-        self._room.leave(one.delivery for one in settlements)
+        self._room.leave([one.delivery for one in settlements])
         due = [
             one.due_at
             for one in settlements

@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred
 from smtpplus.ports import IClock, ILease, ISpawn
 from smtpplus.relay.attempt import Attempted, Courier
 from smtpplus.relay.waiting import Waiting
-from smtpplus.rules.schedule import is_urgent
+from smtpplus.rules.schedule import URGENT
 from smtpplus.values.message import Delivery
 
 __all__ = ["Lanes"]
@@ -195,7 +195,7 @@ class Lanes:
         Of a destination that is down only so many are deferred at once.
         """
         waiting = lane.waiting
-        if not waiting or (busy > self._ordinary and not waiting.has_first):
+        if not waiting.count or (busy > self._ordinary and not waiting.has_first):
             return False
         return not self._paused and (not self._is_left_alone(lane) or self._may_defer())
 
@@ -248,14 +248,14 @@ class Lanes:
         """It waits."""
         domain = delivery.recipient.address.ascii_domain
         self._of_domain[domain] += 1
-        if is_urgent(delivery.message):
+        if delivery.message.priority <= URGENT:
             self._urgent_of_domain[domain] += 1
 
     def _left(self, delivery: Delivery) -> None:
         """It waits no more."""
         domain = delivery.recipient.address.ascii_domain
         _count_down(self._of_domain, domain)
-        if is_urgent(delivery.message):
+        if delivery.message.priority <= URGENT:
             _count_down(self._urgent_of_domain, domain)
 
     def _judge(self, lane: _Lane, attempted: Attempted) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from smtpplus.rules.schedule import is_urgent
+from smtpplus.rules.schedule import URGENT
 from smtpplus.values.message import Delivery
 
 __all__ = ["Room"]
@@ -38,7 +38,12 @@ class Room:
 
     def of_one(self, *, urgent: bool) -> int:
         """From how many of one domain on no more of it come in."""
-        return max(self.left(urgent=urgent) // _OF_ONE, 1)
+        return self.share_of(self.left(urgent=urgent))
+
+    @staticmethod
+    def share_of(left: int) -> int:
+        """The same, where so many may come in."""
+        return max(left // _OF_ONE, 1)
 
     def is_ample(self, *, urgent: bool) -> bool:
         """Is half of it free?"""
@@ -61,9 +66,11 @@ class Room:
     def come(self, deliveries: Iterable[Delivery]) -> None:
         """These come in."""
         for one in deliveries:
-            self.take(1, urgent=is_urgent(one.message))
+            self._all += 1
+            self._urgent += one.message.priority <= URGENT
 
     def leave(self, deliveries: Iterable[Delivery]) -> None:
         """These have left."""
         for one in deliveries:
-            self.give_back(1, urgent=is_urgent(one.message))
+            self._all -= 1
+            self._urgent -= one.message.priority <= URGENT

@@ -20,17 +20,17 @@ _AGED = 8
 
 
 class Waiting:
-    """Deliveries by priority. It has a length, and can be gone through."""
+    """Deliveries by priority; `count` is how many. They can be gone through."""
 
-    __slots__ = ("_length", "_queues", "_turn")
+    __slots__ = ("_queues", "_turn", "count")
 
     def __init__(self) -> None:
+        self.count = 0
         self._queues: dict[int, deque[Delivery]] = {}  # none is empty
-        self._length = 0
         self._turn = 0
 
     def __len__(self) -> int:
-        return self._length
+        return self.count
 
     def __iter__(self) -> Iterator[Delivery]:
         for priority in sorted(self._queues):
@@ -45,12 +45,12 @@ class Waiting:
         """These wait behind their like."""
         for one in deliveries:
             self._queue_of(one).append(one)
-        self._length += len(deliveries)
+        self.count += len(deliveries)
 
     def put_back(self, delivery: Delivery) -> None:
         """This one waits before its like again."""
         self._queue_of(delivery).appendleft(delivery)
-        self._length += 1
+        self.count += 1
 
     def take(self) -> Delivery:
         """The one that goes next."""
@@ -78,7 +78,7 @@ class Waiting:
     def clear(self) -> None:
         """Nothing waits any more."""
         self._queues.clear()
-        self._length = 0
+        self.count = 0
 
     def _queue_of(self, delivery: Delivery) -> deque[Delivery]:
         priority = delivery.message.priority
@@ -92,5 +92,5 @@ class Waiting:
         taken = queue.popleft()
         if not queue:
             del self._queues[priority]
-        self._length -= 1
+        self.count -= 1
         return taken

@@ -145,6 +145,8 @@ class Accepted:
     @property
     def at_once(self) -> tuple[NewDelivery, ...]:
         """Those that may leave now, neither scheduled nor withheld: they alone are leased."""
+        if len(self.deliveries) == 1 and self.goes_now(self.deliveries[0]):  # the usual case
+            return self.deliveries
         return tuple([new for new in self.deliveries if self.goes_now(new)])
 
     def goes_now(self, new: NewDelivery) -> bool:
