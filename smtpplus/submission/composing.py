@@ -275,9 +275,10 @@ def _controls(content: IncomingContent, envelope: Envelope) -> tuple[bytes, Opti
 def _of_message(reading: Reading, now: float) -> Options:
     """What is kept with the message: what concerns one recipient stands in its delivery."""
     options, effective = reading.options, reading.effective
-    if options is NOTHING_SAID and reading.envelope.says_no_time:
+    envelope = reading.envelope
+    if options is NOTHING_SAID and envelope.hold_for is None and envelope.hold_until is None:
         return options
-    held_to = held_until(reading.envelope, now)
+    held_to = held_until(envelope, now)
     if held_to > max(now, options.send_at or 0.0):
         options = replace(options, send_at=held_to)
     if options is NOTHING_SAID:

@@ -108,9 +108,9 @@ class SubmissionConversation:
         "_client_ip",
         "_extended",
         "_hello",
+        "_known",
         "_mechanism",
         "_parts",
-        "_rights",
         "_tls",
         "_transaction",
         "_user",
@@ -125,7 +125,7 @@ class SubmissionConversation:
         self._user: SmtpUser | None = None
         self._mechanism = ""
         self._by_network: SmtpUser | None = None
-        self._rights: tuple[SmtpUser, Sequence[SenderDomain], SenderRights] | None = None
+        self._known: tuple[Origin, Sequence[SenderDomain]] | None = None  # of the last MAIL
         self._transaction: _Transaction | None = None
 
     @property
@@ -150,12 +150,14 @@ class SubmissionConversation:
 
     def _forget(self) -> None:
         self._hello = ""
+        self._known = None
         self._user = self._by_network
         self._mechanism = NETWORK if self._by_network is not None else ""
 
     def hello(self, event: HelloReceived) -> None:
         """Note the name."""
         self._hello = event.name
+        self._known = None
         self._extended = event.extended
 
     async def password(self, event: PasswordOffered) -> Reply:
@@ -184,7 +186,7 @@ class SubmissionConversation:
     def _signed_in(self, found: SmtpUser | Reply, mechanism: str) -> Reply:
         if isinstance(found, Reply):
             return found
-        self._user, self._mechanism = found, mechanism
+        self._user, self._mechanism, self._known = found, mechanism, None
         return _SIGNED_IN
 
     def auth_failed(self, event: AuthFailed) -> Awaitable[None]:
@@ -219,8 +221,8 @@ class SubmissionConversation:
                     550, "5.7.1", f"The list of user {username} does not exist any more"
                 )
             domains = await parts.accounts.sender_domains(user.account_id)
-            rights = self._rights_of(user, domains)
-            refusal = refuse_sender(rights, event.sender)
+            origin = self._origin_of(user, mail_list, domains)
+            refusal = refuse_sender(origin.rights, event.sender)
             if refusal is not None:
                 return self._refused(user, refusal)
             place = await parts.quotas.reserve(user)
@@ -228,15 +230,30 @@ class SubmissionConversation:
             return store_reply(error)
         if isinstance(place, OverQuota):
             return self._refused(user, place.reply(user.username))
-        self._transaction = _Transaction(self._origin(user, mail_list, rights), place)
+        self._transaction = _Transaction(origin, place)
         return _SENDER_OK
 
-    def _rights_of(self, user: SmtpUser, domains: Sequence[SenderDomain]) -> SenderRights:
-        """What the user may send as; worked out again when the store has something new."""
-        known = self._rights
-        if known is None or known[0] is not user or known[1] is not domains:
-            known = self._rights = (user, domains, SenderRights.of(user, domains))
-        return known[2]
+    def _origin_of(
+        self, user: SmtpUser, mail_list: MailList, domains: Sequence[SenderDomain]
+    ) -> Origin:
+        """Who sends, and as what; worked out again when the store has something new."""
+        known = self._known
+        if known is not None:
+            origin, of_domains = known
+            if origin.user is user and origin.mail_list is mail_list and of_domains is domains:
+                return origin
+        origin = Origin(
+            user=user,
+            mail_list=mail_list,
+            rights=SenderRights.of(user, domains),
+            client_ip=self._client_ip,
+            hello=self._hello,
+            extended=self._extended,
+            tls=self._tls,
+            mechanism=self._mechanism,
+        )
+        self._known = (origin, domains)
+        return origin
 
     def _refused(self, user: SmtpUser, reply: Reply) -> Reply:
         self._parts.log.info(
@@ -246,18 +263,6 @@ class SubmissionConversation:
             reply=str(reply),
         )
         return reply
-
-    def _origin(self, user: SmtpUser, mail_list: MailList, rights: SenderRights) -> Origin:
-        return Origin(
-            user=user,
-            mail_list=mail_list,
-            rights=rights,
-            client_ip=self._client_ip,
-            hello=self._hello,
-            extended=self._extended,
-            tls=self._tls,
-            mechanism=self._mechanism,
-        )
 
     def rcpt(self, event: RcptReceived) -> Reply | Awaitable[Reply]:
         """RCPT."""
