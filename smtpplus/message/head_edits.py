@@ -95,7 +95,7 @@ def head_template(
     for wanted in plan.head:
         if not (wanted.keep and wanted.name.lower() in work.kept):
             work.both(_made_field(wanted))
-    if head_length(head) is None and work.added:
+    if work.added and head_length(head) is None:
         rest = b"\r\n"
     work.both(rest)
     return HeadTemplate(_joined(work.shared), _joined(work.own), tuple(work.unknown))
