@@ -7,6 +7,8 @@ runs again in its own, so a request's function may run twice and does nothing bu
 checked (fsync may have dropped what the connection believes to be written). Where the disk is
 full the database may make room, and they run once more.
 
+What stood in another transaction's way, and was ended for it, runs again.
+
 Where the connection to a server is lost before the commit, the requests run once more on a new
 one. Lost in the commit itself, the server is asked what became of it, for `_DOUBT_SECONDS`;
 if it does not come back so soon, the requests fail with `DoubtfulError`: they may have been
@@ -39,6 +41,7 @@ _CHECK_AFTER_SECONDS = 60.0  # where it did not pass: the check reads the whole 
 _CONNECT_AFTER_SECONDS = 0.5  # a server that is away is not asked by each request
 _ROOM_AFTER_SECONDS = 1.0
 _DOUBT_SECONDS = 8.0
+_CLASHES = 5  # with other transactions, one after the other
 _ASK_SECONDS = 0.2
 
 
@@ -167,6 +170,9 @@ class Committer:
 
     def run(self, requests: Sequence[Request]) -> list[Callable[[], None]]:
         """Give each request its result or its error; what is to be done after the commit."""
+        return self._run(requests, _CLASHES)
+
+    def _run(self, requests: Sequence[Request], clashes: int) -> list[Callable[[], None]]:
         for request in requests:
             request.result = request.error = None
         was_open = self._connection is not None
@@ -178,6 +184,8 @@ class Committer:
         except Exception as caught:  # noqa: BLE001 - whatever it was, each request gets an answer
             error = caught
         fault = self._abandon(error)
+        if fault is Fault.CLASH and clashes:
+            return self._run(requests, clashes - 1)
         if fault is Fault.FULL and self._make_room():
             after = self.run(requests)
             if not any(request.error for request in requests):

@@ -58,6 +58,7 @@ class Fault(enum.Enum):
 
     REQUEST = "request"  # the function's own: roll it back, the others go on
     FULL = "full"  # no room for the whole transaction; a smaller one may fit
+    CLASH = "clash"  # with another transaction, which was let go on: again at once
     UNAVAILABLE = "unavailable"  # locked, or not to be reached: no use in trying at once
     BROKEN = "broken"  # what the connection believes may not be on the disk: reopen and check
 

@@ -57,7 +57,8 @@ _COPY_TYPES = {
 }
 _FULL = {"53100"}  # disk_full
 _BROKEN = {"58030", "XX001", "XX002"}  # io_error, data_corrupted, index_corrupted
-# Connections, resources, intervention, a standby, locks, deadlocks and serialisation.
+_CLASH = {"40001", "40P01"}  # serialization_failure, deadlock_detected
+# Connections, resources, intervention, a standby, locks, transactions that were rolled back.
 _AWAY = ("08", "40", "53", "55P03", "57", "25006")
 
 
@@ -162,6 +163,8 @@ class PostgresqlDialect:
             return Fault.UNAVAILABLE if lost else Fault.REQUEST
         if state in _FULL:
             return Fault.FULL
+        if state in _CLASH:
+            return Fault.CLASH
         if state in _BROKEN:
             return Fault.BROKEN
         return Fault.UNAVAILABLE if state.startswith(_AWAY) else Fault.REQUEST

@@ -315,7 +315,15 @@ def _gather(response: Response, about: _Sent, gathered: _Gathered) -> None:
     counted = about.counted()
     if response.only_counted:
         at = float(hour_of(response.at))
-        gathered.facts.add(kind, at, counted, about=_NO_MESSAGE, provider=provider, by=by)
+        gathered.facts.add(
+            kind,
+            at,
+            counted,
+            about=_NO_MESSAGE,
+            detail={"by": response.by},
+            provider=provider,
+            by=by,
+        )
         return
     gathered.facts.add(
         kind,

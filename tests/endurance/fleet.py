@@ -31,6 +31,7 @@ from smtpplus.values.submission import Stream
 from tests.live.installation import BIN
 from tests.live.peers import Peer, Sink, answers, free_port, wait_for
 from tests.postgresql import Cluster
+from tests.store.sums import faults_in_sums
 
 __all__ = ["Clients", "Fleet", "TakeOver"]
 
@@ -218,6 +219,10 @@ class Fleet:
         events = "SELECT type, sum(n)::int FROM event GROUP BY 1"
         execute = self._server.execute
         return dict(execute(counters, self._database)), dict(execute(events, self._database))
+
+    def faults(self) -> list[str]:
+        """What does not add up (D16)."""
+        return faults_in_sums(self.execute)
 
     def _sets(self, own: dict[str, str]) -> list[str]:
         return [

@@ -158,6 +158,7 @@ class Harmed:
         test.assertEqual(lost, set())
         test.assertEqual(outside, {})
         test.assertEqual(counters, events)
+        test.assertEqual(fleet.faults(), [])
         test.assertGreaterEqual(counters["accepted"], self.messages)
         test.assertLessEqual(counters["accepted"], self.messages + clients.unheard.total())
         test.assertEqual(counters["delivered"], counters["accepted"])

@@ -76,6 +76,7 @@ class DatabaseAwayTests(SynchronousTestCase):
         self.assertEqual(twice, set())
         counters, events = fleet.counts()
         self.assertEqual(counters, events)
+        self.assertEqual(fleet.faults(), [])
         for _, _, said in clients.refused:
             self.assertIn("4.3.0", said)
         self.assertNotIn("Traceback", fleet.logs())
@@ -115,6 +116,7 @@ class DatabaseAwayTests(SynchronousTestCase):
         self.assertLessEqual(twice, {number for _, number, _ in clients.refused})  # in doubt
         counters, events = fleet.counts()
         self.assertEqual(counters, events)
+        self.assertEqual(fleet.faults(), [])
         self.assertEqual(counters["accepted"], counters["delivered"])
         self.assertNotIn("Traceback", fleet.logs())
 
@@ -172,6 +174,7 @@ class BackupTests(SynchronousTestCase):
         """Counters, events and states; each message that waits has its content, whole."""
         counters, events = fleet.counts()
         self.assertEqual(counters, events)
+        self.assertEqual(fleet.faults(), [])
         states = dict(fleet.execute("SELECT state, count(*)::int FROM delivery GROUP BY 1"))
         self.assertEqual(states.get("delivered", 0), counters.get("delivered", 0))
         self.assertEqual(sum(states.values()), counters["accepted"])

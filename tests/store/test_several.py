@@ -14,9 +14,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from smtpplus.net.clock import ReactorClock
+from smtpplus.rules.suppression import Reason, Scope, Suppression
 from smtpplus.store import Store, open_store_blocking, run, upgrade
-from smtpplus.store.changes import ACCOUNTS, DUE
-from smtpplus.store.commits import Committer, DoubtfulError, Request
+from smtpplus.store.changes import ACCOUNTS, DUE, SUPPRESSIONS
+from smtpplus.store.commits import Committer, DoubtfulError, Request, Transaction
 from smtpplus.store.leases import NodeLeases
 from smtpplus.store.postgresql import PostgresqlServer
 from smtpplus.values.errors import (
@@ -320,6 +321,19 @@ class NoticeTests(SeveralCase):
         while await service.accounts.user_by_name("web") is None:
             await (await self._told(service, ACCOUNTS))  # that was an earlier change
 
+    async def test_what_one_node_suppresses_no_other_denies(self) -> None:
+        one, other = await self.node("one"), await self.node("other")
+        mine, theirs = one.suppressions, other.suppressions
+        self.assertFalse(theirs.may_hold(1, "bob@example.net"))
+        wanted = Suppression(Scope.ACCOUNT, Reason.MANUAL, NOW - 86_400)
+        told = await self._told(other, SUPPRESSIONS)
+        await mine.add(1, "Bob@example.net", wanted, "somebody")
+        self.assertTrue(mine.may_hold(1, "bob@example.net"))
+        await told
+        while not theirs.may_hold(1, "bob@example.net"):  # it was asked for; it is being read
+            await other.suppressions.of(1, ["bob@example.net"])
+        self.assertFalse(theirs.may_hold(2, "bob@example.net"))
+
     async def test_what_is_accepted_without_a_lease_wakes_the_relays(self) -> None:
         submission, relay = await self.node("submission"), await self.node("relay")
         told = await self._told(relay, DUE)
@@ -423,6 +437,35 @@ class DoubtTests(PostgresqlCase):
     def test_where_nobody_can_be_asked_it_says_so(self) -> None:
         request = self._do(self.committer(committed=True, seconds=9.0))
         self.assertIsInstance(request.error, DoubtfulError)
+
+
+class ClashTests(PostgresqlCase):
+    """Two transactions stand in each other's way; the server ends one of them."""
+
+    def _request(self, clashes: int) -> Request:
+        clash = text("DO $$ BEGIN RAISE deadlock_detected; END $$")
+        runs: list[None] = []
+
+        def work(transaction: Transaction) -> int:
+            runs.append(None)
+            if len(runs) <= clashes:
+                transaction.execute(clash)
+            return len(runs)
+
+        server = PostgresqlServer(self.url)
+        committer = Committer(server.open_writer, server.dialect, lambda: 0.0)
+        beside = Request(lambda _: "beside")
+        request = Request(work)
+        committer.run([beside, request])
+        committer.close()
+        self.assertEqual(beside.error is None, request.error is None)
+        return request
+
+    def test_who_was_ended_runs_again(self) -> None:
+        self.assertEqual(self._request(2).result, 3)
+
+    def test_not_for_ever(self) -> None:
+        self.assertIsInstance(self._request(1_000).error, StoreUnavailableError)
 
 
 class ServerTests(PostgresqlCase):
