@@ -19,7 +19,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks import large, latency, memory, rates, stages, tracking
+from benchmarks import large, latency, memory, pages, rates, stages, tracking
 from benchmarks.machine import facts, load_average
 from benchmarks.plan import FULL, QUICK, Plan
 from benchmarks.programs import MissingError, Programs
@@ -37,6 +37,7 @@ BENCHMARKS: dict[str, _Benchmark] = {
     "large": large.large,
     "tracking": tracking.tracking,
     "stages": stages.stages,
+    "pages": pages.pages,
 }
 
 

@@ -26,6 +26,7 @@ class Plan:
     idle_tls: int
     queued: int  # messages in the queue when it starts
     stage_messages: int
+    events: int  # of the past that pages are read over
 
 
 QUICK = Plan(
@@ -39,6 +40,7 @@ QUICK = Plan(
     idle_tls=200,
     queued=10_000,
     stage_messages=300,
+    events=200_000,
     with_haraka=False,
     with_postgresql=False,
 )
@@ -53,6 +55,7 @@ FULL = Plan(
     idle_tls=1000,
     queued=200_000,
     stage_messages=2000,
+    events=10_000_000,
     with_haraka=True,
     with_postgresql=True,
 )

@@ -1,0 +1,233 @@
+"""How long pages and their queries take over a store with a past (see past.py): the 95th percentile.
+
+Queries run in this process through the store's own ports; pages come from a service of its own
+over HTTP, signed in as the operator.
+"""
+
+from __future__ import annotations
+
+import http.client
+import random
+import secrets
+import statistics
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+from benchmarks.ours import Smtpplus
+from benchmarks.past import DAYS, MailUser, make_past
+from benchmarks.plan import Plan
+from benchmarks.programs import Programs
+from benchmarks.results import Report
+from smtpplus.config import load
+from smtpplus.installation import Installation, open_installation
+from smtpplus.store import run
+from smtpplus.store.facts import DAY, HOUR
+from smtpplus.values.ids import show_id
+from smtpplus.values.message import DeliveryState
+from smtpplus.values.submission import Role, ScramVerifier, Stream
+from smtpplus.web.sessions import SESSION_COOKIE, hash_token, new_token
+
+__all__ = ["pages"]
+
+_TIMES = 40
+_ACCOUNTS, _LISTS, _USERS = 3, 2, 2  # lists of each account, users of each list
+_NOBODY = ScramVerifier(b"salt", 4096, b"stored", b"server")
+_OPERATOR = "pages@benchmark.example"
+
+
+def pages(plan: Plan, programs: Programs, report: Report) -> None:
+    """Queries and pages over `plan.events` events."""
+    server = Smtpplus(programs, name="pages")
+    config = load(programs.folder / "pages-data" / "smtpplus.toml", [])
+    now = time.time()
+    with open_installation(config) as made:
+        users = _users(made, now)
+        token = _signed_in(made, now)
+    begun = time.monotonic()
+    path = config.queue_dir / "smtpplus.sqlite3"
+    events = make_past(path, users, plan.events, now)
+    took = time.monotonic() - begun
+    report.row("pages", "making it", "smtpplus", "s", note=f"{events:,} events").samples.append(
+        took
+    )
+    with open_installation(config) as past:
+        known = _Known(past, users)
+        for name, ask in _queries(past, known, now).items():
+            _measure(report, f"query: {name}", ask)
+    server.start()
+    try:
+        for path_of in _addresses(known):
+            _measure(report, f"page: {path_of.partition('?')[0]}", _get(server.web, path_of, token))
+    finally:
+        server.stop()
+
+
+def _measure(report: Report, case: str, ask: Callable[[], object]) -> None:
+    """The 95th percentile; of several addresses of a page, the slowest's."""
+    ask()
+    samples = []
+    for _ in range(_TIMES):
+        begun = time.perf_counter()
+        ask()
+        samples.append((time.perf_counter() - begun) * 1000)
+    p95 = statistics.quantiles(samples, n=20)[-1]
+    row = report.row("pages", f"{case}, p95", "smtpplus", "ms")
+    row.samples[:] = [max([p95, *row.samples])]
+
+
+def _users(made: Installation, now: float) -> list[MailUser]:
+    """Accounts with lists and users."""
+    users = []
+    for number in range(_ACCOUNTS):
+        account = run(made.accounts.add_account(f"shop {number}", now))
+        for list_number in range(_LISTS):
+            name = f"list {list_number}"
+            mails = run(made.accounts.add_list(account.name, name, Stream.TRANSACTIONAL, now))
+            for _ in range(_USERS):
+                user = run(made.accounts.add_user(mails.id, None, _NOBODY, [], [], now))
+                users.append(MailUser(account.id, mails.id, user.id))
+    return users
+
+
+def _signed_in(made: Installation, now: float) -> str:
+    """The session of an operator."""
+    person = run(made.people.add_person(_OPERATOR, Role.OPERATOR, None, None, now))
+    token = new_token(secrets.token_bytes)
+    run(
+        made.people.add_session(
+            hash_token(token), person.id, new_token(secrets.token_bytes), now + DAY
+        )
+    )
+    return token
+
+
+class _Known:
+    """What is asked for: things that are there, some of them old."""
+
+    def __init__(self, past: Installation, users: Sequence[MailUser]) -> None:
+        self.user = users[0]
+        newest = run(past.history.messages(None, "", None, None, None, 50))
+        begin = newest[-1].message.id
+        oldest = newest[-1].message.id - int(DAYS * DAY * 1000 * 0.9 * (1 << 22))
+        dice = random.Random(1)
+        self.befores = [dice.randrange(oldest, begin) for _ in range(20)]
+        found = [run(past.history.messages(None, "", None, None, one, 5)) for one in self.befores]
+        self.messages = [row.message.id for rows in found for row in rows]
+        self.addresses = [row.first_recipient for rows in found for row in rows]
+        self.campaigns = run(past.campaigns.campaigns(None, "", 0, 50))
+
+
+def _queries(past: Installation, known: _Known, now: float) -> dict[str, Callable[[], object]]:
+    """What pages read, by name."""
+    dice = random.Random(2)
+    history, account = past.history, known.user.account_id
+    month, until = now - 30 * DAY, now + 1
+
+    def of(make: Callable[[], Coroutine[Any, Any, Any]]) -> Callable[[], object]:
+        return lambda: run(make())
+
+    def messages(search: str = "", **more: Any) -> Callable[[], object]:
+        def make() -> Coroutine[Any, Any, Any]:
+            scope = dice.choice((None, account))
+            state, user = more.get("state"), more.get("user")
+            before = dice.choice((None, *known.befores))
+            found: Coroutine[Any, Any, Any] = history.messages(
+                scope, search, user, state, before, 50
+            )
+            return found
+
+        return of(make)
+
+    def any_address() -> str:
+        return dice.choice(known.addresses)
+
+    def any_campaign() -> tuple[int, str]:
+        row = dice.choice(known.campaigns)
+        return row.list_id, row.key
+
+    found = {
+        "messages": messages(),
+        "messages of a user": messages(user=known.user.user_id),
+        "messages that bounced": messages(state=DeliveryState.BOUNCED),
+        "messages by a word": messages("invoice"),
+        "messages by an address": of(
+            lambda: history.messages(None, any_address(), None, None, None, 50)
+        ),
+        "message": of(lambda: history.message(None, dice.choice(known.messages))),
+        "events of a message": of(lambda: history.events(dice.choice(known.messages), 500)),
+        "queue": of(lambda: history.queue(dice.choice((None, account)), "", None, 50)),
+        "queue size": of(lambda: history.queue_size(dice.choice((None, account)))),
+        "series of a day": of(lambda: history.counters(account, now - DAY, until, HOUR)),
+        "series of 30 days": of(lambda: history.counters(None, month, until, DAY)),
+        "series of 90 days": of(lambda: history.counters(None, now - DAYS * DAY, until, DAY)),
+        "recipients": of(lambda: past.recipients.recipients(None, "", None, 50)),
+        "recipients of an account": of(lambda: past.recipients.recipients(account, "", None, 50)),
+        "recipients by a part": of(
+            lambda: past.recipients.recipients(account, f"person{dice.randrange(999):03}", None, 50)
+        ),
+        "recipients by a part that is rare": of(
+            lambda: past.recipients.recipients(None, "nobody@", None, 50)
+        ),
+        "recipient": of(lambda: past.recipients.recipient(None, any_address())),
+        "mails of a recipient": of(lambda: past.recipients.mails(None, any_address(), None, 50)),
+        "suppressions": of(lambda: past.suppressions.listed(None, "", None, 50)),
+        "suppressions that stand": of(
+            lambda: past.suppressions.listed(account, "", None, 50, standing_at=now)
+        ),
+        "campaigns": of(lambda: past.campaigns.campaigns(None, "", 0, 50)),
+        "campaigns by a word": of(lambda: past.campaigns.campaigns(account, "invoice", 0, 50)),
+        "campaign": of(lambda: past.campaigns.campaign(None, *any_campaign())),
+        "series of a campaign": of(
+            lambda: past.campaigns.series(*any_campaign(), month, until, DAY)
+        ),
+        "links of a campaign": of(lambda: past.campaigns.links(*any_campaign(), 50)),
+    }
+    for by in ("user", "list", "day", "campaign", "provider"):
+        found[f"totals of 30 days by {by}"] = of(partial(_totals, past, account, now, by))
+    return found
+
+
+def _totals(past: Installation, account: int, now: float, by: str) -> Coroutine[Any, Any, Any]:
+    found: Coroutine[Any, Any, Any] = past.history.totals(account, now - 30 * DAY, now + 1, by)
+    return found
+
+
+def _addresses(known: _Known) -> list[str]:
+    """Pages, by path and query."""
+    campaign = known.campaigns[0]
+    address = quote(known.addresses[0])
+    return [
+        "/",
+        "/?days=30",
+        "/messages",
+        "/messages?state=bounced",
+        f"/messages?q={address}",
+        f"/messages/{show_id(known.messages[0])}",
+        "/recipients",
+        f"/recipients?q={address}",
+        f"/recipient?address={address}",
+        "/suppressions",
+        "/campaigns",
+        f"/campaign?list={campaign.list_id}&key={quote(campaign.key)}",
+        *(f"/statistics?by={by}" for by in ("campaign", "user", "list", "provider", "day")),
+        "/lists",
+        "/queue",
+    ]
+
+
+def _get(port: int, address: str, token: str) -> Callable[[], object]:
+    """Fetch a page, whole; it must be there."""
+
+    def fetch() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("GET", address, headers={"Cookie": f"{SESSION_COOKIE}={token}"})
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        if answer.status != http.client.OK:
+            raise RuntimeError(f"{address}: {answer.status} {answer.reason}")
+
+    return fetch
