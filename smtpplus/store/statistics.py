@@ -45,11 +45,12 @@ def read_series(
     count = max(math.ceil((until - start) / width), 0)
     series = {kind.value: [0] * count for kind in EventType}
     columns = counter_hour.c
-    sums: Select[Any] = select(columns.hour, columns.metric, func.sum(columns.n))
+    step_number = ((columns.hour - start) // width).label("step_number")
+    sums: Select[Any] = select(step_number, columns.metric, func.sum(columns.n))
     query = sums.where(columns.metric != MESSAGES)
     query = _within(query, counter_hour, account_id, start, until)
-    for hour, metric, n in connection.execute(query.group_by(columns.hour, columns.metric)):
-        series.setdefault(metric, [0] * count)[(hour - start) // width] += int(n)
+    for number, metric, n in connection.execute(query.group_by(step_number, columns.metric)):
+        series.setdefault(metric, [0] * count)[int(number)] += int(n)
     return series
 
 
@@ -98,13 +99,15 @@ def _by_hour(
     connection: Connection, account_id: int | None, since: float, until: float, by: str
 ) -> _Sums:
     columns = counter_hour.c
-    group = {"user": columns.user_id, "list": columns.list_id, "day": columns.hour}[by]
+    group: Any = {"user": columns.user_id, "list": columns.list_id}.get(
+        by, (columns.hour // DAY).label("day")
+    )
     every: Select[Any] = select(group, columns.metric, func.sum(columns.n))
     query = _within(every, counter_hour, account_id, hour_of(since), until)
     query = query.group_by(group, columns.metric)
     sums = _sums()
     for key, metric, n in connection.execute(query):
-        sums[key // DAY if by == "day" else key][metric] += int(n)
+        sums[int(key)][metric] += int(n)
     return sums
 
 
