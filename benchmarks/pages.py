@@ -124,7 +124,8 @@ def _queries(past: Installation, known: _Known, now: float) -> dict[str, Callabl
     """What pages read, by name."""
     dice = random.Random(2)
     history, account = past.history, known.user.account_id
-    month, until = now - 30 * DAY, now + 1
+    until = now // DAY * DAY + DAY  # as pages ask: whole days
+    month, quarter = until - 30 * DAY, until - DAYS * DAY
 
     def of(make: Callable[[], Coroutine[Any, Any, Any]]) -> Callable[[], object]:
         return lambda: run(make())
@@ -160,9 +161,9 @@ def _queries(past: Installation, known: _Known, now: float) -> dict[str, Callabl
         "events of a message": of(lambda: history.events(dice.choice(known.messages), 500)),
         "queue": of(lambda: history.queue(dice.choice((None, account)), "", None, 50)),
         "queue size": of(lambda: history.queue_size(dice.choice((None, account)))),
-        "series of a day": of(lambda: history.counters(account, now - DAY, until, HOUR)),
+        "series of a day": of(lambda: history.counters(account, now - DAY, now + 1, HOUR)),
         "series of 30 days": of(lambda: history.counters(None, month, until, DAY)),
-        "series of 90 days": of(lambda: history.counters(None, now - DAYS * DAY, until, DAY)),
+        "series of 90 days": of(lambda: history.counters(None, quarter, until, DAY)),
         "recipients": of(lambda: past.recipients.recipients(None, "", None, 50)),
         "recipients of an account": of(lambda: past.recipients.recipients(account, "", None, 50)),
         "recipients by a part": of(
@@ -186,12 +187,15 @@ def _queries(past: Installation, known: _Known, now: float) -> dict[str, Callabl
         "links of a campaign": of(lambda: past.campaigns.links(*any_campaign(), 50)),
     }
     for by in ("user", "list", "day", "campaign", "provider"):
-        found[f"totals of 30 days by {by}"] = of(partial(_totals, past, account, now, by))
+        found[f"totals of 30 days by {by}"] = of(partial(_totals, past, dice, account, until, by))
     return found
 
 
-def _totals(past: Installation, account: int, now: float, by: str) -> Coroutine[Any, Any, Any]:
-    found: Coroutine[Any, Any, Any] = past.history.totals(account, now - 30 * DAY, now + 1, by)
+def _totals(
+    past: Installation, dice: random.Random, account: int, until: float, by: str
+) -> Coroutine[Any, Any, Any]:
+    scope = dice.choice((None, account))
+    found: Coroutine[Any, Any, Any] = past.history.totals(scope, until - 30 * DAY, until, by)
     return found
 
 

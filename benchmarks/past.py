@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from array import array
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 from sqlalchemy import Table
 
 from smtpplus.store import schema
-from smtpplus.store.facts import DAY, HOUR, day_of, hour_of
+from smtpplus.store.facts import COUNTERS, DAY, HOUR, Sums, day_of, hour_of, sums_of
 from smtpplus.store.rows import attempt_facts, json_text
 from smtpplus.values.ids import IdSource
 from smtpplus.values.outcome import Attempt, Outcome, Result, Stage
@@ -40,7 +40,7 @@ _PROVIDERS = (
     ("gmx", "gmx.de", "mx00.gmx.net", 4),
     ("other", "company.example", "mx.company.example", 12),
 )
-_CAMPAIGNS = 20  # of each list
+_CAMPAIGNS = 5  # of each list and word
 _TARGETS = 30  # links of each campaign
 _WORDS = ("order", "invoice", "parcel", "receipt", "ticket", "password", "booking", "welcome")
 _TABLES = ("message", "delivery", "attempt", "event")
@@ -76,6 +76,10 @@ class _Rows:
         self._rows.append(row)
         if len(self._rows) >= 20_000:
             self.write()
+
+    def add_all(self, *values: Any) -> None:
+        """One row of all its columns."""
+        self._rows.append(list(values))
 
     def write(self) -> None:
         """Those that were added."""
@@ -116,54 +120,31 @@ class _Counts:
     """Counters of one day after the other."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
-        self._rows = {
-            table.name: _Rows(database, table, node=0)
-            for table in (
-                schema.counter,
-                schema.counter_hour,
-                schema.counter_day,
-                schema.counter_campaign,
-            )
-        }
-        self._counts: Counter[tuple[MailUser, int, str, str, str]] = Counter()
-        self._campaigns: Counter[tuple[int, str, str]] = Counter()
+        self._rows = [_Rows(database, table) for table in COUNTERS]
+        self._counts: Sums = defaultdict(int)
+        self._ever: Sums = defaultdict(int)
 
     def add(self, user: MailUser, at: float, campaign: str, provider: str, metric: str) -> None:
         """One more."""
-        self._counts[user, hour_of(at), campaign, provider, metric] += 1
+        ids = (user.account_id, hour_of(at), user.list_id, user.user_id)
+        self._counts[*ids, campaign, provider, metric] += 1
 
     def write(self) -> None:
-        """What was counted: of a day that is over, or of answers that came later."""
-        hours: Counter[tuple[MailUser, int, str]] = Counter()
-        days: Counter[tuple[int, int, int, str, str, str]] = Counter()
-        for (user, hour, campaign, provider, metric), n in self._counts.items():
-            hours[user, hour, metric] += n
-            days[user.account_id, day_of(hour), user.list_id, campaign, provider, metric] += n
-            self._campaigns[user.list_id, campaign, metric] += n
-            self._rows["counter"].add(
-                account_id=user.account_id, hour=hour, list_id=user.list_id, user_id=user.user_id,
-                campaign=campaign, provider=provider, metric=metric, n=n,
-            )  # fmt: skip
-        for (user, hour, metric), n in hours.items():
-            self._rows["counter_hour"].add(
-                account_id=user.account_id, hour=hour, list_id=user.list_id, user_id=user.user_id,
-                metric=metric, n=n,
-            )  # fmt: skip
-        for (account, day, mails, campaign, provider, metric), n in days.items():
-            self._rows["counter_day"].add(
-                account_id=account, day=day, list_id=mails, campaign=campaign, provider=provider,
-                metric=metric, n=n,
-            )  # fmt: skip
+        """What was counted on a day that is over."""
+        *of_day, ever = sums_of(self._counts)
+        for rows, counts in zip(self._rows, of_day, strict=False):
+            for key, n in counts.items():
+                rows.add_all(*key, 0, n)
+        for key, n in ever.items():
+            self._ever[key] += n
         self._counts.clear()
 
     def end(self) -> None:
         """All of it is counted."""
         self.write()
-        for (list_id, campaign, metric), n in self._campaigns.items():
-            self._rows["counter_campaign"].add(
-                list_id=list_id, campaign=campaign, metric=metric, n=n
-            )
-        for rows in self._rows.values():
+        for key, n in self._ever.items():
+            self._rows[-1].add_all(*key, 0, n)
+        for rows in self._rows:
             rows.write()
 
 
@@ -265,7 +246,7 @@ class _Past:
             self._answer(about, at + 60 * (n + 1), "opened", by, provider, f'{{"by":"{by}"}}')
             self.people.counts["opens"][person] += by == "person"
         if opens and dice.random() < 0.25:
-            target = f"https://shop.example/{campaign[16:]}/{dice.randrange(_TARGETS)}"
+            target = f"https://shop.example/{campaign.partition(':')[2]}/{dice.randrange(_TARGETS)}"
             self.links[user.list_id, campaign, target][0] += 1
             detail = f'{{"by":"person","target":"{target}","link":1}}'
             self._answer(about, at + 400, "clicked", "person", provider, detail)
@@ -371,7 +352,7 @@ def _write_recipients(database: sqlite3.Connection, past: _Past) -> None:
         first, last = people.first[number], people.last[number]
         recipients.add(
             id=past.ids.next(first), account_id=people.account[number], address_key=address,
-            address=address, name=f"Person {number}", first_mail_at=first, last_mail_at=last,
+            search=f"{address}\nperson {number}", address=address, name=f"Person {number}", first_mail_at=first, last_mail_at=last,
             last_delivery_at=last if counts["delivered"] else None, **counts,
         )  # fmt: skip
         if counts["bounced"]:

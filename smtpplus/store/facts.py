@@ -2,7 +2,7 @@
 
 Guarantees: for each event of a metric the counters grow by the event's ``n``, in the same
 transaction, so that sums of counters equal sums of events exactly, in `counter` and in each of
-its sums (by hour, by day, by campaign). What a machine opened or clicked has a metric of its own,
+its sums. What a machine opened or clicked has a metric of its own,
 `metric_of`.
 """
 
@@ -12,14 +12,25 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from sqlalchemy import Table
+
 from smtpplus.store.commits import Transaction
 from smtpplus.store.dialects import StoreDialect, insert_sql
 from smtpplus.store.rows import json_text, safe_text
-from smtpplus.store.schema import counter, counter_campaign, counter_day, counter_hour, event
+from smtpplus.store.schema import (
+    counter,
+    counter_campaign,
+    counter_day,
+    counter_day_campaign,
+    counter_day_provider,
+    counter_hour,
+    event,
+)
 from smtpplus.values.ids import IdSource
 from smtpplus.values.message import EventType, Message
 
 __all__ = [
+    "COUNTERS",
     "DAY",
     "HOUR",
     "MESSAGES",
@@ -28,36 +39,30 @@ __all__ = [
     "Counted",
     "FactSql",
     "Facts",
+    "Sums",
     "day_of",
     "hour_of",
     "metric_of",
+    "sums_of",
 ]
 
 HOUR = 3_600
 DAY = 24 * HOUR
 MESSAGES = "messages"  # the metric that counts submissions, for limits
 PERSON = "person"  # see smtpplus.rules.opens
+COUNTERS = (
+    counter,
+    counter_hour,
+    counter_day,
+    counter_day_campaign,
+    counter_day_provider,
+    counter_campaign,
+)
+Sums: TypeAlias = defaultdict[tuple[Any, ...], int]
 ONCE = {  # metrics that count a delivery once, however often a person opened it or clicked in it
     EventType.OPENED: "opened once",
     EventType.CLICKED: "clicked once",
 }
-
-_BY_ALL = (
-    " ON CONFLICT (account_id, hour, list_id, user_id, campaign, provider, metric, node)"
-    " DO UPDATE SET n = counter.n + excluded.n"
-)
-_BY_HOUR = (
-    " ON CONFLICT (account_id, hour, list_id, user_id, metric, node)"
-    " DO UPDATE SET n = counter_hour.n + excluded.n"
-)
-_BY_CAMPAIGN = (
-    " ON CONFLICT (list_id, campaign, metric, node)"
-    " DO UPDATE SET n = counter_campaign.n + excluded.n"
-)
-_BY_DAY = (
-    " ON CONFLICT (account_id, day, list_id, campaign, provider, metric, node)"
-    " DO UPDATE SET n = counter_day.n + excluded.n"
-)
 
 
 def metric_of(kind: EventType, by: str = PERSON) -> str:
@@ -96,14 +101,13 @@ class FactSql:
         self.ids = ids
         self.node = node
         self.events = insert_sql(event, dialect)
-        self.by_all = insert_sql(counter, dialect, _BY_ALL)
-        self.by_hour = insert_sql(counter_hour, dialect, _BY_HOUR)
-        self.by_campaign = insert_sql(counter_campaign, dialect, _BY_CAMPAIGN)
-        self.by_day = insert_sql(counter_day, dialect, _BY_DAY)
+        self.counters = [insert_sql(table, dialect, _adding(table)) for table in COUNTERS]
 
 
-# Account, hour, list, user, campaign, provider, metric.
-_Key: TypeAlias = tuple[int, int, int, int, str, str, str]
+def _adding(table: Table) -> str:
+    """Where such a row is there, it grows."""
+    key = ", ".join(column.name for column in table.primary_key)
+    return f" ON CONFLICT ({key}) DO UPDATE SET n = {table.name}.n + excluded.n"
 
 
 class Facts:
@@ -114,7 +118,8 @@ class Facts:
     def __init__(self, sql: FactSql) -> None:
         self._sql = sql
         self._events: list[tuple[Any, ...]] = []
-        self._counts: defaultdict[_Key, int] = defaultdict(int)
+        # By account, hour, list, user, campaign, provider, metric.
+        self._counts: Sums = defaultdict(int)
 
     def add(
         self,
@@ -166,15 +171,23 @@ class Facts:
     def write(self, transaction: Transaction) -> None:
         """Write them all."""
         sql, node = self._sql, self._sql.node
-        by_hour: defaultdict[tuple[Any, ...], int] = defaultdict(int)
-        by_day: defaultdict[tuple[Any, ...], int] = defaultdict(int)
-        by_campaign: defaultdict[tuple[Any, ...], int] = defaultdict(int)
-        for (account, hour, mail_list, user, campaign, provider, metric), n in self._counts.items():
-            by_hour[account, hour, mail_list, user, metric] += n
-            by_campaign[mail_list, campaign, metric] += n
-            by_day[account, day_of(hour), mail_list, campaign, provider, metric] += n
         transaction.many(sql.events, self._events)
-        transaction.many(sql.by_all, [(*key, node, n) for key, n in self._counts.items()])
-        transaction.many(sql.by_hour, [(*key, node, n) for key, n in by_hour.items()])
-        transaction.many(sql.by_campaign, [(*key, node, n) for key, n in by_campaign.items()])
-        transaction.many(sql.by_day, [(*key, node, n) for key, n in by_day.items()])
+        for statement, counts in zip(sql.counters, sums_of(self._counts), strict=True):
+            transaction.many(statement, [(*key, node, n) for key, n in counts.items()])
+
+
+def sums_of(counts: Sums) -> tuple[Sums, ...]:
+    """The counts, and their sums as each of `COUNTERS` has them, by all but the node."""
+    hours: Sums = defaultdict(int)
+    days: Sums = defaultdict(int)
+    campaigns: Sums = defaultdict(int)
+    providers: Sums = defaultdict(int)
+    ever: Sums = defaultdict(int)
+    for (account, hour, mail_list, user, campaign, provider, metric), n in counts.items():
+        day = hour - hour % DAY
+        hours[account, hour, mail_list, user, metric] += n
+        days[account, day, mail_list, user, metric] += n
+        campaigns[account, day, mail_list, campaign, metric] += n
+        providers[account, day, provider, metric] += n
+        ever[mail_list, campaign, metric] += n
+    return counts, hours, days, campaigns, providers, ever

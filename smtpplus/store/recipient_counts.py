@@ -34,6 +34,7 @@ _DETAIL = 500
 _MAILED_AGAIN = (
     " ON CONFLICT (account_id, address_key) DO UPDATE SET"
     " address = excluded.address,"
+    " search = CASE WHEN excluded.name = '' THEN recipient.search ELSE excluded.search END,"
     " name = CASE WHEN excluded.name = '' THEN recipient.name ELSE excluded.name END,"
     " fields = CASE WHEN excluded.fields = '' THEN recipient.fields ELSE excluded.fields END,"
     " last_mail_at = CASE WHEN excluded.last_mail_at > recipient.last_mail_at"
@@ -110,6 +111,7 @@ class Mailed:
             (
                 next_id(at),
                 *key,
+                safe_text(f"{new.recipient.address}\n{new.name}".lower()),
                 safe_text(str(new.recipient.address)),
                 safe_text(new.name),
                 fields_text(new.fields),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, select
 from zope.interface import implementer
 
 from smtpplus.ports import IRecipients, MailRow, RecipientRow
@@ -94,8 +94,7 @@ def _matching(word: str) -> ColumnElement[bool]:
     """A whole address is found by index; what is less is looked for in addresses and names."""
     if is_address(word):
         return address_holds(recipient.c.address_key, word)
-    by_name: Any = func.lower(recipient.c.name)
-    return or_(contains(recipient.c.address_key, word), contains(by_name, word))
+    return contains(recipient.c.search, word)
 
 
 def _row(row: Row[Any], lists: tuple[Any, ...] = (), held: tuple[Any, ...] = ()) -> RecipientRow:

@@ -38,6 +38,8 @@ __all__ = [
     "counter",
     "counter_campaign",
     "counter_day",
+    "counter_day_campaign",
+    "counter_day_provider",
     "counter_hour",
     "delivery",
     "dkim_key",
@@ -367,7 +369,6 @@ counter = Table(
     Column("metric", Text, primary_key=True),
     Column("node", Integer, primary_key=True, autoincrement=False),
     Column("n", BigInteger, nullable=False),
-    Index(None, "hour"),
     sqlite_with_rowid=False,
 )
 
@@ -382,7 +383,6 @@ counter_hour = Table(
     Column("node", Integer, primary_key=True, autoincrement=False),
     Column("n", BigInteger, nullable=False),
     Index(None, "user_id", "metric", "hour"),
-    Index(None, "hour"),
     sqlite_with_rowid=False,
 )
 
@@ -392,12 +392,35 @@ counter_day = Table(
     Column("account_id", _Id, primary_key=True, autoincrement=False),
     Column("day", BigInteger, primary_key=True, autoincrement=False),  # its start, UTC
     Column("list_id", _Id, primary_key=True, autoincrement=False),
+    Column("user_id", _Id, primary_key=True, autoincrement=False),
+    Column("metric", Text, primary_key=True),
+    Column("node", Integer, primary_key=True, autoincrement=False),
+    Column("n", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+counter_day_campaign = Table(
+    "counter_day_campaign",
+    METADATA,
+    Column("account_id", _Id, primary_key=True, autoincrement=False),
+    Column("day", BigInteger, primary_key=True, autoincrement=False),
+    Column("list_id", _Id, primary_key=True, autoincrement=False),
     Column("campaign", Text, primary_key=True),
+    Column("metric", Text, primary_key=True),
+    Column("node", Integer, primary_key=True, autoincrement=False),
+    Column("n", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+counter_day_provider = Table(
+    "counter_day_provider",
+    METADATA,
+    Column("account_id", _Id, primary_key=True, autoincrement=False),
+    Column("day", BigInteger, primary_key=True, autoincrement=False),
     Column("provider", Text, primary_key=True),
     Column("metric", Text, primary_key=True),
     Column("node", Integer, primary_key=True, autoincrement=False),
     Column("n", BigInteger, nullable=False),
-    Index(None, "day"),
     sqlite_with_rowid=False,
 )
 
@@ -448,6 +471,7 @@ recipient = Table(
     _given_id(),
     Column("account_id", _Id, nullable=False),
     Column("address_key", Text, nullable=False),
+    Column("search", Text, nullable=False),  # lower case: address, name
     Column("address", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("fields", Text, nullable=False),  # a JSON object, empty for none

@@ -1,18 +1,19 @@
 """Reads of the counters: series for charts, sums for tables.
 
-Guarantees: reads counters only, never events; sums by campaign and provider take whole days from
-the sums by day, and the hours at both ends from the counters themselves.
+Guarantees: reads counters only, never events; whole days come from the sums by day, the hours at
+both ends from the counters by hour.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy import Column, Connection, Select, Table, func, select, tuple_
+from sqlalchemy import Column, Connection, Select, Table, func, literal, select, tuple_
 
 from smtpplus.store.facts import DAY, HOUR, MESSAGES, day_of, hour_of
 from smtpplus.store.messages import chunks
@@ -21,6 +22,8 @@ from smtpplus.store.schema import (
     campaign,
     counter,
     counter_day,
+    counter_day_campaign,
+    counter_day_provider,
     counter_hour,
     mail_list,
     smtp_user,
@@ -31,7 +34,6 @@ from smtpplus.values.message import EventType
 __all__ = ["NO_PROVIDER", "read_series", "read_totals"]
 
 NO_PROVIDER = "(none)"
-_BY = ("user", "list", "day", "campaign", "provider")
 _PAIRS = 200  # campaigns in one statement
 
 _Sums: TypeAlias = defaultdict[Any, defaultdict[str, int]]
@@ -44,13 +46,12 @@ def read_series(
     start, width = hour_of(since), max(int(step), HOUR)
     count = max(math.ceil((until - start) / width), 0)
     series = {kind.value: [0] * count for kind in EventType}
-    columns = counter_hour.c
-    step_number = ((columns.hour - start) // width).label("step_number")
-    sums: Select[Any] = select(step_number, columns.metric, func.sum(columns.n))
-    query = sums.where(columns.metric != MESSAGES)
-    query = _within(query, counter_hour, account_id, start, until)
-    for number, metric, n in connection.execute(query.group_by(step_number, columns.metric)):
-        series.setdefault(metric, [0] * count)[int(number)] += int(n)
+    spans = [_Span(_HOURS, start, until)]
+    if width % DAY == 0 and start == day_of(start):
+        spans = _spans(connection, (_DAYS, _HOURS), since, until)
+    for (at, metric), n in _grouped(connection, account_id, spans, ("at", "metric")).items():
+        if metric != MESSAGES:
+            series.setdefault(metric, [0] * count)[(at - start) // width] += n
     return series
 
 
@@ -62,20 +63,25 @@ def read_totals(
     Raises:
         UsageError: `by` is none of the groups.
     """
-    if by not in _BY:
-        words = f"{', '.join(_BY[:-1])} or {_BY[-1]}"
-        raise UsageError(f"Totals are grouped by {words}, not by {by!r}.")
+    if by not in _GROUPS:
+        words = list(_GROUPS)
+        raise UsageError(
+            f"Totals are grouped by {', '.join(words[:-1])} or {words[-1]}, not by {by!r}."
+        )
+    tables, names = _GROUPS[by]
+    spans = _spans(connection, tables, since, until)
+    found = _grouped(connection, account_id, spans, (*names, "metric"))
     if by == "campaign":
-        sums = _by_campaign(connection, account_id, since, until)
-    elif by == "provider":
-        sums = _by_provider(connection, account_id, since, until)
+        sums = _of_campaigns(connection, found)
     else:
-        sums = _by_hour(connection, account_id, since, until, by)
+        sums = _sums()
+        for (group, metric), n in found.items():
+            sums[group // DAY if by == "day" else group][metric] += n
     if by == "day":
         return [(_day(day), dict(sums[day])) for day in sorted(sums, reverse=True)]
     largest = sorted(sums, key=lambda group: _size(sums[group]), reverse=True)
-    names = _names(connection, by, largest) if by in {"user", "list"} else {}
-    return [(names.get(group, str(group)), dict(sums[group])) for group in largest]
+    shown = _names(connection, by, largest) if by in {"user", "list"} else {"": NO_PROVIDER}
+    return [(shown.get(group, str(group)), dict(sums[group])) for group in largest]
 
 
 def _size(metrics: dict[str, int]) -> tuple[int, int]:
@@ -86,74 +92,97 @@ def _sums() -> _Sums:
     return defaultdict(lambda: defaultdict(int))
 
 
-def _within(
-    query: Select[Any], table: Table, account_id: int | None, since: float, until: float
-) -> Select[Any]:
-    """Between two times, by the table's own measure of time."""
-    time = table.c.day if table is counter_day else table.c.hour
-    query = query.where(time >= since, time < until)
-    return query if account_id is None else query.where(table.c.account_id == account_id)
+# ---------------------------------------------------------------- which counters, from when to when
 
 
-def _by_hour(
-    connection: Connection, account_id: int | None, since: float, until: float, by: str
-) -> _Sums:
-    columns = counter_hour.c
-    group: Any = {"user": columns.user_id, "list": columns.list_id}.get(
-        by, (columns.hour // DAY).label("day")
-    )
-    every: Select[Any] = select(group, columns.metric, func.sum(columns.n))
-    query = _within(every, counter_hour, account_id, hour_of(since), until)
-    query = query.group_by(group, columns.metric)
-    sums = _sums()
-    for key, metric, n in connection.execute(query):
-        sums[int(key)][metric] += int(n)
-    return sums
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Counters to be read from `since` to before `until`."""
+
+    table: Table
+    since: float
+    until: float
+
+    @property
+    def at(self) -> Column[int]:
+        """The table's own measure of time."""
+        found: Column[int] = self.table.c.hour if "hour" in self.table.c else self.table.c.day
+        return found
 
 
-def _spans(since: float, until: float) -> list[tuple[Table, float, float]]:
-    """Which counters to read from when to when: whole days by the day, the ends by the hour."""
+_DAYS, _HOURS = counter_day, counter_hour
+# The sums by day, the counters by hour, and the columns to group by.
+_GROUPS: dict[str, tuple[tuple[Table, Table], tuple[str, ...]]] = {
+    "user": ((_DAYS, _HOURS), ("user_id",)),
+    "list": ((_DAYS, _HOURS), ("list_id",)),
+    "day": ((_DAYS, _HOURS), ("at",)),
+    "campaign": ((counter_day_campaign, counter), ("list_id", "campaign")),
+    "provider": ((counter_day_provider, counter), ("provider",)),
+}
+
+
+def _spans(
+    connection: Connection, tables: tuple[Table, Table], since: float, until: float
+) -> list[_Span]:
+    """Whole days by the day, the ends by the hour."""
+    days, hours = tables
     start = hour_of(since)
     first = start if start == day_of(start) else day_of(start) + DAY
     last = day_of(until)
+    if last < until and not _has_counters(connection, until, last + DAY):
+        last += DAY  # nothing is counted after `until`: its day is whole
     if first >= last:
-        return [(counter, start, until)]
-    ends = [(counter, start, first), (counter, last, until)]
-    return [(counter_day, first, last), *(one for one in ends if one[1] < one[2])]
+        return [_Span(hours, start, until)]
+    ends = [_Span(hours, start, first), _Span(hours, last, until)]
+    return [_Span(days, first, last), *(one for one in ends if one.since < one.until)]
+
+
+def _has_counters(connection: Connection, since: float, until: float) -> bool:
+    query = select(literal(1)).select_from(counter_hour).limit(1)
+    span = _Span(counter_hour, since, until)
+    return connection.execute(_within(query, span, None)).first() is not None
+
+
+def _within(query: Select[Any], span: _Span, account_id: int | None) -> Select[Any]:
+    query = query.where(span.at >= span.since, span.at < span.until)
+    account = span.table.c.account_id
+    if account_id is not None:
+        return query.where(account == account_id)
+    return query.where(account.in_(_all_accounts(span.table)))
+
+
+def _all_accounts(table: Table) -> Select[Any]:
+    """The accounts that lead the table's key: with them the times are found by it."""
+    first, further = table.alias("first_account"), table.alias("next_account")
+    found = select(func.min(first.c.account_id).label("id")).cte("accounts", recursive=True)
+    following = select(func.min(further.c.account_id)).where(further.c.account_id > found.c.id)
+    found = found.union_all(select(following.scalar_subquery()).where(found.c.id.is_not(None)))
+    return select(found.c.id).where(found.c.id.is_not(None))
 
 
 def _grouped(
     connection: Connection,
     account_id: int | None,
-    since: float,
-    until: float,
+    spans: Sequence[_Span],
     names: Sequence[str],
 ) -> dict[tuple[Any, ...], int]:
-    """Sums by the columns `names`."""
+    """Sums by the columns `names`; ``at`` is the time."""
     found: defaultdict[tuple[Any, ...], int] = defaultdict(int)
-    for table, start, end in _spans(since, until):
-        group: list[Column[Any]] = [table.c[name] for name in names]
-        query = select(*group, func.sum(table.c.n)).group_by(*group)
-        for *key, n in connection.execute(_within(query, table, account_id, start, end)):
+    for span in spans:
+        group: list[Column[Any]] = [
+            span.at if name == "at" else span.table.c[name] for name in names
+        ]
+        query: Select[Any] = select(*group, func.sum(span.table.c.n)).group_by(*group)
+        for *key, n in connection.execute(_within(query, span, account_id)):
             found[tuple(key)] += int(n)
     return found
 
 
-def _by_provider(
-    connection: Connection, account_id: int | None, since: float, until: float
-) -> _Sums:
-    sums = _sums()
-    found = _grouped(connection, account_id, since, until, ("provider", "metric"))
-    for (provider, metric), n in found.items():
-        sums[provider or NO_PROVIDER][metric] += n
-    return sums
+# ---------------------------------------------------------------- names
 
 
-def _by_campaign(
-    connection: Connection, account_id: int | None, since: float, until: float
-) -> _Sums:
+def _of_campaigns(connection: Connection, found: Mapping[tuple[Any, ...], int]) -> _Sums:
     """By the names of today; campaigns of one name in two lists are told apart by the list."""
-    found = _grouped(connection, account_id, since, until, ("list_id", "campaign", "metric"))
     resolved = _resolved(connection, {(key[0], key[1]) for key in found})
     lists = _names(connection, "list", list({list_id for list_id, _ in resolved.values()}))
     places: defaultdict[str, set[int]] = defaultdict(set)

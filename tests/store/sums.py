@@ -22,7 +22,9 @@ _FINAL = [state.value for state in DeliveryState if state.is_final]
 _COUNTED = "SELECT {group}, metric, sum(n) FROM {table} GROUP BY {group}, metric"
 _SUMS = (  # a table, and by what it must be the sum of `counter`
     ("counter_hour", "account_id, hour, list_id, user_id, node"),
-    ("counter_day", "account_id, {day}, list_id, campaign, provider, node"),
+    ("counter_day", "account_id, {day}, list_id, user_id, node"),
+    ("counter_day_campaign", "account_id, {day}, list_id, campaign, node"),
+    ("counter_day_provider", "account_id, {day}, provider, node"),
     ("counter_campaign", "list_id, campaign, node"),
 )
 _ANSWERS = {EventType.OPENED.value, EventType.CLICKED.value}

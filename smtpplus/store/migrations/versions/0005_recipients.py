@@ -72,6 +72,23 @@ def _number(name: str, kind: sa.types.TypeEngine[int] = _ID) -> sa.Column[int]:
     return sa.Column(name, kind, autoincrement=False, nullable=False)
 
 
+def _text(name: str) -> sa.Column[str]:
+    return sa.Column(name, sa.Text(), nullable=False)
+
+
+def _counted(table: str, *key: sa.Column[Any]) -> None:
+    """A table of counters by `key`, metric and node."""
+    columns = [*key, _text("metric"), _number("node", sa.Integer())]
+    names = [column.name for column in columns]
+    op.create_table(
+        table,
+        *columns,
+        sa.Column("n", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint(*names, name=op.f(f"pk_{table}")),
+        sqlite_with_rowid=False,
+    )
+
+
 def _counters() -> None:
     """What was counted so far becomes the sums by hour, as it is, and the rest is made of it."""
     op.drop_index("ix_counter_hour", "counter")
@@ -79,94 +96,66 @@ def _counters() -> None:
     op.rename_table("counter", "counter_before")
     if op.get_bind().dialect.name != "sqlite":
         op.execute("ALTER TABLE counter_before DROP CONSTRAINT pk_counter")
-    big = sa.BigInteger()
-    key = ["account_id", "hour", "list_id", "user_id", "campaign", "provider", "metric", "node"]
-    op.create_table(
+    hour, day = sa.BigInteger(), sa.BigInteger()
+    _counted(
         "counter",
-        _number("account_id"),
-        _number("hour", big),
-        _number("list_id"),
-        _number("user_id"),
-        sa.Column("campaign", sa.Text(), nullable=False),
-        sa.Column("provider", sa.Text(), nullable=False),
-        sa.Column("metric", sa.Text(), nullable=False),
-        _number("node", sa.Integer()),
-        sa.Column("n", big, nullable=False),
-        sa.PrimaryKeyConstraint(*key, name=op.f("pk_counter")),
-        sqlite_with_rowid=False,
+        *(_number("account_id"), _number("hour", hour), _number("list_id"), _number("user_id")),
+        *(_text("campaign"), _text("provider")),
     )
-    key = ["account_id", "hour", "list_id", "user_id", "metric", "node"]
-    op.create_table(
+    _counted(
         "counter_hour",
-        _number("account_id"),
-        _number("hour", big),
-        _number("list_id"),
-        _number("user_id"),
-        sa.Column("metric", sa.Text(), nullable=False),
-        _number("node", sa.Integer()),
-        sa.Column("n", big, nullable=False),
-        sa.PrimaryKeyConstraint(*key, name=op.f("pk_counter_hour")),
-        sqlite_with_rowid=False,
+        *(_number("account_id"), _number("hour", hour), _number("list_id"), _number("user_id")),
     )
-    key = ["account_id", "day", "list_id", "campaign", "provider", "metric", "node"]
-    op.create_table(
+    _counted(
         "counter_day",
-        _number("account_id"),
-        _number("day", big),
-        _number("list_id"),
-        sa.Column("campaign", sa.Text(), nullable=False),
-        sa.Column("provider", sa.Text(), nullable=False),
-        sa.Column("metric", sa.Text(), nullable=False),
-        _number("node", sa.Integer()),
-        sa.Column("n", big, nullable=False),
-        sa.PrimaryKeyConstraint(*key, name=op.f("pk_counter_day")),
-        sqlite_with_rowid=False,
+        *(_number("account_id"), _number("day", day), _number("list_id"), _number("user_id")),
     )
-    key = ["list_id", "campaign", "metric", "node"]
-    op.create_table(
-        "counter_campaign",
-        _number("list_id"),
-        sa.Column("campaign", sa.Text(), nullable=False),
-        sa.Column("metric", sa.Text(), nullable=False),
-        _number("node", sa.Integer()),
-        sa.Column("n", big, nullable=False),
-        sa.PrimaryKeyConstraint(*key, name=op.f("pk_counter_campaign")),
-        sqlite_with_rowid=False,
+    _counted(
+        "counter_day_campaign",
+        *(_number("account_id"), _number("day", day), _number("list_id"), _text("campaign")),
     )
-    _fill_counters()
+    _counted("counter_day_provider", _number("account_id"), _number("day", day), _text("provider"))
+    _counted("counter_campaign", _number("list_id"), _text("campaign"))
+    for fill in _FILL:
+        op.execute(fill)
     op.drop_table("counter_before")
-    op.create_index(op.f("ix_counter_hour"), "counter", ["hour"])
-    op.create_index(op.f("ix_counter_hour_hour"), "counter_hour", ["hour"])
     op.create_index(
         op.f("ix_counter_hour_user_id_metric_hour"), "counter_hour", ["user_id", "metric", "hour"]
     )
-    op.create_index(op.f("ix_counter_day_day"), "counter_day", ["day"])
 
 
-_FILL_ALL = (
-    "INSERT INTO counter (account_id, hour, list_id, user_id, campaign, provider, metric, node, n)"
-    " SELECT account_id, hour, list_id, user_id, '', '', metric, node, n FROM counter_before"
+_FILL = (
+    (
+        "INSERT INTO counter"
+        " (account_id, hour, list_id, user_id, campaign, provider, metric, node, n)"
+        " SELECT account_id, hour, list_id, user_id, '', '', metric, node, n FROM counter_before"
+    ),
+    (
+        "INSERT INTO counter_hour (account_id, hour, list_id, user_id, metric, node, n)"
+        " SELECT account_id, hour, list_id, user_id, metric, node, n FROM counter_before"
+    ),
+    (
+        "INSERT INTO counter_day (account_id, day, list_id, user_id, metric, node, n)"
+        " SELECT account_id, hour - hour % 86400, list_id, user_id, metric, node, sum(n)"
+        " FROM counter_before"
+        " GROUP BY account_id, hour - hour % 86400, list_id, user_id, metric, node"
+    ),
+    (
+        "INSERT INTO counter_day_campaign (account_id, day, list_id, campaign, metric, node, n)"
+        " SELECT account_id, hour - hour % 86400, list_id, '', metric, node, sum(n)"
+        " FROM counter_before GROUP BY account_id, hour - hour % 86400, list_id, metric, node"
+    ),
+    (
+        "INSERT INTO counter_day_provider (account_id, day, provider, metric, node, n)"
+        " SELECT account_id, hour - hour % 86400, '', metric, node, sum(n)"
+        " FROM counter_before GROUP BY account_id, hour - hour % 86400, metric, node"
+    ),
+    (
+        "INSERT INTO counter_campaign (list_id, campaign, metric, node, n)"
+        " SELECT list_id, '', metric, node, sum(n) FROM counter_before"
+        " GROUP BY list_id, metric, node"
+    ),
 )
-_FILL_HOURS = (
-    "INSERT INTO counter_hour (account_id, hour, list_id, user_id, metric, node, n)"
-    " SELECT account_id, hour, list_id, user_id, metric, node, n FROM counter_before"
-)
-_FILL_DAYS = (
-    "INSERT INTO counter_day (account_id, day, list_id, campaign, provider, metric, node, n)"
-    " SELECT account_id, hour - hour % 86400, list_id, '', '', metric, node, sum(n)"
-    " FROM counter_before GROUP BY account_id, hour - hour % 86400, list_id, metric, node"
-)
-_FILL_CAMPAIGNS = (
-    "INSERT INTO counter_campaign (list_id, campaign, metric, node, n)"
-    " SELECT list_id, '', metric, node, sum(n) FROM counter_before GROUP BY list_id, metric, node"
-)
-
-
-def _fill_counters() -> None:
-    op.execute(_FILL_ALL)
-    op.execute(_FILL_HOURS)
-    op.execute(_FILL_DAYS)
-    op.execute(_FILL_CAMPAIGNS)
 
 
 def _campaigns_and_recipients() -> None:
@@ -242,6 +231,7 @@ def _recipients() -> None:
         _number("id"),
         sa.Column("account_id", _ID, nullable=False),
         sa.Column("address_key", sa.Text(), nullable=False),
+        sa.Column("search", sa.Text(), nullable=False),
         sa.Column("address", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("fields", sa.Text(), nullable=False),
@@ -268,7 +258,8 @@ def _recipients() -> None:
 
 def _tidied_often_on_postgresql() -> None:
     """What is changed with every mail, as revision 0002 has it for the other tables."""
-    for table in ("counter", "counter_hour", "counter_day", "counter_campaign", "recipient"):
+    counters = ("", "_hour", "_day", "_day_campaign", "_day_provider", "_campaign")
+    for table in (*(f"counter{one}" for one in counters), "recipient"):
         op.execute(
             f"ALTER TABLE {table} SET (autovacuum_vacuum_scale_factor = 0.02,"
             " autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.05)"
