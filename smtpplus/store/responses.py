@@ -59,7 +59,7 @@ _SENT = (
         delivery.c.clicked_at,
     )
     .join(message, message.c.id == delivery.c.message_id)
-    .where(delivery.c.id.in_(_IDS))
+    .where(delivery.c.id.in_(_IDS), delivery.c.withheld.is_(None))  # never sent: nobody opened it
     .order_by(delivery.c.id)
     .with_for_update(of=delivery)
 )
