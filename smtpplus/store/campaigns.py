@@ -7,8 +7,8 @@ resolved when they are read.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, Select, func, or_, select, tuple_, update
 from zope.interface import implementer
@@ -23,6 +23,8 @@ from smtpplus.store.transactions import Transactions
 from smtpplus.values.errors import NotFoundError, UsageError
 
 __all__ = ["SqlCampaigns"]
+
+T = TypeVar("T")
 
 _MAX_NAME = 200
 _PAIRS = 200  # campaigns in one statement
@@ -151,33 +153,29 @@ def _one(transaction: Transaction, account_id: int | None, list_id: int, key: st
 
 def _with_totals(connection: Connection, rows: Sequence[Row[Any]]) -> list[CampaignRow]:
     """The rows, each with its sums and those of what was merged into it."""
-    own = {(row.list_id, row.key): (row.list_id, row.key) for row in rows}
-    into = dict(own)
-    for some in _pieces(own):
-        merged = select(campaign.c.list_id, campaign.c.key, campaign.c.merged_into).where(
-            tuple_(campaign.c.list_id, campaign.c.merged_into).in_(some)
+    into = {(row.account_id, row.list_id, row.key): (row.list_id, row.key) for row in rows}
+    for pairs in _pieces(list(into.values())):
+        merged = select(campaign).where(
+            tuple_(campaign.c.list_id, campaign.c.merged_into).in_(pairs)
         )
-        for list_id, key, target in connection.execute(merged):
-            into[list_id, key] = (list_id, target)
+        for row in connection.execute(merged):
+            into[row.account_id, row.list_id, row.key] = (row.list_id, row.merged_into)
     sums: defaultdict[tuple[int, str], defaultdict[str, int]]
     sums = defaultdict(lambda: defaultdict(int))
     columns = counter_campaign.c
-    for some in _pieces(into):
-        counted = (
-            select(columns.list_id, columns.campaign, columns.metric, func.sum(columns.n))
-            .where(tuple_(columns.list_id, columns.campaign).in_(some))
-            .group_by(columns.list_id, columns.campaign, columns.metric)
-        )
-        for list_id, key, metric, n in connection.execute(counted):
-            sums[into[list_id, key]][metric] += int(n)
+    of = (columns.account_id, columns.list_id, columns.campaign)
+    for keys in _pieces(list(into)):
+        counted = select(*of, columns.metric, func.sum(columns.n)).where(tuple_(*of).in_(keys))
+        for account_id, list_id, key, metric, n in connection.execute(
+            counted.group_by(*of, columns.metric)
+        ):
+            sums[into[account_id, list_id, key]][metric] += int(n)
     return [_row(row, dict(sums[row.list_id, row.key])) for row in rows]
 
 
-def _pieces(
-    pairs: Collection[tuple[int, str]],
-) -> Iterable[list[tuple[int, str]]]:
-    every = list(pairs)
-    return (every[start : start + _PAIRS] for start in range(0, len(every), _PAIRS))
+def _pieces(keys: list[T]) -> Iterator[list[T]]:
+    for start in range(0, len(keys), _PAIRS):
+        yield keys[start : start + _PAIRS]
 
 
 def _row(row: Row[Any], totals: dict[str, int]) -> CampaignRow:

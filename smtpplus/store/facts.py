@@ -189,5 +189,5 @@ def sums_of(counts: Sums) -> tuple[Sums, ...]:
         days[account, day, mail_list, user, metric] += n
         campaigns[account, day, mail_list, campaign, metric] += n
         providers[account, day, provider, metric] += n
-        ever[mail_list, campaign, metric] += n
+        ever[account, mail_list, campaign, metric] += n
     return counts, hours, days, campaigns, providers, ever

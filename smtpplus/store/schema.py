@@ -427,6 +427,7 @@ counter_day_provider = Table(
 counter_campaign = Table(
     "counter_campaign",
     METADATA,
+    Column("account_id", _Id, primary_key=True, autoincrement=False),
     Column("list_id", _Id, primary_key=True, autoincrement=False),
     Column("campaign", Text, primary_key=True),
     Column("metric", Text, primary_key=True),

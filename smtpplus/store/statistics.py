@@ -21,6 +21,7 @@ from smtpplus.store.schema import (
     account,
     campaign,
     counter,
+    counter_campaign,
     counter_day,
     counter_day_campaign,
     counter_day_provider,
@@ -70,11 +71,11 @@ def read_totals(
         )
     tables, names = _GROUPS[by]
     spans = _spans(connection, tables, since, until)
-    found = _grouped(connection, account_id, spans, (*names, "metric"))
     if by == "campaign":
-        sums = _of_campaigns(connection, found)
+        sums = _of_campaigns(connection, _by_campaign(connection, account_id, spans))
     else:
         sums = _sums()
+        found = _grouped(connection, account_id, spans, (*names, "metric"))
         for (group, metric), n in found.items():
             sums[group // DAY if by == "day" else group][metric] += n
     if by == "day":
@@ -97,11 +98,11 @@ def _sums() -> _Sums:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Counters to be read from `since` to before `until`."""
+    """Counters to be read from `since` to before `until`; None: whenever."""
 
     table: Table
-    since: float
-    until: float
+    since: float | None = None
+    until: float | None = None
 
     @property
     def at(self) -> Column[int]:
@@ -133,8 +134,8 @@ def _spans(
         last += DAY  # nothing is counted after `until`: its day is whole
     if first >= last:
         return [_Span(hours, start, until)]
-    ends = [_Span(hours, start, first), _Span(hours, last, until)]
-    return [_Span(days, first, last), *(one for one in ends if one.since < one.until)]
+    ends = [(start, first), (last, until)]
+    return [_Span(days, first, last), *(_Span(hours, *one) for one in ends if one[0] < one[1])]
 
 
 def _has_counters(connection: Connection, since: float, until: float) -> bool:
@@ -144,7 +145,10 @@ def _has_counters(connection: Connection, since: float, until: float) -> bool:
 
 
 def _within(query: Select[Any], span: _Span, account_id: int | None) -> Select[Any]:
-    query = query.where(span.at >= span.since, span.at < span.until)
+    if span.since is not None:
+        query = query.where(span.at >= span.since)
+    if span.until is not None:
+        query = query.where(span.at < span.until)
     account = span.table.c.account_id
     if account_id is not None:
         return query.where(account == account_id)
@@ -176,6 +180,38 @@ def _grouped(
         for *key, n in connection.execute(_within(query, span, account_id)):
             found[tuple(key)] += int(n)
     return found
+
+
+def _by_campaign(
+    connection: Connection, account_id: int | None, spans: Sequence[_Span]
+) -> dict[tuple[Any, ...], int]:
+    """Where most of the days there are were asked for: all that was counted, less the others."""
+    names = ("list_id", "campaign", "metric")
+    days, *ends = spans
+    outside = _outside(connection, account_id, days)
+    if outside is None:
+        return _grouped(connection, account_id, spans, names)
+    found = _grouped(connection, account_id, [_Span(counter_campaign), *ends], names)
+    for key, n in _grouped(connection, account_id, outside, names).items():
+        found[key] -= n
+    # The ends' days are among those outside: their hours were added, the days taken away.
+    return {key: n for key, n in found.items() if n}
+
+
+def _outside(connection: Connection, account_id: int | None, days: _Span) -> list[_Span] | None:
+    """The days that were not asked for; None where those that were are fewer."""
+    if days.table is not counter_day_campaign:
+        return None
+    ends = select(func.min(counter_day.c.day), func.max(counter_day.c.day))
+    query = _within(ends, _Span(counter_day), account_id)
+    first, last = connection.execute(query).one()
+    if first is None:
+        return None
+    since, until = max(days.since, first), min(days.until, last + DAY)
+    if until - since <= (last + DAY - first) / 2:
+        return None
+    before, after = (first, since), (until, last + DAY)
+    return [_Span(days.table, *one) for one in (before, after) if one[0] < one[1]]
 
 
 # ---------------------------------------------------------------- names

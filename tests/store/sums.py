@@ -25,7 +25,7 @@ _SUMS = (  # a table, and by what it must be the sum of `counter`
     ("counter_day", "account_id, {day}, list_id, user_id, node"),
     ("counter_day_campaign", "account_id, {day}, list_id, campaign, node"),
     ("counter_day_provider", "account_id, {day}, provider, node"),
-    ("counter_campaign", "list_id, campaign, node"),
+    ("counter_campaign", "account_id, list_id, campaign, node"),
 )
 _ANSWERS = {EventType.OPENED.value, EventType.CLICKED.value}
 _MAILED = (

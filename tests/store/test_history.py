@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections import Counter
 
 from smtpplus.store import Store
 from smtpplus.values.address import Address
@@ -23,6 +25,7 @@ from tests.store.samples import (
 )
 
 HOUR = NOW - NOW % 3600
+DAY = NOW - NOW % 86_400
 
 
 class HistoryCase(StoreCase):
@@ -231,3 +234,21 @@ class CounterTests(HistoryCase):
         self.assertEqual([sums["accepted"] for _, sums in days], [2, 1])
         with self.assertRaisesRegex(UsageError, "'hour'"):
             await self.history.totals(1, *span, "hour")
+
+    async def test_totals_of_a_time_are_the_sums_of_its_hours(self) -> None:
+        rows = [(0, "a"), (5, "b"), (26, "a"), (30, "a"), (60, "b"), (75, "a"), (100, "b")]
+        for hour, campaign in rows:
+            item = accepted(self.store.ids, at=DAY + hour * 3600)
+            about = dataclasses.replace(item.message, campaign=campaign)
+            await self.store.queue.accept(dataclasses.replace(item, message=about))
+        for since, until in itertools.product((0, 1, 24, 25, 48, 49), (2, 24, 40, 72, 76, 96, 130)):
+            expected = Counter(name for hour, name in rows if since <= hour < until)
+            found = await self.history.totals(
+                None, DAY + since * 3600, DAY + until * 3600, "campaign"
+            )
+            self.assertEqual({name: sums["accepted"] for name, sums in found}, expected)
+            for by in ("user", "list", "provider", "day"):
+                found = await self.history.totals(1, DAY + since * 3600, DAY + until * 3600, by)
+                self.assertEqual(sum(sums["accepted"] for _, sums in found), expected.total(), by)
+            series = await self.history.counters(1, DAY + since * 3600, DAY + until * 3600, 86_400)
+            self.assertEqual(sum(series["accepted"]), expected.total())

@@ -115,7 +115,7 @@ def _counters() -> None:
         *(_number("account_id"), _number("day", day), _number("list_id"), _text("campaign")),
     )
     _counted("counter_day_provider", _number("account_id"), _number("day", day), _text("provider"))
-    _counted("counter_campaign", _number("list_id"), _text("campaign"))
+    _counted("counter_campaign", _number("account_id"), _number("list_id"), _text("campaign"))
     for fill in _FILL:
         op.execute(fill)
     op.drop_table("counter_before")
@@ -151,9 +151,9 @@ _FILL = (
         " FROM counter_before GROUP BY account_id, hour - hour % 86400, metric, node"
     ),
     (
-        "INSERT INTO counter_campaign (list_id, campaign, metric, node, n)"
-        " SELECT list_id, '', metric, node, sum(n) FROM counter_before"
-        " GROUP BY list_id, metric, node"
+        "INSERT INTO counter_campaign (account_id, list_id, campaign, metric, node, n)"
+        " SELECT account_id, list_id, '', metric, node, sum(n) FROM counter_before"
+        " GROUP BY account_id, list_id, metric, node"
     ),
 )
 
