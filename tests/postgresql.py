@@ -139,6 +139,16 @@ class Cluster:
             cursor = connection.execute(sql)
             return cursor.fetchall() if cursor.description else []
 
+    def copy(self, sql: str, database: str) -> bytes:
+        """What a COPY to the client says."""
+        import psycopg
+
+        with (
+            psycopg.connect(self.url(database)) as connection,
+            connection.cursor().copy(sql.encode()) as rows,
+        ):
+            return b"".join(map(bytes, rows))
+
     def remove(self) -> None:
         """End it, and leave nothing behind."""
         self.thaw()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import tarfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -14,6 +17,7 @@ from smtpplus.config import load
 from smtpplus.installation import open_installation, run
 from smtpplus.ports import IAccounts, IQueue
 from smtpplus.store import open_store_blocking, upgrade
+from smtpplus.store.migrate import migrate
 from smtpplus.store.store import Store
 from smtpplus.values.ids import IdSource
 from smtpplus.values.submission import Account, Stream
@@ -22,6 +26,14 @@ from tests.postgresql import cluster
 from tests.store.samples import CONTENT, NOW, StoreCase, accepted
 
 _LARGE = CONTENT + bytes(700_000)
+_OLDER = "0003"  # no fingerprint of the secret, no campaigns, no recipients
+_COLUMNS = (
+    "SELECT table_name::text, column_name::text FROM information_schema.columns"
+    " WHERE table_schema = 'public' AND table_name <> 'alembic_version'"
+    " ORDER BY table_name, ordinal_position"
+)
+
+_Table = tuple[tuple[str, ...], bytes]  # its columns, its rows in COPY's form
 
 
 class PostgresqlBackupTests(SynchronousTestCase):
@@ -74,8 +86,7 @@ class PostgresqlBackupTests(SynchronousTestCase):
             (before,) = run(_accounts(opened.accounts))
             after = run(opened.accounts.add_account("other", NOW))
             self.assertGreater(after.id, before.id)
-        database = url.partition("@/")[2].partition("?")[0]
-        rows = self.server.execute("SELECT octets FROM content_part ORDER BY number", database)
+        rows = self.rows(url, "SELECT octets FROM content_part ORDER BY number")
         self.assertEqual(b"".join(row[0] for row in rows), _LARGE)
 
     def test_what_was_waiting_is_there_again(self) -> None:
@@ -127,10 +138,38 @@ class PostgresqlBackupTests(SynchronousTestCase):
 
     def test_a_backup_of_an_older_version_is_brought_to_this_one(self) -> None:
         self.shell.run(*self.there, "backup", str(self.file))
-        self.file.write_bytes(self.altered(_older))
+        tables = self.tables_of(_OLDER)
+        self.file.write_bytes(self.altered(partial(_older, tables)))
         url, new = self.database(), Path(self.mktemp()).absolute()
         self.shell.run(*self.at(url), "restore", str(self.file), "--to", str(new))
         self.check(new / "smtpplus.toml", url)
+        counted = "SELECT metric, sum(n)::bigint FROM counter GROUP BY metric ORDER BY metric"
+        after = self.rows(url, counted)
+        self.assertEqual(after, self.rows(self.url, counted))
+        self.assertIn(("accepted", 2), after)
+
+    def tables_of(self, version: str) -> dict[str, _Table]:
+        """What that version would have written of this store."""
+        from smtpplus.store.postgresql import PostgresqlServer  # an extra
+
+        url = self.database()
+        server = PostgresqlServer(url)
+        with contextlib.closing(server.open_writer()) as connection:
+            migrate(connection, server.dialect, version)
+        columns: dict[str, tuple[str, ...]] = {}
+        for table, column in self.rows(url, _COLUMNS):
+            columns[table] = (*columns.get(table, ()), column)
+        return {table: (names, self.copied(table, names)) for table, names in columns.items()}
+
+    def copied(self, table: str, columns: tuple[str, ...]) -> bytes:
+        """Rows as the older version had them: it counted by hour alone."""
+        source = "counter_hour" if table == "counter" else table
+        names = ", ".join(columns)
+        return self.server.copy(f"COPY {source} ({names}) TO STDOUT (FORMAT BINARY)",
+                                _name(self.url))  # fmt: skip
+
+    def rows(self, url: str, query: str) -> list[tuple[Any, ...]]:
+        return self.server.execute(query, _name(url))
 
     def without(self, table: str) -> bytes:
         return self.altered(
@@ -155,15 +194,19 @@ class PostgresqlBackupTests(SynchronousTestCase):
         return buffer.getvalue()
 
 
-def _older(name: str, octets: bytes) -> bytes | None:
-    """As the version wrote it that had no fingerprint of the secret."""
-    if name == "tables/installation.copy":
-        return None
-    if name != "manifest.json":
+def _name(url: str) -> str:
+    """Of the database."""
+    return url.partition("@/")[2].partition("?")[0]
+
+
+def _older(tables: dict[str, _Table], name: str, octets: bytes) -> bytes | None:
+    """The member as the older version wrote it; None for what it did not have."""
+    if name == "manifest.json":
+        columns = {table: columns for table, (columns, _) in tables.items()}
+        return json.dumps({**json.loads(octets), "schema": _OLDER, "tables": columns}).encode()
+    if not name.startswith("tables/"):
         return octets
-    manifest = json.loads(octets)
-    del manifest["tables"]["installation"]
-    return json.dumps({**manifest, "schema": "0003"}).encode()
+    return tables.get(Path(name).stem, (None, None))[1]
 
 
 async def _claim(queue: IQueue) -> set[int]:
