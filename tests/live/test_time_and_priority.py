@@ -84,13 +84,21 @@ class PriorityTests(_Case):
         self.send([f"invoice{one}@slow.example" for one in range(200)])
         wait_for("the invoices to fill the lane", lambda: self.recorder.sessions >= 9)
         self.service.cli("user", "set", self.service.username, "priority", "1")
+        changed = time.time()
+        sent: dict[str, float] = {}
 
-        def is_known() -> bool:
-            to = f"reset{len(self.times)}@slow.example"
+        def holds() -> bool:
+            """Has one overtaken? What was sent before the change held waits with the invoices."""
+            to = f"reset{len(sent)}@slow.example"
+            sent[to] = time.time()
             self.send([to])
-            return bool(self.arrived_after(to, time.time(), 60.0) < 2.0)
+            return any(one in self.times for one in sent)
 
-        wait_for("the priority to hold", is_known, 5.0)
+        wait_for("the priority to hold", holds, 10.0)
+        first, begin = next((one, begin) for one, begin in sent.items() if one in self.times)
+        self.assertLess(begin - changed, 5.0)  # 2 s, and a busy machine
+        self.assertLess(self.times[first] - begin, 2.0)
+        self.assertLess(len(self.times), 200)  # invoices wait still
 
 
 class ScheduleTests(_Case):
