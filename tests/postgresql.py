@@ -1,6 +1,6 @@
 """A PostgreSQL of the tests' own: Debian's package, a socket in a temporary directory.
 
-Runs as an ordinary user, with fsync on; one cluster a run, one database a test. Ended by its
+Runs as an ordinary user, with fsync on; one cluster a run and one that may be harmed. Ended by its
 process id when the run ends, also when it is killed. A missing package skips the test.
 """
 
@@ -18,10 +18,11 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from unittest import TestCase
 
 from twisted.trial.unittest import SkipTest
 
-__all__ = ["Cluster", "cluster"]
+__all__ = ["Cluster", "cluster", "cluster_to_harm"]
 
 _START_SECONDS = 30.0
 _USERS = ("postgres", "nobody")
@@ -74,6 +75,7 @@ class Cluster:
             os.chown(self._place, user.pw_uid, user.pw_gid)
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count(1)
+        self.kept: dict[str, list[str]] = {}  # databases that are there for the next test
         self._run("initdb", "--no-sync", "-A", "trust", "-U", "smtpplus", "--locale=C.UTF-8",
                   "-E", "UTF8", "-D", str(self._data))  # fmt: skip
         configuration = _CONFIGURATION.format(socket=self._place)
@@ -106,20 +108,28 @@ class Cluster:
 
     def freeze(self) -> None:
         """Stop every process of the server where it is; what is sent to it is kept by the kernel."""
-        for process in self._all():
-            os.kill(process, signal.SIGSTOP)
+        self._send(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let it go on."""
-        for process in self._all():
-            os.kill(process, signal.SIGCONT)
+        self._send(signal.SIGCONT)
 
-    def _all(self) -> list[int]:
+    def recover(self) -> None:
+        """Whatever was done to it, it runs."""
+        self.thaw()
+        if self._process is not None and self._process.poll() is not None:
+            self._process = None
         if self._process is None:
-            return []
-        first = self._process.pid
-        children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
-        return [first, *map(int, children)]
+            self.start()
+
+    def _send(self, number: signal.Signals) -> None:
+        """To each of its processes."""
+        if self._process is not None:
+            first = self._process.pid
+            children = Path(f"/proc/{first}/task/{first}/children").read_text().split()
+            for process in (first, *map(int, children)):
+                with contextlib.suppress(ProcessLookupError):  # a session that has just ended
+                    os.kill(process, number)
 
     def database(self, template: str = "template1") -> str:
         """The name of a new database."""
@@ -128,7 +138,8 @@ class Cluster:
         return name
 
     def drop(self, database: str) -> None:
-        """Remove a database, whoever still uses it."""
+        """Remove a database, whoever still uses it and whatever was done to the server."""
+        self.recover()
         self.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
 
     def execute(self, sql: str, database: str = "postgres") -> list[tuple[Any, ...]]:
@@ -170,17 +181,27 @@ class Cluster:
             raise AssertionError(f"{program}: {done.stdout}{done.stderr}")
 
 
-_shared: list[Cluster] = []
+_running: dict[str, Cluster] = {}
 
 
 def cluster() -> Cluster:
     """The cluster of this run, started when it is first asked for."""
-    if not _shared:
+    return _once("shared")
+
+
+def cluster_to_harm(test: TestCase) -> Cluster:
+    """Another one, which `test` may stop, crash and freeze; it runs again for the next."""
+    found = _once("to harm")
+    test.addCleanup(found.recover)
+    return found
+
+
+def _once(name: str) -> Cluster:
+    if name not in _running:
         try:
             import psycopg  # noqa: F401
         except ImportError:
             raise SkipTest("needs psycopg (the extra [postgresql])") from None
-        made = Cluster()
-        _shared.append(made)
+        made = _running[name] = Cluster()
         atexit.register(made.remove)
-    return _shared[0]
+    return _running[name]

@@ -11,15 +11,14 @@ from smtpplus.store import run
 from tests.cli.shell import Shell
 from tests.live.peers import free_port
 from tests.postgresql import cluster
-from tests.store.postgresql_case import template
+from tests.store.postgresql_case import store_database
 from tests.store.samples import NOW, StoreCase, accepted
 
 
 class DoctorTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.server = cluster()
-        self.database = self.server.database(template(self.server))
-        self.addCleanup(self.server.drop, self.database)
+        self.database = store_database(self, self.server)
         self.shell = Shell(self, Path(self.mktemp()).absolute())
         self.sets = [f"store.url={self.server.url(self.database)}"]
         for key in ("submission.listen", "submission.listen_tls", "web.listen"):

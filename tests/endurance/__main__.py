@@ -27,7 +27,7 @@ def _modules() -> dict[str, tuple[type[SynchronousTestCase], ...]]:
     """Test cases by the name of their module."""
     found = {}
     for module in pkgutil.iter_modules(tests.endurance.__path__):
-        if module.name not in {"__main__", "zygote"}:
+        if module.name != "__main__":
             cases = getattr(importlib.import_module(f"tests.endurance.{module.name}"), "LONG", ())
             if cases:
                 found[module.name] = cases

@@ -22,9 +22,9 @@ from tests.endurance.ground import Ground
 from tests.endurance.house import House, needs_strace
 from tests.endurance.ledger import STORE, read_ledger
 from tests.endurance.load import SENDER, Load, Mail, conversation
-from tests.endurance.zygote import Zygote
 from tests.live.peers import wait_for
 from tests.live.recorder import Arrived
+from tests.live.zygote import Zygote, zygote
 
 __all__ = ["Failures", "fail_calls", "full_disk", "full_of_itself", "lost_page", "too_little"]
 
@@ -60,12 +60,12 @@ def fail_calls(
     store; after a start all is delivered.
     """
     needs_strace()
-    found, zygote = Failures(), Zygote(ground)
+    found = Failures()
     for number, (calls, error, when) in enumerate(plan):
         name = f"f{number}"
         inner = Ground(ground.test, ground.folder(name))
         arrivals = Arrivals(ground.test)
-        house = House(inner, arrivals.port, zygote=zygote)
+        house = House(inner, arrivals.port, zygote=zygote())
         found.runs += 1
         where = f"{calls} {error} {when}"
         if not house.start_traced(f"trace={calls}", f"inject={calls}:error={error}:when={when}"):

@@ -11,7 +11,6 @@ import re
 import secrets
 import signal
 import smtplib
-import subprocess
 import threading
 import time
 from collections import Counter, defaultdict
@@ -28,8 +27,9 @@ from smtpplus.installation import open_installation, run
 from smtpplus.ports import IAccounts
 from smtpplus.trial import new_credential
 from smtpplus.values.submission import Stream
-from tests.live.installation import BIN
+from tests.live.installation import json_of
 from tests.live.peers import Peer, Sink, answers, free_port, wait_for
+from tests.live.zygote import BIN
 from tests.postgresql import Cluster
 from tests.store.sums import faults_in_sums
 
@@ -133,7 +133,7 @@ class Fleet:
             own["submission.listen"] = f'["127.0.0.1:{port}"]'
         command = [str(BIN / "twistd"), "-n", "--pidfile=", "smtpplus",
                    "--config", str(self._configuration), *self._sets(own)]  # fmt: skip
-        peer = self._peers[name] = Peer(self._test, command, log)
+        peer = self._peers[name] = Peer(self._test, command, log, quickly=True)
         return peer
 
     def kill(self, name: str) -> None:
@@ -232,13 +232,7 @@ class Fleet:
         ]
 
     def _command(self, *arguments: str) -> Any:
-        done = subprocess.run(
-            [str(BIN / "smtpplus"), "--json", *arguments],
-            capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
-        if done.returncode:
-            raise AssertionError(f"{arguments}: {done.stdout}{done.stderr}")
-        return json.loads(done.stdout or "null")
+        return json_of(*arguments)
 
 
 async def _fill(accounts: IAccounts, now: float) -> None:

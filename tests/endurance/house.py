@@ -10,9 +10,9 @@ import urllib.request
 from pathlib import Path
 
 from tests.endurance.ground import Ground
-from tests.endurance.zygote import Child, Zygote
 from tests.live.installation import Installation
 from tests.live.peers import Peer, wait_for
+from tests.live.zygote import Child, Zygote
 
 __all__ = ["House", "needs_strace"]
 
@@ -127,7 +127,7 @@ class House(Installation):
         if self._child is None:
             super().kill()
             return
-        self._child.send(signal.SIGKILL)
+        self._child.send_signal(signal.SIGKILL)
         assert self._child.has_ended(10)
         self._forget()
 
@@ -141,7 +141,7 @@ class House(Installation):
         if self._child is None:
             self.stop()
             return
-        self._child.send(signal.SIGTERM)
+        self._child.send_signal(signal.SIGTERM)
         if not self._child.has_ended(30):
             raise AssertionError("SIGTERM did not end it within 30 s (D12)")
         self._forget()
@@ -204,9 +204,7 @@ class House(Installation):
         return False
 
     def _forget(self) -> None:
-        child, self._child = self._child, None
-        if child is not None:
-            child.close()
+        self._child = None
         tracer, self._tracer = self._tracer, None
         if tracer is not None:
             tracer.wait(10)

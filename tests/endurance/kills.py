@@ -24,8 +24,8 @@ from tests.endurance.house import House, needs_strace
 from tests.endurance.ledger import Ledger, read_ledger
 from tests.endurance.load import Load, Mail
 from tests.endurance.stock import stock, stocked
-from tests.endurance.zygote import Zygote
 from tests.live.peers import wait_for
+from tests.live.zygote import Zygote, zygote
 
 __all__ = ["CALLS", "Siege", "Toll", "kill_amid_a_long_queue", "kill_at_calls", "kill_at_random"]
 
@@ -218,7 +218,7 @@ def kill_amid_a_long_queue(
     A start may take `most_seconds`.
     """
     dice, toll, begun = random.Random(waiting), Toll(), time.monotonic()
-    siege = Siege(ground, Zygote(ground), toll, "q")
+    siege = Siege(ground, zygote(), toll, "q")
     siege.stock(waiting)
     for _ in range(kills):
         siege.live(siege.batch(messages), seconds=dice.uniform(0.5, 2.0))
@@ -245,7 +245,7 @@ def kill_at_calls(
     A kind of call is done with when a run goes through without a kill.
     """
     needs_strace()
-    toll, zygote, begun = Toll(), Zygote(ground), time.monotonic()
+    toll, begun = Toll(), time.monotonic()
     left = iter(plan) if plan is not None else None
     number = dict.fromkeys(CALLS, first - 1)
     unfinished = list(CALLS)
@@ -262,7 +262,7 @@ def kill_at_calls(
             number[calls] += 1
             at = number[calls]
         if siege is None:
-            siege = Siege(ground, zygote, toll, f"c{life}")
+            siege = Siege(ground, zygote(), toll, f"c{life}")
         injection = f"inject={calls}:signal=SIGKILL:when={at}"
         killed = siege.live(siege.batch(messages), f"trace={calls}", injection)
         toll.reached[calls] = max(toll.reached.get(calls, 0), at if killed else 0)
@@ -283,10 +283,10 @@ def kill_at_calls(
 
 def kill_at_random(ground: Ground, kills: int, seed: int, *, messages: int = 2_000) -> Toll:
     """Kill at random moments under 40 clients."""
-    dice, toll, zygote, begun = random.Random(seed), Toll(), Zygote(ground), time.monotonic()
+    dice, toll, begun = random.Random(seed), Toll(), time.monotonic()
     siege: Siege | None = None
     for life in range(kills):
-        siege = siege or Siege(ground, zygote, toll, f"r{life}")
+        siege = siege or Siege(ground, zygote(), toll, f"r{life}")
         siege.live(siege.batch(messages), seconds=dice.uniform(0.0, 1.5))
         if life % _LIVES_IN_ONE == _LIVES_IN_ONE - 1:
             siege.finish()

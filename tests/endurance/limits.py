@@ -14,9 +14,9 @@ from tests.endurance.ground import Ground
 from tests.endurance.house import House
 from tests.endurance.load import Load, Mail, conversation
 from tests.endurance.stock import stock
-from tests.endurance.zygote import Zygote
 from tests.live.installation import trusting
 from tests.live.peers import wait_for
+from tests.live.zygote import Zygote
 
 __all__ = [
     "few_descriptors",

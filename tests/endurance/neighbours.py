@@ -18,9 +18,9 @@ from tests.endurance.ground import Ground
 from tests.endurance.house import House
 from tests.endurance.ledger import STORE, read_ledger
 from tests.endurance.load import Load, Mail
-from tests.endurance.zygote import Zygote
 from tests.live.peers import free_port, wait_for
 from tests.live.recorder import Arrived
+from tests.live.zygote import Zygote
 
 __all__ = ["Beside", "dead_destination", "locked_store", "lost_reply", "schedule"]
 

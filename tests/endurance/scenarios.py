@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tests.endurance import clocks, disks, kills, limits, neighbours, soak, syncs
 from tests.endurance.ground import Ground
-from tests.endurance.zygote import Zygote
+from tests.live.zygote import zygote
 
 __all__ = ["SCENARIOS", "Scenario"]
 
@@ -72,25 +72,25 @@ def _lint(ground: Ground, messages: int) -> syncs.Lint:
 
 
 def _pages(ground: Ground, seeds: int) -> list[str]:
-    zygote, told = Zygote(ground), []
+    told = []
     for seed in range(seeds):
         where = ("wal", "file", "store")[seed % 3]
         inner = Ground(ground.test, ground.folder(f"page-{seed}"))
-        line, wrong = disks.lost_page(inner, zygote, seed, where)
+        line, wrong = disks.lost_page(inner, zygote(), seed, where)
         told.append(line)
         assert not wrong, (line, wrong)
     return told
 
 
 def _soak(ground: Ground, messages: int, most_kib: float) -> soak.Soak:
-    found = soak.soak(ground, Zygote(ground), messages)
+    found = soak.soak(ground, zygote(), messages)
     assert found.slope_kib <= most_kib, str(found)
     assert max(found.descriptors) - min(found.descriptors) <= 60, str(found)
     return found
 
 
 def _beside(ground: Ground, waiting: int) -> neighbours.Beside:
-    found = neighbours.dead_destination(ground, Zygote(ground), waiting)
+    found = neighbours.dead_destination(ground, zygote(), waiting)
     # Loose: the ratio is measured by benchmarks; here nobody may be kept out.
     assert max(found.beside_dead, found.beside_silent) <= max(5 * found.alone, 1.0), str(found)
     return found
@@ -130,30 +130,30 @@ SCENARIOS = {
     "descriptors": Scenario("D8", limits.few_descriptors, limits.few_descriptors),
     "lost-reply": Scenario(
         "D10",
-        lambda g: neighbours.lost_reply(g, Zygote(g)),
-        lambda g: neighbours.lost_reply(g, Zygote(g)),
+        lambda g: neighbours.lost_reply(g, zygote()),
+        lambda g: neighbours.lost_reply(g, zygote()),
     ),
     "lost-page": Scenario("D15", lambda g: _pages(g, 3), lambda g: _pages(g, 40)),
     "expiry": Scenario("D18", clocks.expiry, clocks.expiry),
     "idle": Scenario(
         "R1",
-        lambda g: limits.idle_connections(g, Zygote(g), 500, 50),
-        lambda g: limits.idle_connections(g, Zygote(g), 5_000, 1_000),
+        lambda g: limits.idle_connections(g, zygote(), 500, 50),
+        lambda g: limits.idle_connections(g, zygote(), 5_000, 1_000),
     ),
     "slow-clients": Scenario(
         "R3",
-        lambda g: limits.slow_clients(g, Zygote(g), 40, most_seconds=5),
-        lambda g: limits.slow_clients(g, Zygote(g), 500, most_seconds=400),
+        lambda g: limits.slow_clients(g, zygote(), 40, most_seconds=5),
+        lambda g: limits.slow_clients(g, zygote(), 500, most_seconds=400),
     ),
     "half-open": Scenario(
         "T5",
-        lambda g: limits.half_open(g, Zygote(g), 100),
-        lambda g: limits.half_open(g, Zygote(g), 500),
+        lambda g: limits.half_open(g, zygote(), 100),
+        lambda g: limits.half_open(g, zygote(), 500),
     ),
     "large": Scenario(
         "R5",
-        lambda g: limits.large_messages(g, Zygote(g), 5, 10),
-        lambda g: limits.large_messages(g, Zygote(g), 20, 50),
+        lambda g: limits.large_messages(g, zygote(), 5, 10),
+        lambda g: limits.large_messages(g, zygote(), 20, 50),
     ),
     "soak": Scenario(
         "R11 C6",
@@ -163,8 +163,8 @@ SCENARIOS = {
     "dead-destination": Scenario("O5", lambda g: _beside(g, 500), lambda g: _beside(g, 12_000)),
     "schedule": Scenario(
         "O8",
-        lambda g: neighbours.schedule(g, Zygote(g), 20, 3),
-        lambda g: neighbours.schedule(g, Zygote(g), 200, 8),
+        lambda g: neighbours.schedule(g, zygote(), 20, 3),
+        lambda g: neighbours.schedule(g, zygote(), 200, 8),
     ),
     "clock": Scenario(
         "C1",
@@ -175,7 +175,7 @@ SCENARIOS = {
     ),
     "locked-store": Scenario(
         "C5",
-        lambda g: neighbours.locked_store(g, Zygote(g), 12),
-        lambda g: neighbours.locked_store(g, Zygote(g), 30),
+        lambda g: neighbours.locked_store(g, zygote(), 12),
+        lambda g: neighbours.locked_store(g, zygote(), 30),
     ),
 }

@@ -14,8 +14,8 @@ from tests.endurance.ground import Ground
 from tests.endurance.house import House
 from tests.endurance.ledger import read_ledger
 from tests.endurance.load import conversation
-from tests.endurance.zygote import Zygote
 from tests.live.peers import Peer, answers, free_port, needs, wait_for
+from tests.live.zygote import Zygote
 
 __all__ = ["Soak", "soak"]
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
-import os
 import re
+import shutil
 import signal
 import smtplib
 import ssl
-import subprocess
-import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -19,11 +19,12 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.live.peers import Peer, free_port, wait_for
+from tests.live.zygote import BIN, zygote
 
-__all__ = ["BIN", "Installation", "trusting"]
+__all__ = ["BIN", "Installation", "json_of", "trusting"]
 
-BIN = Path(sys.executable).parent
 _STOP_SECONDS = 30.0  # D12
+_COMMAND_SECONDS = 60.0
 
 
 def trusting() -> ssl.SSLContext:
@@ -34,10 +35,37 @@ def trusting() -> ssl.SSLContext:
     return context
 
 
+def json_of(*arguments: str) -> Any:
+    """Run ``smtpplus ARGUMENTS --json``; its JSON."""
+    with tempfile.TemporaryDirectory(prefix="smtpplus-cli-") as folder:
+        out, errors = Path(folder, "out"), Path(folder, "errors")
+        command = [str(BIN / "smtpplus"), "--json", *arguments]
+        status = zygote().start(command, out, errors=errors).wait(_COMMAND_SECONDS)
+        said = out.read_text()
+        if status:
+            raise AssertionError(f"{command} said {status}:\n{said}{errors.read_text()}")
+        return json.loads(said or "null")
+
+
+_first: dict[str, Any] = {}
+
+
+def _set_up(folder: Path) -> dict[str, str]:
+    """A copy of a trial in `folder`; what ``init`` said of it."""
+    if not _first:
+        place = tempfile.mkdtemp(prefix="smtpplus-trial-")
+        atexit.register(shutil.rmtree, place, ignore_errors=True)
+        _first["facts"] = json_of("init", f"{place}/trial")
+        _first["folder"] = Path(place, "trial")
+    shutil.copytree(_first["folder"], folder)
+    return {**_first["facts"], "config": str(folder / "smtpplus.toml")}
+
+
 class Installation:
     """A trial of its own in `directory`, on ports of its own, with `settings` on top.
 
-    `facts` is what ``smtpplus init --json`` printed.
+    `facts` is what ``smtpplus init --json`` printed. It is a copy of the first one of this run:
+    making keys takes a while.
     """
 
     def __init__(
@@ -56,9 +84,7 @@ class Installation:
             "web.listen": f'"127.0.0.1:{self.web}"',
             **(settings or {}),
         }
-        self.facts: dict[str, str] = json.loads(
-            self._run([str(BIN / "smtpplus"), "--json", "init", str(directory / "service")])
-        )
+        self.facts = _set_up(directory / "service")
         self.username = self.facts["username"]
         self.password = self.facts["password"]
         self.peer: Peer | None = None
@@ -91,7 +117,8 @@ class Installation:
 
     def start(self) -> None:
         """Run it, and return when it is ready."""
-        self.peer = Peer(self._test, self.command, self.directory / "service.log")
+        log = self.directory / "service.log"
+        self.peer = Peer(self._test, self.command, log, quickly=True)
         wait_for("the service", self._is_ready)
 
     def stop(self) -> tuple[int, float]:
@@ -110,7 +137,7 @@ class Installation:
 
     def cli(self, *arguments: str) -> Any:
         """Run ``smtpplus ARGUMENTS --json``; its JSON."""
-        return json.loads(self._run([str(BIN / "smtpplus"), *self.options, "--json", *arguments]))
+        return json_of(*self.options, *arguments)
 
     def log(self) -> str:
         """What the service has written."""
@@ -174,16 +201,3 @@ class Installation:
         ):
             return bool(answer.status == 200)
         return False
-
-    def _run(self, command: list[str]) -> str:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env=os.environ | {"NO_COLOR": "1"},
-            check=False,
-        )
-        if done.returncode:
-            raise AssertionError(f"{command} said {done.returncode}:\n{done.stdout}{done.stderr}")
-        return done.stdout

@@ -21,6 +21,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from tests.live.zygote import Child, zygote
+
 __all__ = ["Exim", "Peer", "Postfix", "Sink", "free_port", "needs", "open_way_to", "wait_for"]
 
 _WAIT_SECONDS = 30.0
@@ -165,16 +167,31 @@ def _is_user(name: str) -> bool:
 
 
 class Peer:
-    """A program that runs for one test."""
+    """A program that runs for one test; `quickly`: one of ours, by the zygote."""
+
+    process: subprocess.Popen[bytes] | Child
 
     def __init__(
-        self, test: SynchronousTestCase, command: list[str], log: Path, where: Path | None = None
+        self,
+        test: SynchronousTestCase,
+        command: list[str],
+        log: Path,
+        where: Path | None = None,
+        *,
+        quickly: bool = False,
     ) -> None:
         self.log = log
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, cwd=where
-            )
+        if quickly:
+            self.process = zygote().start(command, log, where=where)
+        else:
+            with log.open("ab") as output:
+                self.process = subprocess.Popen(
+                    command,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    cwd=where,
+                )
         test.addCleanup(self.stop)
 
     def stop(self) -> None:

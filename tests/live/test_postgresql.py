@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.endurance import postgresql
 from tests.endurance.fleet import Clients, Fleet
 from tests.live.peers import wait_for
-from tests.postgresql import Cluster, cluster
+from tests.postgresql import cluster, cluster_to_harm
 
 _BACK_SECONDS = 10.0
 _ALTER = "ALTER DATABASE {database}"
@@ -54,8 +54,7 @@ class DatabaseAwayTests(SynchronousTestCase):
     def test_the_database_goes_and_comes_back_under_load(self) -> None:
         directory = Path(self.mktemp()).absolute()
         directory.mkdir(parents=True)
-        server = Cluster()
-        self.addCleanup(server.remove)
+        server = cluster_to_harm(self)
         fleet = Fleet(self, server, directory, "60s")
         fleet.start("relay", "relay")
         fleet.start("both", "submission", "relay")
@@ -84,8 +83,7 @@ class DatabaseAwayTests(SynchronousTestCase):
     def test_cut_off_read_only_or_frozen_it_says_451_and_goes_on_by_itself(self) -> None:
         directory = Path(self.mktemp()).absolute()
         directory.mkdir(parents=True)
-        server = Cluster()
-        self.addCleanup(server.remove)
+        server = cluster_to_harm(self)
         fleet = Fleet(self, server, directory, "60s")
         fleet.start("relay", "relay")
         fleet.start("both", "submission", "relay")

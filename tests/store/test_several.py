@@ -29,8 +29,8 @@ from smtpplus.values.errors import (
 )
 from smtpplus.values.message import DeliveryState
 from smtpplus.values.submission import DkimKeyState, Stream
-from tests.postgresql import Cluster
-from tests.store.postgresql_case import PostgresqlCase, template
+from tests.postgresql import cluster_to_harm
+from tests.store.postgresql_case import PostgresqlCase, store_database
 from tests.store.samples import NOW, SECRET, VERIFIER, accepted, delivery_of, in_queue, settlement
 
 
@@ -343,14 +343,12 @@ class NoticeTests(SeveralCase):
 
 
 class AwayTests(SeveralCase):
-    """With a server of their own, which is stopped."""
+    """With a server that is stopped."""
 
     def setUp(self) -> None:
         super().setUp()
-        self.shared_server = self.server
-        self.server = Cluster()
-        self.addCleanup(self.server.remove)
-        self.database = self.server.database(template(self.server))
+        self.server = cluster_to_harm(self)
+        self.database = store_database(self, self.server)
 
     async def test_it_says_unavailable_and_mends_itself(self) -> None:
         store = await self.node("one")
