@@ -10,6 +10,7 @@ import enum
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from smtpplus.values.made_quickly import made_quickly
 from smtpplus.values.reply import Reply
 
 __all__ = [
@@ -60,6 +61,7 @@ class BodyWanted:
     """354 came and at least one recipient is accepted: call ``body`` and ``end_body``."""
 
 
+@made_quickly
 @dataclass(frozen=True, slots=True)
 class TransactionEnded:
     """All replies to one transaction; None where nothing was asked, or MAIL was refused.

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import Body, DeliverBy, Envelope, EnvelopeRecipient, Ret
+from smtpplus.values.made_quickly import made_quickly
 
 __all__ = [
     "AuthFailed",
@@ -109,6 +110,7 @@ class AuthFailed:
     username: str
 
 
+@made_quickly
 @dataclass(frozen=True, slots=True)
 class MailReceived:
     """*Question*: MAIL FROM with well-formed parameters, within SIZE. Answer 250, 4xx, 5xx.

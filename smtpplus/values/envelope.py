@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 
 from smtpplus.values.address import Address
+from smtpplus.values.made_quickly import made_quickly
 
 __all__ = ["Body", "ByMode", "DeliverBy", "Envelope", "EnvelopeRecipient", "Notify", "Ret"]
 
@@ -76,6 +77,7 @@ class DeliverBy:
         return cls(int(seconds), ByMode(mode.upper()), bool(trace))
 
 
+@made_quickly
 @dataclass(frozen=True, slots=True)
 class EnvelopeRecipient:
     """One RCPT: where to, and what the sender wants to be told of it.
@@ -89,6 +91,7 @@ class EnvelopeRecipient:
     orcpt: str | None = None
 
 
+@made_quickly
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """Everything MAIL and RCPT said. `sender` None is the null reverse path ``<>``.

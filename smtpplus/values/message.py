@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from smtpplus.values.envelope import Envelope, EnvelopeRecipient
+from smtpplus.values.made_quickly import made_quickly
 from smtpplus.values.options import NOTHING_SAID, Options
 from smtpplus.values.outcome import Attempt, Outcome
 
@@ -58,6 +59,7 @@ class EventType(enum.StrEnum):
     RESUBSCRIBED = "resubscribed"
 
 
+@made_quickly
 @dataclass(frozen=True, slots=True)
 class Message:
     """One accepted submission. Its content is ``head + body`` as submitted.
@@ -103,6 +105,7 @@ class Message:
     crc32: int | None = None
 
 
+@made_quickly
 @dataclass(frozen=True, slots=True)
 class NewDelivery:
     """A delivery at birth; `id` and `recipient` in the order of the RCPT commands.
@@ -122,6 +125,7 @@ class NewDelivery:
     withheld_as: EventType = EventType.SUPPRESSED
 
 
+@made_quickly
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """All that the accept transaction writes.
@@ -155,6 +159,7 @@ class Accepted:
         return not new.withheld and due_at <= self.message.received_at
 
 
+@made_quickly
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """One message to one recipient, leased to this node to be attempted."""
@@ -174,6 +179,7 @@ class Delivery:
         return self.recipient.address.ascii_domain
 
 
+@made_quickly
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """What one attempt changes: the delivery's new state, and what is kept of the attempt.

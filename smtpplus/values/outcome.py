@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+from smtpplus.values.made_quickly import made_quickly
 from smtpplus.values.reply import Reply
 from smtpplus.values.status_codes import EnhancedCode
 
@@ -49,6 +50,7 @@ class TlsFacts:
     peer_name_ok: bool | None = None
 
 
+@made_quickly
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One try of one delivery: where, how, what was said, how long.
@@ -72,6 +74,7 @@ class Attempt:
     notes: tuple[str, ...] = field(default=())  # what of the list's wishes could not be done
 
 
+@made_quickly
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The end of an attempt: `result`, at which `stage`, by whose `reply`.

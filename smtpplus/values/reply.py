@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from smtpplus.values.made_quickly import made_quickly
 from smtpplus.values.status_codes import EnhancedCode
 
 __all__ = ["Reply"]
@@ -24,6 +25,7 @@ class _Encoded:
     _octets: bytes
 
 
+@made_quickly
 @dataclass(frozen=True, slots=True)
 class Reply(_Encoded):
     """One reply: a three-digit code, an optional enhanced code, one or more lines of text."""
