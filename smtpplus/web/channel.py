@@ -3,7 +3,8 @@
 Guarantees: a request is complete within `REQUEST_SECONDS` of its first octet, however slowly it
 trickles in (Twisted's own time-out starts anew with every octet); a body over `MOST_OCTETS` is
 refused by its declared length or as soon as it gets there, never stored; content is not parsed
-here. Does not answer requests: `site` does.
+here. Answers go out at once where they can. Does not answer requests: `site` does; what it can
+answer by the octets alone is never parsed by Twisted.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import Any
 from twisted.protocols.basic import LineReceiver
 from twisted.web.http import HTTPChannel
 from twisted.web.server import Request
+
+from smtpplus.net.direct_write import write_directly
 
 __all__ = ["IDLE_SECONDS", "MOST_OCTETS", "REQUEST_SECONDS", "PageChannel", "PageRequest"]
 
@@ -64,19 +67,29 @@ class PageChannel(HTTPChannel):
     """A connection with a deadline per request."""
 
     _in_request = False
+    _peer = ""
 
     def connectionMade(self) -> None:
         """A client is there."""
         super().connectionMade()  # type: ignore[no-untyped-call]
         self.site: Any
         self.site.channels.add(self)
+        self._peer = str(getattr(self.getPeer(), "host", ""))  # type: ignore[no-untyped-call]
 
     def dataReceived(self, data: bytes) -> None:
         """Octets came: the first of a request start its deadline, later ones do not move it."""
         if not self._in_request and not self._handlingRequest:
+            if self._is_at_rest() and (answer := self.site.answered(data, self._peer)):
+                self.resetTimeout()  # type: ignore[no-untyped-call]
+                write_directly(self.transport, answer)
+                return
             self._in_request = True
             self.setTimeout(REQUEST_SECONDS)  # type: ignore[no-untyped-call]
         LineReceiver.dataReceived(self, data)  # type: ignore[no-untyped-call]
+
+    def _is_at_rest(self) -> bool:
+        """Is nothing under way, so that what comes is the beginning of a request?"""
+        return bool(self.persistent and not self._buffer and not self._busyReceiving)
 
     def allContentReceived(self) -> None:
         """The request is complete; while it is answered nothing runs out."""

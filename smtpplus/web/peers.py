@@ -10,7 +10,7 @@ from twisted.web.server import Request
 
 from smtpplus.web.context import WebSettings
 
-__all__ = ["client_ip", "header", "peer"]
+__all__ = ["client_ip", "header", "nearest", "peer"]
 
 _MOST_HOPS = 20
 
@@ -30,8 +30,15 @@ def client_ip(request: Request, settings: WebSettings) -> str:
     ip = peer(request)
     if not settings.trusted_proxies:
         return ip
-    hops = ",".join(request.requestHeaders.getRawHeaders("x-forwarded-for", [])).split(",")
-    for hop in reversed(hops[-_MOST_HOPS:]):
+    forwarded = request.requestHeaders.getRawHeaders("x-forwarded-for", [])
+    return nearest(ip, ",".join(forwarded), settings)
+
+
+def nearest(ip: str, forwarded: str, settings: WebSettings) -> str:
+    """The same of the connection's other end, and the values of X-Forwarded-For as one list."""
+    if not settings.trusted_proxies:
+        return ip
+    for hop in reversed(forwarded.split(",")[-_MOST_HOPS:]):
         if not settings.trusts(ip):
             break
         ip = hop.strip() or ip

@@ -70,6 +70,12 @@ class PageSite(Site):
         """Hold to `settings` from now on."""
         self._shell.settings = settings
 
+    def answered(self, octets: bytes, peer: str) -> bytes | None:
+        """The answer to a whole request for a pixel or a link; None: it has to be parsed."""
+        if self.tracking is None:
+            return None
+        return self.tracking.answered(octets, peer, self._shell.settings)
+
     def startFactory(self) -> None:
         """No access log: `_Pages` logs routes, never addresses."""
 

@@ -26,7 +26,7 @@ from smtpplus.web.sessions import issue_sign_in
 from smtpplus.web.site import PageSite, make_site
 from tests.web.house import NOW, House, furnish
 
-__all__ = ["Answer", "Browser", "PageTestCase", "Structure", "structure"]
+__all__ = ["Answer", "Browser", "PageTestCase", "Structure", "parse", "structure"]
 
 T = TypeVar("T")
 

@@ -7,6 +7,7 @@ ever stands in HTML), and a target's site is not told where its visitor came fro
 
 from __future__ import annotations
 
+import functools
 from base64 import b64encode
 from dataclasses import dataclass
 from hashlib import sha256
@@ -38,6 +39,22 @@ class Answer:
     status: HTTPStatus
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes = b""
+
+    def octets(self, date: bytes) -> bytes:
+        """The answer to a GET of HTTP/1.1 as it goes out (RFC 9112 §4), made at `date`."""
+        fields, location = self.headers, b""
+        if fields[0][0] == b"location":
+            location, fields = b"Location: %b\r\n" % fields[0][1], fields[1:]
+        head = _head(self.status, fields, len(self.body))
+        return b"%b%bDate: %b\r\n\r\n%b" % (head, location, date, self.body)
+
+
+@functools.lru_cache(maxsize=16)
+def _head(status: HTTPStatus, fields: tuple[tuple[bytes, bytes], ...], length: int) -> bytes:
+    """What is the same in all answers of a kind."""
+    lines = [b"%b: %b\r\n" % (name.title(), value) for name, value in fields]
+    phrase = status.phrase.encode("ascii")
+    return b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n" % (status, phrase, b"".join(lines), length)
 
 
 OPENED: Final = Answer(HTTPStatus.OK, (

@@ -10,18 +10,22 @@ GET and HEAD are answered alike. No cookie is set. Raises nothing for what a cli
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from email.utils import formatdate
+from types import MappingProxyType
 from urllib.parse import unquote_to_bytes
 
 from twisted.web.server import Request
 
-from smtpplus.message.token import Token, TokenError, Tokens
+from smtpplus.message.token import TokenError, Tokens
 from smtpplus.message.tracking_urls import MAX_TARGET, read_click, read_open
 from smtpplus.ports import IClock
 from smtpplus.rules.address_rates import AddressRates
 from smtpplus.rules.opens import Access
 from smtpplus.web.context import WebSettings
-from smtpplus.web.peers import client_ip
+from smtpplus.web.peers import client_ip, nearest
 from smtpplus.web.tracking.answers import MISSING, NOT_SO, OPENED, TOO_MANY, Answer, clicked
+from smtpplus.web.tracking.heads import read_head
 from smtpplus.web.tracking.hits import MOST_OCTETS, PURPOSES, Hit, known_address, plain_text
 from smtpplus.web.tracking.recorder import Recorder
 
@@ -29,6 +33,8 @@ __all__ = ["TrackingFront"]
 
 _PREFIX = b"/t/"
 _MOST_PATH = 2 * MAX_TARGET  # base64 and the token
+_PURPOSES = {name.encode(): name for name in PURPOSES}
+_NO_PURPOSES: Mapping[str, str] = MappingProxyType({})
 _RATE = 500.0  # a second from one address: an image proxy asks for many people
 _BURST = 5_000
 
@@ -40,6 +46,7 @@ class TrackingFront:
         self._tokens = tokens
         self._clock = clock
         self._rates = AddressRates(_RATE, _BURST)
+        self._second, self._second_text = -1, b""
         self.recorder = recorder
 
     def part_of(self, uri: bytes, settings: WebSettings) -> bytes | None:
@@ -55,15 +62,42 @@ class TrackingFront:
     def answer(self, request: Request, part: bytes, settings: WebSettings) -> None:
         """Answer the request for ``/t/`` and `part`."""
         ip = client_ip(request, settings)
-        if self._rates.wait_seconds(ip, self._clock.monotonic()):
+        if self._is_too_often(ip):
             answer = TOO_MANY
         elif request.method not in {b"GET", b"HEAD"}:
             answer = NOT_SO
         else:
-            answer = self._found(request, part.partition(b"?")[0], ip)
+            fields = _fields(request)
+            answer = self._found(part, "GET" if request.method == b"GET" else "HEAD", ip, fields)
         _send(request, answer)
 
-    def _found(self, request: Request, path: bytes, ip: str) -> Answer:
+    def answered(self, octets: bytes, peer: str, settings: WebSettings) -> bytes | None:
+        """The answer to a whole request, as it goes out; None: somebody else has to read it.
+
+        It is what `answer` would send: without Twisted's parser and request, for what is simple.
+        """
+        head = read_head(octets)
+        if head is None:
+            return None
+        part = self.part_of(head.target, settings)
+        if part is None:
+            return None
+        ip = nearest(peer, head.text(b"x-forwarded-for"), settings)
+        answer = TOO_MANY if self._is_too_often(ip) else self._found(part, "GET", ip, head.fields)
+        return answer.octets(self._date())
+
+    def _is_too_often(self, ip: str) -> bool:
+        return self._rates.wait_seconds(ip, self._clock.monotonic()) > 0.0
+
+    def _date(self) -> bytes:
+        """RFC 9110 §6.6.1, made once a second."""
+        second = int(self._clock.now())
+        if second != self._second:
+            self._second, self._second_text = second, formatdate(second, usegmt=True).encode()
+        return self._second_text
+
+    def _found(self, part: bytes, method: str, ip: str, fields: Mapping[bytes, bytes]) -> Answer:
+        path = part.partition(b"?")[0]
         if len(path) > _MOST_PATH:
             return MISSING
         if b"%" in path:
@@ -72,39 +106,52 @@ class TrackingFront:
         now = self._clock.now()
         try:
             if kind == "o":
-                token = read_open(self._tokens, rest, now)
-                self.recorder.note(_hit(request, ip, now, Access.OPEN, token))
-                return OPENED
-            if kind == "c":
+                token, target, answer = read_open(self._tokens, rest, now), "", OPENED
+            elif kind == "c":
                 text, _, segment = rest.partition("/")
                 click = read_click(self._tokens, text, segment, now)
-                self.recorder.note(_hit(request, ip, now, Access.CLICK, click.token, click.target))
-                return clicked(click.target)
+                token, target, answer = click.token, click.target, clicked(click.target)
+            else:
+                return MISSING
         except TokenError:
-            pass
-        return MISSING
+            return MISSING
+        agent = fields.get(b"user-agent")
+        is_click = kind == "c"
+        self.recorder.note(
+            Hit(
+                access=Access.CLICK if is_click else Access.OPEN,
+                at=now,
+                facts=token.facts,
+                method=method,
+                address=known_address(ip),
+                agent=plain_text(agent[:MOST_OCTETS]) if agent else "",
+                purposes=_purposes(fields),
+                link=token.link if is_click else None,
+                target=target,
+            )
+        )
+        return answer
 
 
-def _hit(
-    request: Request, ip: str, now: float, access: Access, token: Token, target: str = ""
-) -> Hit:
+def _purposes(fields: Mapping[bytes, bytes]) -> Mapping[str, str]:
+    """Those of `PURPOSES` that are there; mostly none."""
+    if fields.keys().isdisjoint(_PURPOSES):
+        return _NO_PURPOSES
+    return {
+        text: plain_text(fields[name][:MOST_OCTETS])
+        for name, text in _PURPOSES.items()
+        if fields.get(name)
+    }
+
+
+def _fields(request: Request) -> dict[bytes, bytes]:
+    """What a hit tells of a request's fields: the last value of each."""
     headers = request.requestHeaders
-    agents = headers.getRawHeaders(b"user-agent")
-    return Hit(
-        access=access,
-        at=now,
-        facts=token.facts,
-        method="GET" if request.method == b"GET" else "HEAD",
-        address=known_address(ip),
-        agent=plain_text(agents[-1][:MOST_OCTETS]) if agents else "",
-        purposes={
-            name: plain_text(values[-1][:MOST_OCTETS])
-            for name in PURPOSES
-            if (values := headers.getRawHeaders(name.encode()))
-        },
-        link=token.link if access is Access.CLICK else None,
-        target=target,
-    )
+    return {
+        name: values[-1]
+        for name in (b"user-agent", *_PURPOSES)
+        if (values := headers.getRawHeaders(name))
+    }
 
 
 def _send(request: Request, answer: Answer) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ipaddress
 import random
 import string
+from dataclasses import replace
 
 from smtpplus.message.token import Purpose, TokenFacts, token_length
-from smtpplus.values.response import ResponseKind
+from smtpplus.values.response import Response, ResponseKind
 from smtpplus.web.tracking.recorder import GROUP_SECONDS
-from tests.web.browser import Answer
+from tests.web.browser import Answer, parse
 from tests.web.tracking.rig import TrackingTestCase
 
 _TARGET = "https://shop.example.com/orders/4711?a=1&b=%C3%A9#items"
@@ -73,10 +74,7 @@ class ClickTests(TrackingTestCase):
             got, asked = self.browser().get(path), self.browser().ask("HEAD", path)
             self.assertEqual(asked.status, got.status)
             self.assertEqual(asked.body, b"")
-            self.assertEqual(
-                [one for one in asked.headers if one[0] != "date"],
-                [one for one in got.headers if one[0] != "date"],
-            )
+            self.assertEqual(_headers(asked), _headers(got))
         self.clock.advance(GROUP_SECONDS)
         self.assertIn("scanner", {one.by for one in self.kept.recorded})
 
@@ -95,6 +93,82 @@ class ClickTests(TrackingTestCase):
             self.assertEqual(answer.header("location"), "", mutated)
         self.clock.advance(GROUP_SECONDS)
         self.assertEqual(self.kept.recorded, [])
+
+
+class AtOnceTests(TrackingTestCase):
+    """What comes as one whole simple request is answered without Twisted's parser: alike."""
+
+    def in_pieces(self, octets: bytes) -> Answer:
+        transport = self.browser().connect()
+        for start in range(0, len(octets), 7):
+            transport.protocol.dataReceived(octets[start : start + 7])
+        return parse(transport.value(), closed=transport.disconnecting)
+
+    def recorded(self) -> list[Response]:
+        self.clock.advance(GROUP_SECONDS)
+        found, self.kept.groups = self.kept.recorded, []
+        return [replace(one, at=0.0) for one in found]
+
+    def test_it_is_what_the_parser_would_have_answered_and_recorded(self) -> None:
+        click = self.click_path(_TARGET, 3)
+        for path in (self.open_path(), click, f"{click}?fbclid=x", "/t/o/x", "/t/x/y", "/t/"):
+            for fields in (
+                "Host: x",
+                "host: x\r\nUSER-AGENT:Mozilla/5.0 (X11)\t\r\nuser-agent: Other/1.0",
+                "Host: x\r\nSec-Purpose: prefetch\r\nCookie: a=b",
+                "Host: x\r\nConnection: Keep-Alive\r\nUser-Agent:",
+                "Host: x\r\nUser-Agent: \xe9",
+                "Host: x\r\nX-Forwarded-For: 203.0.113.9",
+            ):
+                octets = f"GET {path} HTTP/1.1\r\n{fields}\r\n\r\n".encode("latin-1")
+                self.assertIsNotNone(self.site.answered(octets, "192.0.2.99"))
+                self.recorded()
+                whole, recorded = self.browser().raw(octets), self.recorded()
+                pieces = self.in_pieces(octets)
+                self.assertEqual(_headers(whole), _headers(pieces), octets)
+                self.assertEqual((whole.status, whole.body), (pieces.status, pieces.body), octets)
+                self.assertEqual(whole.closed, pieces.closed)
+                self.assertEqual(recorded, self.recorded(), octets)
+
+    def test_what_is_not_simple_is_left_to_the_parser(self) -> None:
+        path, host = self.open_path(), "Host: x\r\n"
+        for octets in (
+            f"HEAD {path} HTTP/1.1\r\n{host}\r\n",
+            f"GET {path} HTTP/1.0\r\n{host}\r\n",
+            f"GET {path} HTTP/1.1\r\n\r\n",
+            f"GET {path} HTTP/1.1\r\n{host}",
+            f"GET {path} HTTP/1.1\r\n{host}\r\nGET",
+            f"GET  {path} HTTP/1.1\r\n{host}\r\n",
+            f"GET {path} HTTP/1.1\n{host}\r\n",
+            f"GET http://x{path} HTTP/1.1\r\n{host}\r\n",
+            f"GET /messages HTTP/1.1\r\n{host}\r\n",
+            *(
+                f"GET {path} HTTP/1.1\r\n{host}{field}\r\n\r\n"
+                for field in (
+                    "Content-Length: 0", "content-length: 5", "Transfer-Encoding: chunked",
+                    "Connection: close", "Connection: upgrade", "Expect: 100-continue",
+                    "Upgrade: h2c", "A b: c", "A : b", " folded", "nothing", ": x", "A: \0",
+                    "A: \r", "A: " + "x" * 9000, "\r\n".join(["A: b"] * 100),
+                )
+            ),
+        ):  # fmt: skip
+            self.assertIsNone(self.site.answered(octets.encode(), "192.0.2.99"), octets)
+
+    def test_requests_follow_each_other_on_a_connection_in_either_way(self) -> None:
+        simple = f"GET {self.open_path()} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        closing = simple.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        transport = self.browser().connect()
+        for octets in (simple, simple[:50], simple[50:], simple, simple + simple, simple, closing):
+            transport.protocol.dataReceived(octets)
+        self.assertEqual(transport.value().count(b"HTTP/1.1 200 OK\r\n"), 7)
+        self.assertTrue(transport.disconnecting)
+
+    def test_a_request_is_not_overtaken_by_a_simple_one(self) -> None:
+        simple = f"GET {self.open_path()} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        transport = self.browser().connect()
+        transport.protocol.dataReceived(b"POST /sign-in HTTP/1.1\r\nContent-Length: 9999\r\n\r\n")
+        transport.protocol.dataReceived(simple)
+        self.assertEqual(transport.value(), b"")
 
 
 class RefusalTests(TrackingTestCase):
@@ -216,3 +290,7 @@ _ELSEWHERE = (
     "..",
     "?https://evil.example",
 )
+
+
+def _headers(answer: Answer) -> list[tuple[str, str]]:
+    return sorted(one for one in answer.headers if one[0] != "date")
