@@ -57,7 +57,7 @@ def _set_up(folder: Path) -> dict[str, str]:
         atexit.register(shutil.rmtree, place, ignore_errors=True)
         _first["facts"] = json_of("init", f"{place}/trial")
         _first["folder"] = Path(place, "trial")
-    shutil.copytree(_first["folder"], folder)
+    shutil.copytree(_first["folder"], folder, dirs_exist_ok=True)
     return {**_first["facts"], "config": str(folder / "smtpplus.toml")}
 
 

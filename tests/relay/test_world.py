@@ -30,6 +30,7 @@ from smtpplus.values.queue import QueueChange, Selection
 from tests.dns_server import FaultDnsServer
 from tests.relay.fakes import CONTENT, a_message
 from tests.relay.hosts import MailHost
+from tests.store.laid_out import lay_out
 
 _FIRST, _SECOND, _THIRD = "127.0.0.11", "127.0.0.12", "127.0.0.13"
 
@@ -49,7 +50,7 @@ class WorldTests(TestCase):
         directory = self.mktemp()
         any_reactor: Any = reactor
         self.store: Store = open_store(
-            f"sqlite:///{directory}/store.sqlite3",
+            lay_out(f"sqlite:///{directory}/store.sqlite3"),
             Path(directory),
             reactor=any_reactor,
             clock=self.clock,

@@ -27,6 +27,7 @@ from smtpplus.values.outcome import Attempt, Outcome, Result, Stage, TlsFacts
 from smtpplus.values.reply import Reply
 from smtpplus.values.status_codes import EnhancedCode
 from smtpplus.values.submission import ScramVerifier
+from tests.store.laid_out import lay_out
 
 NOW = 1_780_000_000.0
 SECRET = b"a secret of thirty-two octets..."
@@ -141,6 +142,8 @@ class StoreCase(TestCase):
 
     def open(self, name: str = "one", **options: Any) -> Store:
         """A store for a service; not started."""
+        if options.get("create", True):
+            lay_out(self.url)
         from twisted.internet import reactor  # not at import: accepting.py forks before it
 
         return open_store(
@@ -156,7 +159,7 @@ class StoreCase(TestCase):
     def open_blocking(self) -> Store:
         """A store as the command line opens it."""
         store = open_store_blocking(
-            self.url, self.data_dir, clock=self.clock, secret=self.secret, create=True
+            lay_out(self.url), self.data_dir, clock=self.clock, secret=self.secret, create=True
         )
         self.addCleanup(store.close)
         return store

@@ -18,6 +18,7 @@ from smtpplus.net.clock import ReactorClock
 from smtpplus.store import Store, open_store_blocking, run
 from smtpplus.values.message import Accepted, DeliveryState, EventType
 from smtpplus.values.response import Response, ResponseKind
+from tests.store.laid_out import lay_out
 from tests.store.samples import NOW, SECRET, TO_BOB, TO_ZOE, accepted, delivery_of, settlement
 from tests.store.sums import faults_in_sums
 
@@ -127,7 +128,7 @@ async def _faults(store: Store) -> list[str]:
 
 def _open(folder: Path) -> Store:
     clock = ReactorClock(Clock(), lambda: NOW)
-    url = f"sqlite:///{folder}/store.sqlite"
+    url = lay_out(f"sqlite:///{folder}/store.sqlite")
     return open_store_blocking(url, folder, clock=clock, secret=SECRET, create=True)
 
 

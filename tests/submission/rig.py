@@ -31,6 +31,7 @@ from smtpplus.store import Store, open_store
 from smtpplus.submission.service import SubmissionPorts, SubmissionService, SubmissionSettings
 from smtpplus.values.message import Accepted, Delivery
 from smtpplus.values.submission import SmtpUser, Stream
+from tests.store.laid_out import lay_out
 
 __all__ = ["SECRET", "MemoryDispatch", "SubmissionTestCase", "a_mail"]
 
@@ -134,7 +135,7 @@ class SubmissionTestCase(TestCase):
 
     async def _open_store(self) -> Store:
         store = open_store(
-            f"sqlite:///{self.folder}/queue/smtpplus.sqlite",
+            lay_out(f"sqlite:///{self.folder}/queue/smtpplus.sqlite"),
             self.folder,
             reactor=reactor,  # type: ignore[arg-type]
             clock=self.clock,
