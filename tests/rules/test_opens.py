@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import random
 import re
 import time
 from collections import Counter
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.rules.open_agents import _kind
-from smtpplus.rules.open_networks import _TABLE, network_of
+from smtpplus.rules.open_networks import _TABLE, is_ipv4, network_of
 from smtpplus.rules.opens import Access, Observed, OpenClass, Siblings, classify
 from tests.corpora import corpus_path
 from tests.rules.open_cases import AGENTS, cases
@@ -137,6 +139,18 @@ class NetworkTests(SynchronousTestCase):
             "[::1]",
         ):
             self.assertIsNone(network_of(address), address)
+
+    def test_an_ipv4_address_is_what_the_standard_library_writes(self) -> None:
+        chance = random.Random(4711)
+        texts = ["", "1.2.3", "1.2.3.4", "1.2.3.4.", "1.2.3.4.5", "01.2.3.4", "1.2.3.4\n", "1..2.3",
+                 "256.1.1.1", "255.255.255.255", "0.0.0.0", "::1", "1.2.3.\u0664", " 1.2.3.4"]  # fmt: skip
+        letters = (chance.choices("01259.", k=chance.randint(6, 15)) for _ in range(5000))
+        for text in [*texts, *map("".join, letters)]:
+            try:
+                expected = str(ipaddress.IPv4Address(text)) == text
+            except ValueError:
+                expected = False
+            self.assertEqual(is_ipv4(text), expected, text)
 
     def test_mapped_addresses(self) -> None:
         network = network_of("::ffff:17.1.2.3")

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from smtpplus.message.token import TokenFacts
+from smtpplus.rules.open_networks import is_ipv4
 from smtpplus.rules.opens import Access
 from smtpplus.rules.throttle import address_group
 
@@ -54,6 +55,8 @@ def plain_text(octets: bytes) -> str:
 @functools.lru_cache(maxsize=4_096)
 def known_address(text: str) -> str:
     """An IP address as it is written; "" where `text` is none (a proxy may pass on anything)."""
+    if is_ipv4(text):
+        return text
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
