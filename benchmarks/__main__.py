@@ -60,6 +60,12 @@ BENCHMARKS: dict[str, _Benchmark] = {
     type=click.Path(path_type=Path, file_okay=False),
     help="Where queues lie: the disk that is measured. Default: the system's temporary folder.",
 )
+@click.option("--events", type=click.IntRange(1000), help="Of the past that pages are read over.")
+@click.option(
+    "--past",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Keep that past in this folder, or read the one that is there.",
+)
 def main(
     names: tuple[str, ...],
     quick: bool,
@@ -69,10 +75,13 @@ def main(
     tries: int | None,
     seconds: float | None,
     folder: Path | None,
+    events: int | None,
+    past: Path | None,
 ) -> None:
     """Measure smtpplus and its peers side by side; all of it, or the benchmarks NAMES."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended
     plan = _plan(quick, rounds, tries, seconds)
+    plan = replace(plan, events=events or plan.events, past=past and past.absolute())
     if postgresql is not None:
         plan = replace(plan, with_postgresql=postgresql)
     console, report = Console(), Report()

@@ -32,7 +32,7 @@ class Smtpplus:
     Mail from `SIGNED` gets an RSA-2048 signature, mail from `UNSIGNED` none. All mail goes to
     the port `to`; without one there is no relay role, and it stays in the queue. `wants` are
     settings of its list; with any it listens for returns, too, so that each copy has a return
-    path of its own.
+    path of its own. `folder` is where it lies; what is there already is run as it is.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class Smtpplus:
         to: int | None = None,
         database: Database | None = None,
         wants: Mapping[str, object] | None = None,
+        folder: Path | None = None,
     ) -> None:
         self._wants = wants or {}
         self._programs = programs
@@ -52,7 +53,9 @@ class Smtpplus:
         self.web = free_port()
         self.program: Program | None = None
         self.start_seconds = 0.0
-        self.config = self._init(programs.folder / f"{name}-data")
+        folder = folder or programs.folder / f"{name}-data"
+        there = folder / "smtpplus.toml"
+        self.config = str(there) if there.exists() else self._init(folder)
         self._settings = {
             "submission.listen": f'["127.0.0.1:{self.port}"]',
             "submission.listen_tls": f'["127.0.0.1:{self.port_tls}"]',

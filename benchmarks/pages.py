@@ -7,12 +7,16 @@ over HTTP, signed in as the operator.
 from __future__ import annotations
 
 import http.client
+import os
 import random
 import secrets
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -32,56 +36,82 @@ from smtpplus.web.sessions import SESSION_COOKIE, hash_token, new_token
 
 __all__ = ["pages"]
 
-_TIMES = 40
+_TIMES = 60
+_TIMES_OF_COMMAND = 10
+_MADE = "past-is-made"
+_ACCOUNT = "shop "
 _ACCOUNTS, _LISTS, _USERS = 3, 2, 2  # lists of each account, users of each list
 _NOBODY = ScramVerifier(b"salt", 4096, b"stored", b"server")
 _OPERATOR = "pages@benchmark.example"
 
 
 def pages(plan: Plan, programs: Programs, report: Report) -> None:
-    """Queries and pages over `plan.events` events."""
-    server = Smtpplus(programs, name="pages")
-    config = load(programs.folder / "pages-data" / "smtpplus.toml", [])
+    """Queries, pages and commands over `plan.events` events."""
+    folder = plan.past or programs.folder / "pages-data"
+    is_there = (folder / _MADE).exists()
+    server = Smtpplus(programs, name="pages", folder=folder)
+    config = load(Path(server.config), [])
     now = time.time()
     with open_installation(config) as made:
-        users = _users(made, now)
         token = _signed_in(made, now)
-    begun = time.monotonic()
-    path = config.queue_dir / "smtpplus.sqlite3"
-    events = make_past(path, users, plan.events, now)
-    took = time.monotonic() - begun
-    report.row("pages", "making it", "smtpplus", "s", note=f"{events:,} events").samples.append(
-        took
-    )
+        users = _users(made, now)
+    if not is_there:
+        _make(config.queue_dir / "smtpplus.sqlite3", users, plan.events, now, report)
+        (folder / _MADE).touch()
     with open_installation(config) as past:
         known = _Known(past, users)
         for name, ask in _queries(past, known, now).items():
-            _measure(report, f"query: {name}", ask)
+            _measure(report, f"query: {name}", ask, time.process_time)
     server.start()
     try:
         for name, address in _addresses(known).items():
-            _measure(report, f"page: {name}", _get(server.web, address, token))
+            ask = _get(server.web, address, token)
+            _measure(report, f"page: {name}", ask, server.cpu_seconds)
     finally:
         server.stop()
+    for name, command in _commands(server.config, known).items():
+        _measure(report, f"command: {name}", command, _children_seconds, _TIMES_OF_COMMAND)
 
 
-def _measure(report: Report, case: str, ask: Callable[[], object]) -> None:
-    """The 95th percentile."""
+def _make(path: Path, users: Sequence[MailUser], wanted: int, now: float, report: Report) -> None:
+    begun = time.monotonic()
+    events = make_past(path, users, wanted, now)
+    row = report.row("pages", "making it", "smtpplus", "s", note=f"{events:,} events")
+    row.samples.append(time.monotonic() - begun)
+
+
+def _measure(
+    report: Report,
+    case: str,
+    ask: Callable[[], object],
+    cpu_seconds: Callable[[], float],
+    times: int = _TIMES,
+) -> None:
+    """The median, the 95th percentile, and the processor time of one."""
     ask()
-    samples = []
-    for _ in range(_TIMES):
+    samples, cpu = [], cpu_seconds()
+    for _ in range(times):
         begun = time.perf_counter()
         ask()
         samples.append((time.perf_counter() - begun) * 1000)
+    used = (cpu_seconds() - cpu) / times * 1e6
+    row = report.row("pages", f"{case}, p50", "smtpplus", "ms")
+    row.samples.append(statistics.median(samples))
+    row.server_us.append(used)
     p95 = statistics.quantiles(samples, n=20)[-1]
     report.row("pages", f"{case}, p95", "smtpplus", "ms").samples.append(p95)
 
 
 def _users(made: Installation, now: float) -> list[MailUser]:
-    """Accounts with lists and users."""
+    """Accounts with lists and users, made or found."""
+    there = {one.name: one.id for one in run(made.accounts.accounts())}
+    known = {there[name] for name in there if name.startswith(_ACCOUNT)}
+    if known:
+        found = [user for user in run(made.accounts.users(None)) if user.account_id in known]
+        return [MailUser(one.account_id, one.list_id, one.id) for one in found]
     users = []
     for number in range(_ACCOUNTS):
-        account = run(made.accounts.add_account(f"shop {number}", now))
+        account = run(made.accounts.add_account(f"{_ACCOUNT}{number}", now))
         for list_number in range(_LISTS):
             name = f"list {list_number}"
             mails = run(made.accounts.add_list(account.name, name, Stream.TRANSACTIONAL, now))
@@ -93,7 +123,12 @@ def _users(made: Installation, now: float) -> list[MailUser]:
 
 def _signed_in(made: Installation, now: float) -> str:
     """The session of an operator."""
-    person = run(made.people.add_person(_OPERATOR, Role.OPERATOR, None, None, now))
+    found = [one for one in run(made.people.people()) if one.email == _OPERATOR]
+    person = (
+        found[0]
+        if found
+        else run(made.people.add_person(_OPERATOR, Role.OPERATOR, None, None, now))
+    )
     token = new_token(secrets.token_bytes)
     run(
         made.people.add_session(
@@ -221,9 +256,40 @@ def _addresses(known: _Known) -> dict[str, str]:
             for span in spans
             for by in ("campaign", "user", "list", "provider", "day")
         },
+        **{
+            f"statistics of {span} by {by} as CSV": f"/statistics.csv?by={by}&range={span}"
+            for span in ("30d", "1y")
+            for by in ("campaign", "user", "list", "provider", "day")
+        },
         "lists": "/lists",
         "queue": "/queue",
     }
+
+
+def _commands(config: str, known: _Known) -> dict[str, Callable[[], object]]:
+    """Command lines by name; a process each."""
+    program = str(Path(sys.executable).parent / "smtpplus")
+
+    def command(*words: str) -> Callable[[], object]:
+        line = [program, "--config", config, "--json", *words]
+        return lambda: subprocess.run(line, check=True, capture_output=True)
+
+    return {
+        "user list, to compare": command("user", "list"),
+        **{
+            f"stats by {by}": command("stats", "--by", by)
+            for by in ("campaign", "user", "list", "provider", "day")
+        },
+        "message show": command("message", "show", show_id(known.messages[0])),
+        "recipient show": command("recipient", "show", known.addresses[0]),
+        "queue": command("queue"),
+        "suppression list": command("suppression", "list"),
+    }
+
+
+def _children_seconds() -> float:
+    used = os.times()
+    return used.children_user + used.children_system
 
 
 def _get(port: int, address: str, token: str) -> Callable[[], object]:

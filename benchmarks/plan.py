@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 __all__ = ["FULL", "QUICK", "Plan"]
 
@@ -27,6 +28,7 @@ class Plan:
     queued: int  # messages in the queue when it starts
     stage_messages: int
     events: int  # of the past that pages are read over
+    past: Path | None = None  # where it is kept for the next time; None: it is not
 
 
 QUICK = Plan(
