@@ -38,7 +38,7 @@ from smtpplus.relay.service import RelayNeeds, RelayService
 from smtpplus.reload import Reloaded, reloaded
 from smtpplus.sandbox.service import SandboxService, SandboxSettings
 from smtpplus.settings import STOP_SECONDS, relay_settings, submission_settings, web_settings
-from smtpplus.store.changes import DUE, QUEUE
+from smtpplus.store.topics import DUE, QUEUE
 from smtpplus.store.leases import NodeLeases
 from smtpplus.store.store import Store, open_store
 from smtpplus.submission.service import SubmissionPorts, SubmissionService

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from smtpplus.store.changes import DUE
 from smtpplus.store.commits import Transaction
 from smtpplus.store.dialects import StoreDialect, insert_sql
 from smtpplus.store.facts import MESSAGES, Facts, FactSql
@@ -17,6 +16,7 @@ from smtpplus.store.once import AskedOnce, OnceRows
 from smtpplus.store.recipient_counts import CampaignRows, Mailed, RecipientSql, has_recipients
 from smtpplus.store.rows import delivery_rows, is_leased_at_birth, message_row
 from smtpplus.store.schema import content, delivery, message
+from smtpplus.store.topics import DUE
 from smtpplus.values.ids import show_id
 from smtpplus.values.message import Accepted, EventType
 

@@ -17,9 +17,9 @@ from zope.interface import implementer
 from smtpplus.ports import IAccounts
 from smtpplus.store import account_sql, domain_sql
 from smtpplus.store.cache import ReadCache
-from smtpplus.store.changes import ACCOUNTS
 from smtpplus.store.commits import Transaction
 from smtpplus.store.seal import Seal
+from smtpplus.store.topics import ACCOUNTS
 from smtpplus.store.transactions import Transactions
 from smtpplus.values.submission import (
     Account,

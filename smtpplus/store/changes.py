@@ -1,38 +1,24 @@
 """Notices what other processes commit, so that it holds here within two seconds.
 
-Two ways with one face. SQLite's ``data_version``, asked on the writer's own connection, changes
-with every commit of another process and with none of ours. PostgreSQL tells by NOTIFY what a
-transaction said it changed (`Transaction.tell`), our own included; a poll stands behind it,
-should a notice ever be lost.
+Two ways with one face, for what a transaction said it changed (`Transaction.tell`). In a file of
+SQLite ``data_version``, asked on the writer's own connection, changes with every commit of
+another process and with none of ours; then the counts of topics.py say what it was. PostgreSQL
+tells by NOTIFY, of our own changes, too; a poll stands behind it, should a notice ever be lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any, Protocol
+from typing import NamedTuple, Protocol
 
 from sqlalchemy import Connection
 from twisted.internet.defer import Deferred
 
 from smtpplus.ports import IClock
+from smtpplus.store.topics import TOPICS, told_between
 from smtpplus.store.transactions import ThreadedTransactions, Transactions, Watched
 
-__all__ = [
-    "ACCOUNTS",
-    "DUE",
-    "QUEUE",
-    "SUPPRESSIONS",
-    "TOPICS",
-    "Changes",
-    "FileChanges",
-    "NotedChanges",
-]
-
-ACCOUNTS = "accounts"  # who may send what
-DUE = "due"  # there is something to be claimed
-QUEUE = "queue"  # deliveries were held, released, cancelled or flushed
-SUPPRESSIONS = "suppressions"  # somebody is not to be mailed any more
-TOPICS = frozenset({ACCOUNTS, DUE, QUEUE, SUPPRESSIONS})
+__all__ = ["Changes", "FileChanges", "NotedChanges"]
 
 _LOOK_SECONDS = 1.0
 _POLL_SECONDS = 30.0
@@ -64,8 +50,13 @@ class _Subscribers:
     def tell(self, topics: Collection[str]) -> None:
         """Call who wants to know of `topics`."""
         for call, topic in list(self._calls):
-            if topic is None or topic in topics:
+            if topics and (topic is None or topic in topics):
                 call()
+
+
+class _Seen(NamedTuple):
+    version: int
+    counts: int
 
 
 class FileChanges(_Subscribers):
@@ -75,12 +66,12 @@ class FileChanges(_Subscribers):
         super().__init__()
         self._transactions = transactions
         self._clock = clock
-        self._version: Any = None
+        self._seen = _Seen(0, 0)
         self._cancel: Callable[[], None] | None = None
 
     async def start(self) -> None:
         """Look once a second from now on."""
-        self._version = await self._transactions.outside(_data_version)
+        self._seen = await self._transactions.outside(_look)
         self._later()
 
     def stop(self) -> None:
@@ -91,12 +82,12 @@ class FileChanges(_Subscribers):
 
     def poll(self) -> Deferred[None]:
         """Look now."""
-        return self._transactions.outside(_data_version).addCallback(self._compare)
+        return self._transactions.outside(_look).addCallback(self._compare)
 
-    def _compare(self, version: Any) -> None:
-        if version != self._version:
-            self._version = version
-            self.tell(TOPICS)
+    def _compare(self, found: _Seen) -> None:
+        before, self._seen = self._seen, found
+        if found.version != before.version:
+            self.tell(told_between(before.counts, found.counts))
 
     def _later(self) -> None:
         def look() -> None:
@@ -107,8 +98,9 @@ class FileChanges(_Subscribers):
         self._cancel = self._clock.call_later(_LOOK_SECONDS, look)
 
 
-def _data_version(connection: Connection) -> Any:
-    return connection.exec_driver_sql("PRAGMA data_version").scalar()
+def _look(connection: Connection) -> _Seen:
+    asked = ("data_version", "user_version")
+    return _Seen(*(connection.exec_driver_sql(f"PRAGMA {name}").scalar() or 0 for name in asked))
 
 
 class NotedChanges(_Subscribers):

@@ -26,6 +26,7 @@ from sqlalchemy import Connection, CursorResult, Executable
 from twisted.logger import Logger
 
 from smtpplus.store.dialects import Fault, IdsSql, ManySql, RowsSql, StoreDialect
+from smtpplus.store.process_lock import WriteTurn
 from smtpplus.values.errors import (
     SmtpplusError,
     StoreBrokenError,
@@ -137,7 +138,8 @@ class Committer:
     """Runs requests together on a connection that it opens, and reopens, by `open_writer`.
 
     `open_writer` gets True where the store is to be checked first. Each transaction tells of
-    `topics`. `pause` waits for so many seconds. Not thread-safe.
+    `topics`, and waits for its `turn` where several processes write. `pause` waits for so many
+    seconds. Not thread-safe.
     """
 
     def __init__(
@@ -147,12 +149,14 @@ class Committer:
         monotonic: Callable[[], float],
         *,
         topics: Iterable[str] = (),
+        turn: WriteTurn | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._open = open_writer
         self._dialect = dialect
         self._monotonic = monotonic
         self._topics = frozenset(topics)
+        self._turn = turn
         self._pause = pause
         self._connection: Connection | None = None
         self._broken: BaseException | None = None
@@ -170,7 +174,10 @@ class Committer:
 
     def run(self, requests: Sequence[Request]) -> list[Callable[[], None]]:
         """Give each request its result or its error; what is to be done after the commit."""
-        return self._run(requests, _CLASHES)
+        if self._turn is None:
+            return self._run(requests, _CLASHES)
+        with self._turn:
+            return self._run(requests, _CLASHES)
 
     def _run(self, requests: Sequence[Request], clashes: int) -> list[Callable[[], None]]:
         for request in requests:
@@ -210,6 +217,8 @@ class Committer:
     def close(self) -> None:
         """Close the connection. Never raises."""
         connection, self._connection = self._connection, None
+        if self._turn is not None:
+            self._turn.close()
         if connection is not None:
             with contextlib.suppress(Exception):  # a broken file may refuse even this
                 connection.close()

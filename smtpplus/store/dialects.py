@@ -10,7 +10,7 @@ import contextlib
 import enum
 import errno
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -21,6 +21,7 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from smtpplus.store.topics import told_again
 from smtpplus.values.errors import (
     ConflictError,
     SmtpplusError,
@@ -100,7 +101,7 @@ class StoreDialect(Protocol):
     def was_committed(self, connection: Connection, transaction_id: Any) -> bool:
         """Did that transaction of a lost connection come to its commit?"""
 
-    def tell(self, connection: Connection, topics: Iterable[str]) -> None:
+    def tell(self, connection: Connection, topics: Collection[str]) -> None:
         """With the commit, tell other processes what has changed."""
 
     def octets(self, connection: Connection, query: Select[Any]) -> bytes | None:
@@ -293,8 +294,11 @@ class SqliteDialect:
         """Never asked."""
         raise NotImplementedError
 
-    def tell(self, connection: Connection, topics: Iterable[str]) -> None:
-        """Nothing to do: others see the file change (changes.py)."""
+    def tell(self, connection: Connection, topics: Collection[str]) -> None:
+        """In the file's head (changes.py): others see that it changed, and there what."""
+        if topics:
+            counts = connection.exec_driver_sql("PRAGMA user_version").scalar() or 0
+            connection.exec_driver_sql(f"PRAGMA user_version = {told_again(counts, topics)}")
 
     def octets(self, connection: Connection, query: Select[Any]) -> bytes | None:
         """As it comes."""

@@ -17,7 +17,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, insert, select, update
 
-from smtpplus.store.changes import SUPPRESSIONS
 from smtpplus.store.commits import Transaction
 from smtpplus.store.queue_changes import QueueChanges
 from smtpplus.store.rows import attempt_facts, attempt_from, json_text
@@ -31,6 +30,7 @@ from smtpplus.store.schema import (
     suppression,
 )
 from smtpplus.store.suppression_sql import ERASED, erased_key
+from smtpplus.store.topics import SUPPRESSIONS
 from smtpplus.store.transactions import Transactions
 from smtpplus.values.ids import IdSource
 from smtpplus.values.message import DeliveryState, EventType

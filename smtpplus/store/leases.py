@@ -23,10 +23,10 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from smtpplus.ports import IClock, ILease
-from smtpplus.store.changes import DUE
 from smtpplus.store.commits import Transaction
 from smtpplus.store.nodes import started
 from smtpplus.store.schema import delivery, node
+from smtpplus.store.topics import DUE
 from smtpplus.store.transactions import ThreadedTransactions
 from smtpplus.values.errors import ConflictError
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import psycopg
 
-from smtpplus.store.changes import TOPICS
 from smtpplus.store.postgresql import CHANNEL
+from smtpplus.store.topics import TOPICS
 from smtpplus.values.errors import ConflictError, SmtpplusError
 
 __all__ = ["Notices"]

@@ -1,20 +1,22 @@
-"""One service process on one data directory (D13).
+"""One service on one data directory (D13), and one writer at a time in its file.
 
-Guarantees: the lock ends with the process, however it ends. Does not keep the command line
-out: its short transactions go beside the service's.
+Guarantees: a lock ends with the process that took it, however it ends. `ProcessLock` does not
+keep the command line out: its short transactions go beside the service's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
 
 from smtpplus.values.errors import ConflictError
 
-__all__ = ["ProcessLock", "is_locked"]
+__all__ = ["ProcessLock", "WriteTurn", "is_locked", "keep_turns"]
 
 _LOCK_NAME = "smtpplus.lock"
+_TURN_NAME = "smtpplus.turn"
 
 
 def is_locked(data_dir: Path) -> bool:
@@ -59,8 +61,57 @@ class ProcessLock:
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor
 
+    @property
+    def descriptor(self) -> int | None:
+        """Open while it is held. Who inherits it holds the lock, too."""
+        return self._descriptor
+
     def release(self) -> None:
         """Give it back; harmless where it was not taken."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
+
+
+def keep_turns(data_dir: Path, wanted: bool) -> None:
+    """From now on those who write in `data_dir` take turns, or need not."""
+    path = data_dir / _TURN_NAME
+    if wanted:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    else:
+        path.unlink(missing_ok=True)
+
+
+class WriteTurn:
+    """Whose turn it is to write, among all processes on one SQLite file.
+
+    SQLite itself makes a second writer sleep for longer and longer and look again: up to a
+    tenth of a second for a transaction of one millisecond. Here it wakes when the first is done.
+    Each writer has its own. May be entered again by whoever has the turn. Where the file is not
+    there, as beside a service of one process, there are no turns (`keep_turns`).
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = data_dir / _TURN_NAME
+        self._descriptor: int | None = None
+        self._depth = 0
+
+    def __enter__(self) -> None:
+        if self._depth == 0:
+            if self._descriptor is None:
+                with contextlib.suppress(FileNotFoundError):
+                    self._descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+            if self._descriptor is not None:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if self._depth == 0 and self._descriptor is not None:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Forget the file, unless it is our turn; harmless where it was never opened."""
+        if self._depth == 0 and self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

@@ -26,7 +26,6 @@ from zope.interface import implementer
 from smtpplus.ports import ILease, IQueue, Recovery
 from smtpplus.rules.schedule import CLAIM_BY_AGE, LEAST_URGENT
 from smtpplus.store.accepts import LEASE_SECONDS, Accepts
-from smtpplus.store.changes import DUE
 from smtpplus.store.claim_sql import ClaimSql
 from smtpplus.store.commits import DoubtfulError, Transaction
 from smtpplus.store.contents import LargeContents
@@ -40,6 +39,7 @@ from smtpplus.store.room import DiskRoom
 from smtpplus.store.rows import fields_from, recipient_from
 from smtpplus.store.schema import counter_hour, delivery
 from smtpplus.store.settlements import Settled, Settlements
+from smtpplus.store.topics import DUE
 from smtpplus.store.transactions import Transactions
 from smtpplus.values.errors import StoreCorruptError
 from smtpplus.values.ids import show_id
@@ -55,7 +55,7 @@ _WAITING = delivery.c.state.in_([literal_column("'queued'"), literal_column("'he
 
 @implementer(IQueue)
 class SqlQueue:
-    """The queue of one node (`node`: its number)."""
+    """The queue of one node (`node`: its number), which may be one of a service's later processes."""
 
     def __init__(
         self,
@@ -68,6 +68,8 @@ class SqlQueue:
         changes: QueueChanges,
         note_suppressed: Callable[[Collection[Key]], None],
         room: DiskRoom | None = None,
+        *,
+        is_sibling: bool = False,
     ) -> None:
         self._transactions = transactions
         self._accepts = accepts
@@ -79,6 +81,7 @@ class SqlQueue:
         self._changes = changes
         self._room = room
         self._note_suppressed = note_suppressed
+        self._is_sibling = is_sibling
         self._claims = 0
         self._claim_sql = ClaimSql(transactions.dialect, node)
 
@@ -193,10 +196,12 @@ class SqlQueue:
     async def recover(self, now: float) -> Recovery:
         """See `IQueue.recover`."""
         lost: Any = delivery.c.lease_node.is_not(None)
-        if not self._transactions.dialect.single_service:
+        if self._is_sibling or not self._transactions.dialect.single_service:
             lost = delivery.c.lease_node == self._node
         returning = update(delivery).where(_WAITING, lost).values(lease_node=None, lease_until=None)
         returned = await self._transactions.write(lambda tx: tx.execute(returning).rowcount)
+        if self._is_sibling:  # files that no message names may be another's, which come in
+            return Recovery(returned, 0, (), 0)
         swept = await self._large.sweep()
         return Recovery(returned, swept.removed, swept.missing, swept.quarantined)
 

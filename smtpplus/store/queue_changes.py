@@ -25,11 +25,11 @@ from sqlalchemy import (
     update,
 )
 
-from smtpplus.store.changes import QUEUE
 from smtpplus.store.commits import Transaction
 from smtpplus.store.facts import Counted, Facts, FactSql
 from smtpplus.store.messages import chunks
 from smtpplus.store.schema import content, delivery, message
+from smtpplus.store.topics import QUEUE
 from smtpplus.store.transactions import Transactions
 from smtpplus.values.message import DeliveryState, EventType
 from smtpplus.values.queue import QueueChange, Selection

@@ -11,6 +11,7 @@ import contextlib
 import shutil
 import sys
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -21,14 +22,7 @@ from smtpplus.ports import IClock
 from smtpplus.store.accepts import Accepts
 from smtpplus.store.accounts import SqlAccounts
 from smtpplus.store.campaigns import SqlCampaigns
-from smtpplus.store.changes import (
-    ACCOUNTS,
-    SUPPRESSIONS,
-    TOPICS,
-    Changes,
-    FileChanges,
-    NotedChanges,
-)
+from smtpplus.store.changes import Changes, FileChanges, NotedChanges
 from smtpplus.store.commits import Committer, Transaction
 from smtpplus.store.content_files import QUARANTINE, ContentFiles
 from smtpplus.store.contents import LargeContents, StoredContents
@@ -43,7 +37,7 @@ from smtpplus.store.leases import Leases, NodeLeases, OwnLeases
 from smtpplus.store.migrate import check_version, migrate, version_of
 from smtpplus.store.nodes import Node, passing_number, register, started
 from smtpplus.store.people import SqlPeople
-from smtpplus.store.process_lock import ProcessLock, is_locked
+from smtpplus.store.process_lock import ProcessLock, WriteTurn, is_locked, keep_turns
 from smtpplus.store.queue import SqlQueue
 from smtpplus.store.queue_changes import QueueChanges
 from smtpplus.store.recipient_counts import RecipientSql
@@ -56,10 +50,20 @@ from smtpplus.store.secret_check import adopt_secret, check_secret
 from smtpplus.store.settlements import Settlements
 from smtpplus.store.sqlite import SqliteFile
 from smtpplus.store.suppressions import SqlSuppressions
+from smtpplus.store.topics import ACCOUNTS, SUPPRESSIONS, TOPICS
 from smtpplus.store.transactions import InlineTransactions, ThreadedTransactions
 from smtpplus.values.errors import NotFoundError, StoreCorruptError, UsageError
 
-__all__ = ["LEASE_SECONDS", "Store", "open_store", "open_store_blocking", "run", "upgrade"]
+__all__ = [
+    "ALONE",
+    "LEASE_SECONDS",
+    "Place",
+    "Store",
+    "open_store",
+    "open_store_blocking",
+    "run",
+    "upgrade",
+]
 
 T = TypeVar("T")
 
@@ -68,6 +72,22 @@ LEASE_SECONDS = 60.0
 _LOCK_NAME = "smtpplus.lock"
 _QUEUE_NAME = "queue"
 _POSTGRESQL = ("postgresql://", "postgres://")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A process's place in its service: which of how many on this machine, from 0 on."""
+
+    number: int = 0
+    processes: int = 1
+
+    @property
+    def is_sibling(self) -> bool:
+        """Is it another than the first, which holds the lock and looks after the queue?"""
+        return self.number > 0
+
+
+ALONE = Place()
 
 
 class _Database(Protocol):
@@ -96,6 +116,7 @@ class Store:
         secret: bytes,
         leases: Leases,
         changed: Changes,
+        place: Place = ALONE,
     ) -> None:
         dialect = transactions.dialect
         facts = FactSql(dialect, node.fact_ids, node.number)
@@ -113,6 +134,7 @@ class Store:
         self._making_room = False
         self._transactions = transactions
         self._clock = clock
+        self._place = place
         self._lock = ProcessLock(data_dir / _LOCK_NAME)
         self.node_id = node.number
         self.ids = node.ids
@@ -132,6 +154,7 @@ class Store:
             changes,
             note,
             self._room,
+            is_sibling=place.is_sibling,
         )
         self.responses = SqlResponses(transactions, dialect, facts, self.suppressions)
         erasure = Erasure(transactions, changes, node.fact_ids, secret, note)
@@ -147,8 +170,9 @@ class Store:
         Raises:
             ConflictError: another service is (D13).
         """
-        if self._transactions.dialect.single_service:
+        if self._transactions.dialect.single_service and not self._place.is_sibling:
             self._lock.take()
+            keep_turns(self._data_dir, wanted=self._place.processes > 1)
         self._transactions.start()
         self.changed.subscribe(self.accounts.forget, ACCOUNTS)
         self.changed.subscribe(self.suppressions.follow, SUPPRESSIONS)
@@ -169,6 +193,11 @@ class Store:
             await self.leases.stop()
         await self._transactions.stop()
         self._lock.release()
+
+    @property
+    def lock_descriptor(self) -> int | None:
+        """Of the lock on the data directory: it holds while any process has this open."""
+        return self._lock.descriptor
 
     def observe_commits(self, observe: Callable[[int, float, float], None]) -> None:
         """Call `observe` after each write transaction, in the writer's thread.
@@ -207,11 +236,12 @@ def open_store(
     secret: bytes,
     create: bool = True,
     lease_seconds: float = LEASE_SECONDS,
+    place: Place = ALONE,
 ) -> Store:
     """Open the store of a service; blocks for a moment. `Store.start` begins.
 
-    `node_name` is the service's own on this store; its leases hold `lease_seconds` after the
-    last word from it.
+    `node_name` is the process's own on this store; its leases hold `lease_seconds` after the
+    last word from it. `place` is its place among the processes of one service.
 
     Raises:
         UsageError: the url, a store of another version or with another secret, a missing one
@@ -222,7 +252,8 @@ def open_store(
     node = _prepare(database, data_dir, clock, node_name, secret, create=create)
 
     def committer() -> Committer:
-        return Committer(database.open_writer, database.dialect, clock.monotonic)
+        turn = _turn(database, data_dir)
+        return Committer(database.open_writer, database.dialect, clock.monotonic, turn=turn)
 
     transactions = ThreadedTransactions(reactor, committer, database.open_reader, database.dialect)
     leases: Leases = OwnLeases()
@@ -230,7 +261,7 @@ def open_store(
     if not database.dialect.single_service:
         leases = NodeLeases(transactions, clock, node.number, lease_seconds)
         changed = _noted(database, transactions, clock, node.number, node_name)
-    return Store(database, data_dir, transactions, clock, node, secret, leases, changed)
+    return Store(database, data_dir, transactions, clock, node, secret, leases, changed, place)
 
 
 def open_store_blocking(
@@ -244,7 +275,13 @@ def open_store_blocking(
     node = _prepare(database, data_dir, clock, None, secret, create=create)
 
     def committer() -> Committer:  # a command changes little: everybody looks after each
-        return Committer(database.open_writer, database.dialect, clock.monotonic, topics=TOPICS)
+        return Committer(
+            database.open_writer,
+            database.dialect,
+            clock.monotonic,
+            topics=TOPICS,
+            turn=_turn(database, data_dir),
+        )
 
     transactions = InlineTransactions(committer, database.open_reader, database.dialect)
     changed = FileChanges(transactions, clock)
@@ -284,6 +321,10 @@ def upgrade(url: str, new_secret: bytes | None = None) -> tuple[str | None, str]
             return versions
         finally:
             connection.close()
+
+
+def _turn(database: _Database, data_dir: Path) -> WriteTurn | None:
+    return WriteTurn(data_dir) if database.dialect.single_service else None
 
 
 def _database(url: str) -> _Database:

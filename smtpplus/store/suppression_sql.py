@@ -14,12 +14,12 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, insert, or_, sele
 
 from smtpplus.ports import SuppressionRow
 from smtpplus.rules.suppression import Reason, Scope, Suppression
-from smtpplus.store.changes import SUPPRESSIONS
 from smtpplus.store.commits import Transaction
 from smtpplus.store.messages import chunks
 from smtpplus.store.rows import safe_text
 from smtpplus.store.schema import mail_list, suppression
 from smtpplus.store.search import address_holds
+from smtpplus.store.topics import SUPPRESSIONS
 from smtpplus.values.address import Address
 from smtpplus.values.errors import AddressError, UsageError
 from smtpplus.values.ids import IdSource
