@@ -23,6 +23,7 @@ from smtpplus.values.ids import IdSource
 from smtpplus.values.submission import Account, Stream
 from tests.cli.shell import Shell
 from tests.postgresql import cluster
+from tests.store.postgresql_case import store_database
 from tests.store.samples import CONTENT, NOW, StoreCase, accepted
 
 _LARGE = CONTENT + bytes(700_000)
@@ -41,10 +42,9 @@ class PostgresqlBackupTests(SynchronousTestCase):
         self.server = cluster()
         self.shell = Shell(self, Path(self.mktemp()).absolute())
         self.file = Path(self.mktemp()).absolute()
-        self.url = self.database()
+        self.url = self.server.url(store_database(self, self.server))
         self.there = self.at(self.url)
         self.config = load(Path(self.shell.facts["config"]), [f"store.url={self.url}"])
-        self.shell.run(*self.there, "migrate")
         case = StoreCase()
         case.setUp()
         store = open_store_blocking(

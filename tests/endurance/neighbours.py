@@ -48,7 +48,7 @@ class Beside:
         )
 
 
-def dead_destination(ground: Ground, zygote: Zygote, waiting: int, probes: int = 100) -> Beside:
+def dead_destination(ground: Ground, zygote: Zygote, waiting: int, probes: int) -> Beside:
     """O5: `waiting` deliveries to a dead host, and `probes` messages to another, one at a time."""
     arrivals = Arrivals(ground.test)
     with silent_port() as silent:

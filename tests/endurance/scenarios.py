@@ -89,8 +89,8 @@ def _soak(ground: Ground, messages: int, most_kib: float) -> soak.Soak:
     return found
 
 
-def _beside(ground: Ground, waiting: int) -> neighbours.Beside:
-    found = neighbours.dead_destination(ground, zygote(), waiting)
+def _beside(ground: Ground, waiting: int, probes: int) -> neighbours.Beside:
+    found = neighbours.dead_destination(ground, zygote(), waiting, probes)
     # Loose: the ratio is measured by benchmarks; here nobody may be kept out.
     assert max(found.beside_dead, found.beside_silent) <= max(5 * found.alone, 1.0), str(found)
     return found
@@ -109,16 +109,16 @@ SCENARIOS = {
     ),
     "long-queue-kills": Scenario(
         "D3 D16",
-        lambda g: _judged(kills.kill_amid_a_long_queue(g, 3_000, 2, messages=300)),
+        lambda g: _judged(kills.kill_amid_a_long_queue(g, 1_500, 2, messages=200)),
         lambda g: _judged(kills.kill_amid_a_long_queue(g, 100_000, 30, most_seconds=5.0)),
     ),
     "long-queue": Scenario(
         "D11",
         # Short, it says what it measured; a rate on a busy machine is no promise.
-        lambda g: limits.long_queue(g, 5_000, 300, most_mib=300, least=0.2),
+        lambda g: limits.long_queue(g, 2_000, 200, most_mib=300, least=0.2),
         lambda g: limits.long_queue(g, 200_000, 5_000, most_mib=300, least=0.8),
     ),
-    "syncs": Scenario("D4", lambda g: _lint(g, 300), lambda g: _lint(g, 10_000)),
+    "syncs": Scenario("D4", lambda g: _lint(g, 150), lambda g: _lint(g, 10_000)),
     "failing-disk": Scenario(
         "D5 D6",
         lambda g: _failing(g, _SHORT_FAILURES),
@@ -157,10 +157,12 @@ SCENARIOS = {
     ),
     "soak": Scenario(
         "R11 C6",
-        lambda g: _soak(g, 3_000, 100_000),  # too short for a slope
+        lambda g: _soak(g, 1_000, 100_000),  # too short for a slope
         lambda g: _soak(g, 200_000, 1_024),
     ),
-    "dead-destination": Scenario("O5", lambda g: _beside(g, 500), lambda g: _beside(g, 12_000)),
+    "dead-destination": Scenario(
+        "O5", lambda g: _beside(g, 300, 40), lambda g: _beside(g, 12_000, 100)
+    ),
     "schedule": Scenario(
         "O8",
         lambda g: neighbours.schedule(g, zygote(), 20, 3),
@@ -168,7 +170,7 @@ SCENARIOS = {
     ),
     "clock": Scenario(
         "C1",
-        lambda g: clocks.jumps(g, (_HOUR, -_HOUR), messages=4_000, seconds=1),
+        lambda g: clocks.jumps(g, (_HOUR, -_HOUR), messages=2_000, seconds=1),
         lambda g: clocks.jumps(
             g, (_HOUR, -_HOUR, 40 * _DAY, -40 * _DAY), messages=40_000, seconds=15
         ),

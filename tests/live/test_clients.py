@@ -50,6 +50,10 @@ def _port(service: Installation, *, implicit: bool) -> int:
 
 
 def swaks(service: Installation, mail: Path, implicit: bool) -> None:
+    if subprocess.run(
+        ["perl", "-MNet::SSLeay", "-e", "1"], capture_output=True, check=False
+    ).returncode:
+        raise SkipTest("swaks needs Net::SSLeay for TLS (Debian package libnet-ssleay-perl)")
     _run(
         [
             needs("swaks"),
@@ -195,17 +199,17 @@ class ClientTests(SynchronousTestCase):
         self.keys = self.service.dkim_keys()
 
     def _all(self, client: _Client, *, writes_itself: bool = False) -> None:
-        expected = 0
-        for implicit in (False, True):
-            for mail in self.mails:
-                client(self.service, mail, implicit)
-                expected += 1
-        wait_for("delivery", lambda: self.sink.count() == expected, 60)
+        """Each mail by STARTTLS; by TLS from the start the small ones, in which nothing else differs."""
+        sent = [(mail, implicit) for implicit in (False, True) for mail in self.mails
+                if not implicit or mail.stat().st_size < _BIG]  # fmt: skip
+        for mail, implicit in sent:
+            client(self.service, mail, implicit)
+        wait_for("delivery", lambda: self.sink.count() == len(sent), 60)
         arrived = [re.sub(_SINKS_OWN, b"", content) for content in self.sink.mails()]
         said = opendkim_verifies(arrived, self.keys, self.directory / "opendkim")
-        self.assertEqual(said, [""] * expected)
+        self.assertEqual(said, [""] * len(sent))
         seen = [self._check(content, writes_itself=writes_itself) for content in arrived]
-        self.assertEqual(sorted(seen), sorted([mail.stem for mail in self.mails] * 2))
+        self.assertEqual(sorted(seen), sorted(mail.stem for mail, _ in sent))
 
     def _check(self, content: bytes, *, writes_itself: bool) -> str:
         """Is it what was sent? Its subject."""
