@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from zope.interface import Interface
@@ -83,6 +83,9 @@ class IHistory(Interface):
 
         `search` finds an id, an address, or words of subject, sender and recipient.
         """
+
+    async def last_times(user_ids: Collection[int]) -> Mapping[int, float]:
+        """When the newest message of each of these SMTP users came; without those who have none."""
 
     async def message(account_id: int | None, message_id: int) -> MessageRow | None:
         """One message."""

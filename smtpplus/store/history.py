@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -75,6 +75,19 @@ class SqlHistory:
             query = query.where(exists().where(delivery.c.state == state.value, of_message))
         return await self._transactions.read(
             lambda connection: _message_rows(connection, list(connection.scalars(query)))
+        )
+
+    async def last_times(self, user_ids: Collection[int]) -> Mapping[int, float]:
+        """See `IHistory.last_times`."""
+        # The end of each user's part of the index, whatever is in it.
+        newest = select(func.max(message.c.id)).where(message.c.user_id == smtp_user.c.id)
+        query = (
+            select(smtp_user.c.id, message.c.received_at)
+            .join(message, message.c.id == newest.correlate(smtp_user).scalar_subquery())
+            .where(smtp_user.c.id.in_(user_ids))
+        )
+        return await self._transactions.read(
+            lambda connection: {user: at for user, at in connection.execute(query)}  # noqa: C416 - rows
         )
 
     async def message(self, account_id: int | None, message_id: int) -> MessageRow | None:

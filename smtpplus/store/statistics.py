@@ -177,7 +177,7 @@ def _grouped(
             span.at if name == "at" else span.table.c[name] for name in names
         ]
         query: Select[Any] = select(*group, func.sum(span.table.c.n)).group_by(*group)
-        for *key, n in connection.execute(_within(query, span, account_id)):
+        for *key, n in connection.execute(_within(query, span, account_id)).all():
             found[tuple(key)] += int(n)
     return found
 

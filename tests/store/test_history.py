@@ -73,6 +73,19 @@ class MessageTests(HistoryCase):
         self.assertIsNone(await self.history.message(2, item.message.id))
         self.assertIsNone(await self.history.message(None, 5))
 
+    async def test_when_each_user_was_last_heard_of(self) -> None:
+        await self.store.accounts.add_account("acme", NOW)
+        mails = await self.store.accounts.add_list("acme", "one", Stream.TRANSACTIONAL, NOW)
+        for number in range(7):
+            await self.store.accounts.add_user(mails.id, f"u{number}", VERIFIER, [], [], NOW)
+        self.assertEqual(await self.history.last_times([7]), {})
+        for later in (0.0, 60.0):
+            item = accepted(self.store.ids, TO_ZOE)
+            message = dataclasses.replace(item.message, received_at=NOW + later)
+            await self.store.queue.accept(dataclasses.replace(item, message=message))
+        self.assertEqual(await self.history.last_times([3, 7, 99]), {7: NOW + 60.0})
+        self.assertEqual(await self.history.last_times([]), {})
+
     async def test_newest_first_in_pages(self) -> None:
         ids = [(await self.accept()).message.id for _ in range(5)]
         self.assertEqual(await self.find(most=2), ids[:2:-1])

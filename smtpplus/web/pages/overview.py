@@ -135,13 +135,11 @@ async def _user_lines(
     users: Sequence[SmtpUser],
 ) -> list[UserLine]:
     known = {user.username: user for user in users}
+    totals = (await history.totals(scope, since, until, "user"))[:_MOST_USERS]
+    last_times = await history.last_times([known[name].id for name, _ in totals if name in known])
     lines = []
-    for username, sums in (await history.totals(scope, since, until, "user"))[:_MOST_USERS]:
+    for username, sums in totals:
         user = known.get(username)
-        last = None
-        if user is not None:
-            rows = await history.messages(scope, "", user.id, None, None, 1)
-            last = rows[0].message.received_at if rows else None
         lines.append(
             UserLine(
                 username=username,
@@ -152,7 +150,7 @@ async def _user_lines(
                 delivered=sums.get(EventType.DELIVERED, 0),
                 deferred=sums.get(EventType.DEFERRED, 0),
                 bounced=sums.get(EventType.BOUNCED, 0) + sums.get(EventType.EXPIRED, 0),
-                last_at=last,
+                last_at=last_times.get(user.id) if user else None,
             )
         )
     return lines
