@@ -11,11 +11,11 @@ import functools
 import random
 import secrets
 import socket
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -31,6 +31,7 @@ from smtpplus.net.delay import ReactorDelay
 from smtpplus.net.dialer import Dialer
 from smtpplus.net.resolver import Resolver
 from smtpplus.net.spawn import Spawn
+from smtpplus.net.tally import SharedTally, Tally
 from smtpplus.net.tls import OutboundTls, ServerTls
 from smtpplus.net.workers import Workers
 from smtpplus.ports import IDispatch, IQueue
@@ -38,9 +39,10 @@ from smtpplus.relay.service import RelayNeeds, RelayService
 from smtpplus.reload import Reloaded, reloaded
 from smtpplus.sandbox.service import SandboxService, SandboxSettings
 from smtpplus.settings import STOP_SECONDS, relay_settings, submission_settings, web_settings
-from smtpplus.store.topics import DUE, QUEUE
+from smtpplus.siblings import SiblingOf, Siblings
 from smtpplus.store.leases import NodeLeases
-from smtpplus.store.store import Store, open_store
+from smtpplus.store.store import ALONE, Place, Store, open_store
+from smtpplus.store.topics import DUE, QUEUE
 from smtpplus.submission.service import SubmissionPorts, SubmissionService
 from smtpplus.values.errors import ConfigError, StoreCorruptError
 from smtpplus.values.ids import show_id
@@ -57,13 +59,19 @@ _DNS_THREADS = 8
 
 
 def assemble(
-    config: Config, reactor: Any, put_line: Callable[[str], object], least: LeastLevel
+    config: Config,
+    reactor: Any,
+    put_line: Callable[[str], object],
+    least: LeastLevel,
+    settings: Sequence[str] = (),
+    sibling: SiblingOf | None = None,
 ) -> Assembly:
     """The service of this configuration; nothing is opened before it starts.
 
-    Of mail it tells the log by `put_line`, where `least` lets it.
+    Of mail it tells the log by `put_line`, where `least` lets it. `settings` override the
+    configuration's file, for its other processes too; `sibling` says that this is one of those.
     """
-    return Assembly(config, reactor, put_line, least)
+    return Assembly(config, reactor, put_line, least, settings, sibling)
 
 
 class Assembly(Service):
@@ -72,13 +80,26 @@ class Assembly(Service):
     _log = Logger()
 
     def __init__(
-        self, config: Config, reactor: Any, put_line: Callable[[str], object], least: LeastLevel
+        self,
+        config: Config,
+        reactor: Any,
+        put_line: Callable[[str], object],
+        least: LeastLevel,
+        settings: Sequence[str] = (),
+        sibling: SiblingOf | None = None,
     ) -> None:
         self._config = config
+        self._place = _place(config, sibling)
+        self._roles = tuple(
+            role for role in config.server.roles if role != "web" or not self._place.is_sibling
+        )
         self._reactor = reactor
         self._put_line = put_line
         self._least = least
         self._bound = BoundPorts()
+        self._tally: Tally | None = None
+        self._siblings: Siblings | None = None
+        self._is_bound = sibling is not None
         self._secret = b""
         self._tls: ServerTls | None = None
         self._sandbox: SandboxService | None = None
@@ -87,6 +108,19 @@ class Assembly(Service):
         self._submission: SubmissionService | None = None
         self.started: Deferred[None] = Deferred()
         self._clock = ReactorClock(reactor)
+        if sibling is not None:
+            self._bound.adopt(sibling.sockets)
+            self._tally = SharedTally(sibling.processes, sibling.number, sibling.tally)
+        elif self._place.processes > 1:
+            self._siblings = Siblings(
+                reactor,
+                self._clock,
+                processes=self._place.processes,
+                config=str(config.file or ""),
+                settings=settings,
+                put_line=put_line,
+            )
+            self._tally = self._siblings.tally
         self._spawn = Spawn(self._clock)
         self._signing = Workers(reactor, "signing", _SIGNING_THREADS)
         self._passwords = Workers(reactor, "passwords", _PASSWORD_THREADS)
@@ -95,7 +129,12 @@ class Assembly(Service):
         self._metrics = Metrics(self._clock)
         self._delay = ReactorDelay(self._clock, self._metrics.delay)
         self._queue: CountedQueue | None = None
-        self._missing = dict.fromkeys(("store", *config.server.roles), "starting")
+        self._missing = dict.fromkeys(("store", *self._roles), "starting")
+
+    @property
+    def number(self) -> int:
+        """Which of the service's processes this is, from 0 on."""
+        return self._place.number
 
     def bind(self) -> None:
         """Bind what is to be listened on: before privileges are dropped.
@@ -103,13 +142,16 @@ class Assembly(Service):
         Raises:
             ConfigError: an address cannot be had.
         """
-        config, roles = self._config, self._config.server.roles
-        wanted = [config.web.listen] if "web" in roles else []
-        if "submission" in roles:
-            wanted += [*config.submission.listen, *config.submission.listen_tls]
+        if self._is_bound:
+            return
+        config, siblings = self._config, self._place.processes - 1
         try:
-            for where in wanted:
-                self._bound.bind(where.host, where.port)
+            if "web" in self._roles:
+                self._bound.bind(config.web.listen.host, config.web.listen.port)
+            if "submission" in self._roles:
+                for where in (*config.submission.listen, *config.submission.listen_tls):
+                    self._bound.bind(where.host, where.port, siblings)
+            self._is_bound = True
         except ConfigError:
             self._bound.close()
             raise
@@ -122,8 +164,9 @@ class Assembly(Service):
         """
         found = reloaded(self._config, wanted)
         config = found.config
-        relay = relay_settings(config, self._sandbox, self._secret)
-        submission = submission_settings(config, self._secret)
+        processes = self._place.processes
+        relay = relay_settings(config, self._sandbox, self._secret, processes)
+        submission = submission_settings(config, self._secret, processes)
         web = web_settings(config)
         certificate, key = config.submission.certificate, config.submission.private_key
         if self._tls is not None and certificate is not None and key is not None:
@@ -135,6 +178,8 @@ class Assembly(Service):
             self._submission.reconfigure(submission)
         if self._web is not None:
             self._web.reconfigure(web)
+        if self._siblings is not None:
+            self._siblings.hang_up()
         return found
 
     def startService(self) -> None:
@@ -145,7 +190,7 @@ class Assembly(Service):
     def stopService(self) -> Deferred[None]:
         """Come to an end in good order."""
         super().stopService()  # type: ignore[no-untyped-call]
-        self._missing = dict.fromkeys(("store", *self._config.server.roles), "stopping")
+        self._missing = dict.fromkeys(("store", *self._roles), "stopping")
         return Deferred.fromCoroutine(self._stop())
 
     async def _start(self) -> None:
@@ -155,6 +200,10 @@ class Assembly(Service):
             await self._stop()
             raise
 
+    async def metrics(self) -> bytes:
+        """What this process counts, in Prometheus' text format."""
+        return await self._metrics.page()
+
     async def unready(self) -> dict[str, str]:
         """Which parts cannot do their work now, and why; none: all is well."""
         missing = dict(self._missing)
@@ -162,10 +211,14 @@ class Assembly(Service):
             trouble = await self._queue.trouble()
             if trouble:
                 missing["store"] = trouble
+        if self._siblings is not None and self._siblings.missing:
+            missing["processes"] = f"{self._siblings.missing} not there"
         return missing
 
     async def _start_all(self) -> None:
-        config, roles = self._config, self._config.server.roles
+        config, roles = self._config, self._roles
+        if self._siblings is not None:
+            self.bind()
         for workers in (self._signing, self._passwords, self._dns):
             workers.start()
             self._stops.append(("workers", workers.stop))
@@ -175,9 +228,10 @@ class Assembly(Service):
             config.server.data_dir,
             reactor=self._reactor,
             clock=self._clock,
-            node_name=f"{config.server.hostname}/{config.server.node}",
+            node_name=self._node_name,
             secret=secret,
             lease_seconds=config.store.lease.seconds,
+            place=self._place,
         )
         self._stops.append(("store", store.close))
         self._stops.append(("drain", self._drain))  # what is under way writes to the store
@@ -185,6 +239,7 @@ class Assembly(Service):
         queue = self._queue = CountedQueue(store.queue, self._metrics.counts, self._mail_log(store))
         await self._recover(queue)
         self._has_come_up("store")
+        others = self._start_siblings(store)
         self._watch(store, queue)
         await self._tell_how_it_writes(store)
         self._tls = self._server_tls()
@@ -216,6 +271,23 @@ class Assembly(Service):
             self._begin("submission", self._submission)
             self._metrics.sources.connections = self._submission.connections_by_listener
             self._metrics.sources.stressed = self._submission.stress_by_listener
+        if self._siblings is not None:
+            self._stops.append(("siblings", self._siblings.terminate))  # they stop beside us
+        await others
+
+    @property
+    def _node_name(self) -> str:
+        server = self._config.server
+        mark = f".{self._place.number}" if self._place.is_sibling else ""
+        return f"{server.hostname}/{server.node}{mark}"
+
+    def _start_siblings(self, store: Store) -> Deferred[Any]:
+        """The other processes; fires when they are ready."""
+        if self._siblings is None:
+            return succeed(None)
+        self._stops.append(("siblings", self._siblings.ended))
+        self._metrics.sources.others = self._siblings.metrics
+        return self._siblings.start(self._bound, store.lock_descriptor)
 
     def _begin(self, name: str, service: Any) -> None:
         service.startService()
@@ -329,7 +401,7 @@ class Assembly(Service):
         )
 
     def _make_relay(self, store: Store, queue: IQueue) -> RelayService:
-        settings = relay_settings(self._config, self._sandbox, self._secret)
+        settings = relay_settings(self._config, self._sandbox, self._secret, self._place.processes)
         needs = RelayNeeds(
             clock=self._clock,
             spawn=self._spawn,
@@ -348,7 +420,7 @@ class Assembly(Service):
     def _make_submission(
         self, store: Store, queue: IQueue, dispatch: IDispatch
     ) -> SubmissionService:
-        settings = submission_settings(self._config, self._secret)
+        settings = submission_settings(self._config, self._secret, self._place.processes)
         ports = SubmissionPorts(
             accounts=store.accounts,
             suppressions=store.suppressions,
@@ -362,7 +434,9 @@ class Assembly(Service):
             free_octets=store.free_octets,
             is_crowded=self._is_crowded,
         )
-        return SubmissionService(self._reactor, settings, ports, self._tls, bound=self._bound)
+        return SubmissionService(
+            self._reactor, settings, ports, self._tls, bound=self._bound, tally=self._tally
+        )
 
     def _make_web(
         self, store: Store, queue: IQueue, queue_changed: Callable[[], None]
@@ -408,6 +482,13 @@ class _NoRelay:
 
     def wake(self, at: float = 0.0) -> None:
         pass
+
+
+def _place(config: Config, sibling: SiblingOf | None) -> Place:
+    if sibling is not None:
+        return Place(sibling.number, sibling.processes)
+    # A trial's mailbox server has its mail in the first process.
+    return ALONE if config.relay.deliver == "sandbox" else Place(0, config.server.processes)
 
 
 async def _as_awaitable(result: Deferred[Any] | Coroutine[Any, Any, Any] | None) -> None:

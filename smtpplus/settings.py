@@ -25,11 +25,17 @@ from smtpplus.web.context import WebSettings
 
 __all__ = ["STOP_SECONDS", "relay_settings", "submission_settings", "web_settings"]
 
+_CONTENT_MEMORY_OCTETS = 64 * 1024 * 1024  # of all contents coming in (R)
 STOP_SECONDS = 12.0  # for messages on their way in, then for attempts under way; D12: 30 in all
 
 
-def relay_settings(config: Config, sandbox: SandboxService | None, secret: bytes) -> RelaySettings:
-    """What the relay is told; tokens are made with `secret`, the installation's own."""
+def relay_settings(
+    config: Config, sandbox: SandboxService | None, secret: bytes, processes: int = 1
+) -> RelaySettings:
+    """What the relay is told; tokens are made with `secret`, the installation's own.
+
+    Each of `processes` takes its share of the attempts at one destination.
+    """
     section = config.relay
     return RelaySettings(
         hostname=str(config.server.hostname),
@@ -39,7 +45,7 @@ def relay_settings(config: Config, sandbox: SandboxService | None, secret: bytes
         retry=RetrySchedule(tuple(period.duration for period in section.retry)),
         lifetime=section.lifetime.duration,
         delay_notice=section.delay_notice.duration,
-        concurrency=section.concurrency,
+        concurrency=_share(section.concurrency, processes),
         reuse=section.reuse,
         our_names=frozenset({str(config.server.hostname).lower(), str(config.ehlo).lower()}),
         always_seven_bit=section.always_seven_bit,
@@ -54,8 +60,8 @@ def relay_settings(config: Config, sandbox: SandboxService | None, secret: bytes
     )
 
 
-def submission_settings(config: Config, secret: bytes) -> SubmissionSettings:
-    """What submission is told."""
+def submission_settings(config: Config, secret: bytes, processes: int = 1) -> SubmissionSettings:
+    """What submission is told, in each of `processes`."""
     section = config.submission
     return SubmissionSettings(
         hostname=str(config.server.hostname),
@@ -69,11 +75,18 @@ def submission_settings(config: Config, secret: bytes) -> SubmissionSettings:
         show_client=section.show_client,
         proxies=tuple(section.proxy_from),
         limits=ConnectionLimits(
-            per_address=section.max_connections_per_address, total=section.max_connections
+            per_address=section.max_connections_per_address,
+            total=_share(section.max_connections, processes),
         ),
+        content_memory_octets=_share(_CONTENT_MEMORY_OCTETS, processes),
+        is_alone=processes == 1 and config.store_url.startswith("sqlite:"),
         lifetime_seconds=config.relay.lifetime.seconds,
         stop_seconds=STOP_SECONDS,
     )
+
+
+def _share(most: int, processes: int) -> int:
+    return -(-most // processes)
 
 
 def web_settings(config: Config) -> WebSettings:

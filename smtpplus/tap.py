@@ -11,7 +11,6 @@ import atexit
 import os
 import pwd
 import secrets
-import signal
 import sys
 import syslog
 import time
@@ -19,8 +18,9 @@ from collections.abc import Callable, MutableMapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import msgspec
 from twisted.application.service import MultiService
-from twisted.logger import ILogObserver, Logger
+from twisted.logger import ILogObserver, Logger, globalLogBeginner
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 from twisted.python.logfile import LogFile
@@ -30,10 +30,13 @@ from smtpplus import tuning
 from smtpplus.assembly import Assembly, assemble
 from smtpplus.banner import banner, left_behind
 from smtpplus.config import TRIAL_FOLDER, Config, find_configuration, load
+from smtpplus.hangup import Hangup
 from smtpplus.installation import open_installation, run
 from smtpplus.log import LeastLevel, LogWriter, json_log
 from smtpplus.net.clock import make_monotonic
 from smtpplus.ownership import hand_over
+from smtpplus.sibling import Sibling
+from smtpplus.siblings import SiblingOf
 from smtpplus.trial import Facts, set_up, sign_in_link
 from smtpplus.values.errors import SmtpplusError
 from smtpplus.values.submission import Role
@@ -75,7 +78,7 @@ def makeService(options: Options) -> MultiService:
         config, facts = _configuration(options)
         text = banner(config, facts, options["set"]) if facts is not None else None
         log, least = LogWriter(), LeastLevel(config.log.level)
-        service = assemble(config, reactor, log.put, least)
+        service = assemble(config, reactor, log.put, least, options["set"])
         path = config.file
     except (SmtpplusError, OSError) as error:
         raise SystemExit(f"smtpplus: {error}") from error
@@ -87,7 +90,8 @@ def makeService(options: Options) -> MultiService:
     def load_again() -> Config:
         return load(path, options["set"])
 
-    return _Service(service, config, load_again, twistd, text, left, reactor, log, least)
+    hangup = Hangup(service, least, load_again)
+    return _Service(service, config, hangup, twistd, text, left, reactor, log, least)
 
 
 def _configuration(options: Options) -> tuple[Config, Facts | None]:
@@ -124,7 +128,7 @@ class _Service(MultiService):
         self,
         service: Assembly,
         config: Config,
-        load_again: Callable[[], Config],
+        hangup: Hangup,
         twistd: MutableMapping[str, Any],
         text: str | None,
         left: str | None,
@@ -134,8 +138,8 @@ class _Service(MultiService):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._assembled = service
+        self._hangup = hangup
         self._config = config
-        self._load_again = load_again
         self._lines = log
         self._least = least
         self._twistd = twistd
@@ -179,33 +183,7 @@ class _Service(MultiService):
         self._assembled.started.addCallbacks(lambda _: self._announce(), self._give_up)
         super().startService()  # type: ignore[no-untyped-call]
         # The reactor sets its own signals when it begins to run: ours come after those.
-        self._reactor.callWhenRunning(self._watch_for_hangup)
-
-    def _watch_for_hangup(self) -> None:
-        def hung_up(_number: int, _frame: object) -> None:
-            self._reactor.callFromThread(self._reload)
-
-        signal.signal(signal.SIGHUP, hung_up)
-
-    def _reload(self) -> None:
-        """SIGHUP: read the configuration and the certificates again."""
-        try:
-            config = self._load_again()
-            found = self._assembled.reconfigure(config)
-        except (SmtpplusError, OSError) as error:
-            self._log.error(
-                "the new configuration is not used, the one before stays: {error}",
-                error=str(error),
-            )
-            return
-        self._config = found.config
-        self._least.set(found.config.log.level)
-        self._log.info(
-            "the configuration was read again; changed: {changed}",
-            changed=", ".join(found.changed) or "nothing",
-        )
-        for key in found.waiting:
-            self._log.warn("{key} has changed, which holds after a restart", key=key)
+        self._reactor.callWhenRunning(self._hangup.watch, self._reactor)
 
     @property
     def _is_foreground(self) -> bool:
@@ -257,6 +235,22 @@ class _Service(MultiService):
         return file.write, file.flush
 
 
+def _run_as_sibling(told: SiblingOf) -> int:
+    """Be another process of a service (`smtpplus.siblings`)."""
+    from twisted.internet import reactor  # noqa: PLC0415 - as above
+
+    make_monotonic(reactor)
+    tuning.when_starting(reactor)
+    path, settings = Path(told.config) if told.config else None, list(told.settings)
+    config = load(path, settings)
+    log, least = LogWriter(), LeastLevel(config.log.level)
+    log.open(sys.stdout.write, sys.stdout.flush)
+    globalLogBeginner.beginLoggingTo([json_log(log.put, least)], redirectStandardIO=False)
+    service = assemble(config, reactor, log.put, least, settings, told)
+    hangup = Hangup(service, least, lambda: load(path, settings))
+    return Sibling(service, reactor, log, hangup).run()
+
+
 def _say(text: str) -> None:
     """Print to the terminal: sys.stdout is the log by now."""
     if sys.__stdout__ is not None:
@@ -268,3 +262,7 @@ def _exit_badly(log: LogWriter) -> None:
     if sys.__stdout__ is not None:
         sys.__stdout__.flush()
     os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(_run_as_sibling(msgspec.json.decode(sys.argv[1], type=SiblingOf)))

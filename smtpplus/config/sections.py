@@ -60,9 +60,18 @@ class Server(Section, frozen=True):
         str,
         Meta(
             pattern=r"^[\w.-]{1,64}$",
-            description="A name of its own for each process on one store.",
+            description="A name of its own for each service on one store.",
         ),
     ] = "main"
+    processes: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=64,
+            description="How many processes of this service take mail in and deliver it: one for "
+            "each processor. The first has the pages, too. A trial has one.",
+        ),
+    ] = 1
 
 
 class Submission(Section, frozen=True):

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from smtpplus.log import MailLog
+from smtpplus.metrics.plain_counts import Count, Spread
 from smtpplus.ports import ILease, IQueue, Recovery
 from smtpplus.values.errors import (
     DuplicateMessageError,
@@ -24,6 +25,7 @@ from smtpplus.values.errors import (
     StoreUnavailableError,
 )
 from smtpplus.values.message import Accepted, Delivery, DeliveryState, Settlement
+from smtpplus.values.options import NOTHING_SAID
 from smtpplus.values.queue import QueueChange, Selection
 
 __all__ = ["CountedQueue", "QueueCounts"]
@@ -44,8 +46,8 @@ class QueueCounts:
     """The counters, in `registry`."""
 
     def __init__(self, registry: CollectorRegistry, monotonic: Callable[[], float]) -> None:
-        def counter(name: str, text: str) -> Counter:
-            return Counter(f"smtpplus_{name}", text, registry=registry)
+        def counter(name: str, text: str) -> Count:
+            return Count(f"smtpplus_{name}", text, registry)
 
         self.monotonic = monotonic
         self.messages = counter("messages_accepted", "Messages accepted, reports of ours included.")
@@ -62,11 +64,11 @@ class QueueCounts:
             "controls_ignored", "Control headers and keys that mean nothing here."
         )
         self.refused = counter("accepts_failed", "Messages the store did not take.")
-        self.accept_seconds = Histogram(
+        self.accept_seconds = Spread(
             "smtpplus_accept_seconds",
             "From the end of a message to its commit.",
-            buckets=_BUCKETS,
-            registry=registry,
+            _BUCKETS,
+            registry,
         )
 
 
@@ -112,10 +114,10 @@ class CountedQueue:
             self._unwritten_octets -= octets
             counts.accept_seconds.observe(counts.monotonic() - started)
             self._trouble_until = 0.0
-            counts.messages.inc()
-            counts.accepted.inc(deliveries)
-            if accepted.message.options.unknown:
-                counts.ignored.inc(len(accepted.message.options.unknown))
+            counts.messages.value += 1
+            counts.accepted.value += deliveries
+            if accepted.message.options is not NOTHING_SAID:
+                counts.ignored.value += len(accepted.message.options.unknown)
             self._log.accepted(accepted)
             return result
 
@@ -123,9 +125,9 @@ class CountedQueue:
             self.unwritten -= 1
             self._unwritten_octets -= octets
             if failure.check(DuplicateMessageError):
-                counts.duplicates.inc()
+                counts.duplicates.value += 1
                 return failure
-            counts.refused.inc()
+            counts.refused.value += 1
             if failure.check(StoreBrokenError, StoreFullError, StoreUnavailableError):
                 self._trouble = failure.getErrorMessage()
                 self._trouble_until = counts.monotonic() + _TROUBLE_SECONDS
@@ -144,11 +146,11 @@ class CountedQueue:
             for settlement in settlements:
                 counter = self._counts.outcomes.get(settlement.state)
                 if counter is not None:
-                    counter.inc()
+                    counter.value += 1
             for report in reports:
                 if report.message.id in queued:
-                    self._counts.messages.inc()
-                    self._counts.accepted.inc(len(report.deliveries))
+                    self._counts.messages.value += 1
+                    self._counts.accepted.value += len(report.deliveries)
                     self._log.accepted(report)
             return queued
 
@@ -158,7 +160,7 @@ class CountedQueue:
         """See `IQueue.change`."""
         changed = await self._queue.change(change, which, now, by)
         if change is QueueChange.CANCEL:
-            self._counts.cancelled.inc(changed)
+            self._counts.cancelled.value += changed
         return changed
 
     async def would_change(self, change: QueueChange, which: Selection) -> int:

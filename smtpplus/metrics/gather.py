@@ -6,7 +6,7 @@ told by ``smtpplus_store_up 0``. Labels are bounded: of the lanes only the fulle
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prometheus_client import (
@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 
 from smtpplus import __version__
 from smtpplus.metrics.counted_queue import QueueCounts
+from smtpplus.metrics.processes import with_processes
 from smtpplus.ports import IClock, IHistory, IQueue
 from smtpplus.values.errors import SmtpplusError
 
@@ -50,6 +51,7 @@ class Sources:
     background: Callable[[], Mapping[str, int]] = dict
     worst_delay: Callable[[], float] = float
     responses: Callable[[], Mapping[str, int]] = dict
+    others: Callable[[], Awaitable[Sequence[bytes]]] | None = None  # pages of other processes
 
 
 class Metrics:
@@ -91,7 +93,8 @@ class Metrics:
     async def page(self) -> bytes:
         """Everything, in Prometheus' text format."""
         self._stored = await self._ask_store()
-        return generate_latest(self._registry)
+        others = await self.sources.others() if self.sources.others is not None else ()
+        return with_processes(generate_latest(self._registry), others)
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"smtpplus_{name}", text, buckets=buckets, registry=self._registry)

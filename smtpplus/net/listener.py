@@ -10,10 +10,9 @@ D8). Does not know what the role does with a message.
 from __future__ import annotations
 
 import ipaddress
-from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IAddress, IListeningPort, IOpenSSLServerConnectionCreator
@@ -24,14 +23,13 @@ from smtpplus.net.bound import BoundPorts
 from smtpplus.net.server_session import ServerSession
 from smtpplus.net.session_home import Phase, Stress
 from smtpplus.net.spawn import Spawn
+from smtpplus.net.tally import OwnTally, Tally
 from smtpplus.ports import IClock, IConversationRole
 from smtpplus.smtp.server_settings import ServerSettings
 from smtpplus.values.errors import ConfigError
 from smtpplus.values.reply import Reply
 
 __all__ = ["ConnectionLimits", "SmtpListener", "parse_host_port"]
-
-T = TypeVar("T")
 
 _LOOK_SECONDS = 1.0
 _STRESSED_SHARE = 0.9  # of all connections (R10)
@@ -59,6 +57,7 @@ class SmtpListener(Factory):
         new_role: makes the role of each connection.
         proxies: CIDRs of peers that must send a PROXY header; nobody else may.
         bound: what was bound before privileges were dropped.
+        tally: counts connections by address; shared where several processes listen.
     """
 
     noisy = False
@@ -77,6 +76,7 @@ class SmtpListener(Factory):
         limits: ConnectionLimits | None = None,
         proxies: Sequence[str] = (),
         bound: BoundPorts | None = None,
+        tally: Tally | None = None,
         log: Logger | None = None,
     ) -> None:
         self.clock = clock
@@ -91,7 +91,7 @@ class SmtpListener(Factory):
         self.reconfigure(settings, limits or ConnectionLimits(), proxies)
         self._port: IListeningPort | None = None
         self._sessions: set[ServerSession] = set()
-        self._addresses: Counter[str] = Counter()
+        self._tally = tally or OwnTally()
         self.stress: Stress | None = None
         self._crowded_at = 0.0  # monotonic; when connections were short last
         self._cancel_look: Callable[[], None] | None = None
@@ -158,7 +158,8 @@ class SmtpListener(Factory):
         proxied = any(_holds(network, ip) for network in self._proxies)
         if len(self._sessions) >= self._limits.total + _REFUSABLE:
             return None
-        if not proxied and self._addresses[_key(ip)] >= self._limits.per_address + _REFUSABLE:
+        most_here = self._limits.per_address + _REFUSABLE
+        if not proxied and self._tally.count(self._key(ip)) >= most_here:
             return None
         phase = Phase.TALKING
         if self._implicit_tls:
@@ -176,9 +177,11 @@ class SmtpListener(Factory):
 
     # ------------------------------------------------------------ for the sessions
 
-    def begin(self, name: str, work: Coroutine[Any, Any, T]) -> Deferred[T]:
-        """Start a role's coroutine, counted."""
-        return self._spawn.begin(name, work)
+    def begin(
+        self, name: str, work: Coroutine[Any, Any, Any], then: Callable[[Any], object]
+    ) -> object:
+        """Start a role's coroutine, counted; `then` gets its result or its Failure."""
+        return self._spawn.begin(name, work, then)
 
     def admit(self, session: ServerSession, client_ip: str) -> Reply | None:
         """Count a client whose address a proxy told; refuse one too many."""
@@ -186,16 +189,15 @@ class SmtpListener(Factory):
             self._count(session, client_ip)
         if len(self._sessions) > self._limits.total:
             return _TOO_MANY
-        if self._addresses[session.counted_as] > self._limits.per_address:
+        if self._tally.count(session.counted_as) > self._limits.per_address:
             return _TOO_MANY_HERE
         return None
 
     def ended(self, session: ServerSession) -> None:
         """The session is over."""
         self._sessions.discard(session)
-        self._addresses[session.counted_as] -= 1
-        if self._addresses[session.counted_as] <= 0:
-            del self._addresses[session.counted_as]
+        if session.counted_as:
+            self._tally.change(session.counted_as, -1)
         if not self._sessions:
             if self._cancel_look is not None and self.stress is None:
                 self._cancel_look()
@@ -203,8 +205,13 @@ class SmtpListener(Factory):
             self._give_up()
 
     def _count(self, session: ServerSession, ip: str) -> None:
-        session.counted_as = _key(ip)
-        self._addresses[session.counted_as] += 1
+        session.counted_as = self._key(ip)
+        self._tally.change(session.counted_as, 1)
+
+    def _key(self, ip: str) -> str:
+        """What is counted as one client of this port: a single host has a whole /64 of IPv6."""
+        network = str(ipaddress.ip_network(f"{ip}/64", strict=False)) if ":" in ip else ip
+        return f"{self._port_wanted} {network}"
 
     def _give_up(self) -> None:
         stopped, self._stopped = self._stopped, None
@@ -276,13 +283,6 @@ def _plain(ip: str) -> str:
         return ip
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return str(mapped or address)
-
-
-def _key(ip: str) -> str:
-    """What is counted as one address: a single host has a whole /64 of IPv6."""
-    if ":" not in ip:
-        return ip
-    return str(ipaddress.ip_network(f"{ip}/64", strict=False))
 
 
 def _holds(network: ipaddress.IPv4Network | ipaddress.IPv6Network, ip: str) -> bool:

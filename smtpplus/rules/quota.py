@@ -6,7 +6,7 @@ the turn of an hour (A6).
 
 Guarantees: pure, time is an argument (Unix seconds); never more than the limit is accepted in a
 window. Raises nothing. Does not read the store: whoever makes a `UserQuota` gives it the counts
-so far. It knows one process; several submission processes count apart until their next start.
+so far, again and again where several processes accept mail.
 """
 
 from __future__ import annotations
@@ -81,6 +81,13 @@ class UserQuota:
                 return OverQuota(limit, window.seconds, window.start + window.seconds)
         self._reserved += 1
         return None
+
+    def learn(self, now: float, *, used_hour: int, used_day: int) -> None:
+        """So many were accepted by all processes, in the windows that hold `now`."""
+        for window, used in ((self._hour, used_hour), (self._day, used_day)):
+            window.roll(now)
+            if window_start(now, window.seconds) == window.start:
+                window.used = max(window.used, used)
 
     def give_back(self) -> None:
         """The transaction was not accepted."""

@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from smtpplus.net.bound import BoundPorts
 from smtpplus.net.listener import ConnectionLimits, SmtpListener
 from smtpplus.net.spawn import Spawn
+from smtpplus.net.tally import Tally
 from smtpplus.ports import (
     IAccounts,
     IClock,
@@ -74,6 +75,7 @@ class SubmissionSettings:
     lifetime_seconds: float = 5 * 86_400.0
     stop_seconds: float = 25.0
     content_memory_octets: int = 64 * 1024 * 1024  # of all contents coming in (R)
+    is_alone: bool = True  # no other process counts what users submit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,7 @@ class SubmissionService(Service):
         tls: IOpenSSLServerConnectionCreator | None,
         log: Logger | None = None,
         bound: BoundPorts | None = None,
+        tally: Tally | None = None,
     ) -> None:
         self._settings = settings
         self._ports = ports
@@ -126,6 +129,7 @@ class SubmissionService(Service):
                     limits=settings.limits,
                     proxies=settings.proxies,
                     bound=bound,
+                    tally=tally,
                     log=self._log,
                 )
                 for where in addresses
@@ -234,7 +238,7 @@ def _parts(
             log=log,
         ),
         accounts=ports.accounts,
-        quotas=Quotas(ports.queue, ports.clock),
+        quotas=Quotas(ports.queue, ports.clock, is_alone=settings.is_alone),
         suppressed=suppressed,
         intake=Intake(
             composer=Composer(
