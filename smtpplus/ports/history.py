@@ -78,10 +78,24 @@ class IHistory(Interface):
         state: DeliveryState | None,
         before: int | None,
         most: int,
+        down_to: int | None = None,
     ) -> Sequence[MessageRow]:
-        """Newest first, ids below `before`.
+        """Newest first, ids below `before`, none below `down_to`.
 
         `search` finds an id, an address, or words of subject, sender and recipient.
+        """
+
+    async def reach(
+        account_id: int | None,
+        search: str,
+        user_id: int | None,
+        state: DeliveryState | None,
+        before: int | None,
+    ) -> int | None:
+        """Down to which id `messages` of these can be found while somebody waits; None: all.
+
+        What no index knows (words, a state of one user's messages) is looked for in one message
+        after the other, and some thousands of them are looked through.
         """
 
     async def last_times(user_ids: Collection[int]) -> Mapping[int, float]:

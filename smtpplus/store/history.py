@@ -29,7 +29,7 @@ from smtpplus.ports import AttemptRow, DeliveryRow, IHistory, MessageRow, QueueR
 from smtpplus.store.messages import load_messages
 from smtpplus.store.rows import attempt_from, outcome_from
 from smtpplus.store.schema import attempt, delivery, event, mail_list, message, smtp_user
-from smtpplus.store.search import contains, messages_matching
+from smtpplus.store.search import contains, is_words, messages_matching
 from smtpplus.store.statistics import read_series, read_totals
 from smtpplus.store.transactions import Transactions
 from smtpplus.values.message import DeliveryState, Event, EventType
@@ -43,10 +43,14 @@ _REPLY_SHOWN = 500
 
 @implementer(IHistory)
 class SqlHistory:
-    """Reads over what queue and accounts wrote."""
+    """Reads over what queue and accounts wrote.
+
+    `looked_through` messages are searched at a time where no index helps.
+    """
 
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions
+        self.looked_through = 20_000
 
     async def messages(
         self,
@@ -56,15 +60,12 @@ class SqlHistory:
         state: DeliveryState | None,
         before: int | None,
         most: int,
+        down_to: int | None = None,
     ) -> Sequence[MessageRow]:
         """See `IHistory.messages`."""
-        query = select(message.c.id).order_by(message.c.id.desc()).limit(most)
-        if account_id is not None:
-            query = query.where(message.c.account_id == account_id)
-        if user_id is not None:
-            query = query.where(message.c.user_id == user_id)
-        if before is not None:
-            query = query.where(message.c.id < before)
+        query = _newest(account_id, user_id, before).limit(most)
+        if down_to is not None:
+            query = query.where(message.c.id >= down_to)
         matching = messages_matching(search, before)
         if matching is not None:
             query = query.where(matching)
@@ -76,6 +77,25 @@ class SqlHistory:
         return await self._transactions.read(
             lambda connection: _message_rows(connection, list(connection.scalars(query)))
         )
+
+    async def reach(
+        self,
+        account_id: int | None,
+        search: str,
+        user_id: int | None,
+        state: DeliveryState | None,
+        before: int | None,
+    ) -> int | None:
+        """See `IHistory.reach`."""
+        if not (is_words(search) or (state is not None and user_id is not None)):
+            return None
+        query = _newest(account_id, user_id, before).offset(self.looked_through - 1).limit(2)
+
+        def work(connection: Connection) -> int | None:
+            found = list(connection.scalars(query))  # the last one, and an older one
+            return found[0] if len(found) > 1 else None
+
+        return await self._transactions.read(work)
 
     async def last_times(self, user_ids: Collection[int]) -> Mapping[int, float]:
         """See `IHistory.last_times`."""
@@ -206,6 +226,16 @@ class SqlHistory:
 
 
 # ---------------------------------------------------------------- messages
+
+
+def _newest(account_id: int | None, user_id: int | None, before: int | None) -> Select[Any]:
+    """Ids of messages, newest first."""
+    query = select(message.c.id).order_by(message.c.id.desc())
+    if account_id is not None:
+        query = query.where(message.c.account_id == account_id)
+    if user_id is not None:
+        query = query.where(message.c.user_id == user_id)
+    return query if before is None else query.where(message.c.id < before)
 
 
 def _newest_in_state(

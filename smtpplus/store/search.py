@@ -10,7 +10,7 @@ from smtpplus.values.address import Address
 from smtpplus.values.errors import AddressError
 from smtpplus.values.ids import parse_id
 
-__all__ = ["address_holds", "contains", "is_address", "messages_matching"]
+__all__ = ["address_holds", "contains", "is_address", "is_words", "messages_matching"]
 
 _MOST_WORDS = 8
 _MOST_BY_ADDRESS = 20_000
@@ -30,6 +30,12 @@ def contains(column: ColumnElement[str], word: str) -> ColumnElement[bool]:
 def is_address(search: str) -> bool:
     """Is it a whole address, to be found by index?"""
     return _address(search.strip()) is not None
+
+
+def is_words(search: str) -> bool:
+    """Is it something that no index finds?"""
+    search = search.strip()
+    return bool(search) and parse_id(search) is None and _address(search) is None
 
 
 def address_holds(column: Column[str], search: str) -> ColumnElement[bool]:

@@ -94,6 +94,28 @@ class MessageTests(HistoryCase):
         self.assertEqual(await self.find(user_id=8), [])
         self.assertEqual(len(await self.find(account_id=1, user_id=7)), 5)
 
+    async def test_words_are_looked_for_in_so_many_messages_at_a_time(self) -> None:
+        ids = [(await self.accept()).message.id for _ in range(7)]
+        self.history.looked_through = 3
+        seen: list[list[int]] = []
+        before = None
+        while True:
+            down_to = await self.history.reach(1, "hello", None, None, before)
+            seen.append(await self.find("hello", account_id=1, before=before, down_to=down_to))
+            if down_to is None:
+                break
+            before = down_to
+        self.assertEqual(seen, [ids[:3:-1], ids[3:0:-1], ids[:1]])
+        queued = DeliveryState.QUEUED
+        self.assertEqual(await self.history.reach(None, "", 7, queued, None), ids[4])
+        for search, user, state in (
+            ("", None, queued), ("", 7, None), (show_id(ids[0]), None, None),
+            ("bob@example.net", None, None), ("", None, None),
+        ):  # fmt: skip
+            self.assertIsNone(await self.history.reach(None, search, user, state, None), search)
+        for account, user, before in ((2, None, None), (1, 8, None), (1, 7, ids[3])):
+            self.assertIsNone(await self.history.reach(account, "hello", user, None, before))
+
     async def test_search_by_id_address_and_words(self) -> None:
         one = (await self.accept(TO_ZOE, subject="Ihre Bestellung ÄÖ 50%")).message.id
         two = await self.accept(subject="Invoice", sender=Address("Billing", "Shop.Example"))

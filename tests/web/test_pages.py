@@ -89,6 +89,23 @@ class MessagesTests(PageTestCase):
             self.assertNotIn(other, page)
         self.assertIn("No message matches", browser.get("/messages?q=nothing").text)
 
+    def test_a_search_by_words_goes_further_back_when_asked_to(self) -> None:
+        tenant = self.house.tenants[0]
+        self.house.store.history.looked_through = 10
+        for number in range(25):
+            subject = "Invoice 17" if number == 0 else f"Parcel {number}"
+            self.run_now(self.house.send(tenant, (DELIVERED,), Texts(subject=subject)))
+        browser = self.browser(tenant.owner)
+        self.assertNotIn("further back", browser.get("/messages").text)
+        self.assertNotIn("further back", browser.get("/messages?state=bounced").text)
+        path, pages = "/messages?q=invoice", []
+        while path:
+            pages.append(browser.get(path).text)
+            more = pages[-1].partition('push" href="')[2].partition('"')[0]
+            path = more.replace("&amp;", "&")
+        self.assertEqual(["Invoice 17" in page for page in pages], [False, False, True])
+        self.assertEqual(["so far" in page for page in pages], [True, True, False])
+
 
 class MessageTests(PageTestCase):
     def test_each_recipient_has_its_state_and_the_reason_in_words(self) -> None:
