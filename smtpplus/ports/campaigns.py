@@ -68,6 +68,9 @@ class ICampaigns(Interface):
     async def links(list_id: int, key: str, most: int) -> Sequence[LinkRow]:
         """Its clicked links, those clicked by most persons first."""
 
+    async def others(list_id: int, key: str, most: int) -> Sequence[CampaignRow]:
+        """What a campaign of this list may be merged into, newest first, without totals."""
+
     async def merged(list_id: int, key: str) -> Sequence[CampaignRow]:
         """What was merged into this one; without totals."""
 

@@ -88,6 +88,18 @@ class SqlCampaigns:
 
         return await self._transactions.read(work)
 
+    async def others(self, list_id: int, key: str, most: int) -> Sequence[CampaignRow]:
+        """See `ICampaigns.others`."""
+        query = (
+            _ROWS.where(campaign.c.list_id == list_id, campaign.c.key != safe_text(key))
+            .where(campaign.c.merged_into.is_(None))
+            .order_by(campaign.c.last_at.desc(), campaign.c.key)
+            .limit(most)
+        )
+        return await self._transactions.read(
+            lambda connection: [_row(row, {}) for row in connection.execute(query)]
+        )
+
     async def merged(self, list_id: int, key: str) -> Sequence[CampaignRow]:
         """See `ICampaigns.merged`."""
         query = _ROWS.where(campaign.c.list_id == list_id, campaign.c.merged_into == safe_text(key))
@@ -168,7 +180,7 @@ def _with_totals(connection: Connection, rows: Sequence[Row[Any]]) -> list[Campa
         counted = select(*of, columns.metric, func.sum(columns.n)).where(tuple_(*of).in_(keys))
         for account_id, list_id, key, metric, n in connection.execute(
             counted.group_by(*of, columns.metric)
-        ):
+        ).all():
             sums[into[account_id, list_id, key]][metric] += int(n)
     return [_row(row, dict(sums[row.list_id, row.key])) for row in rows]
 

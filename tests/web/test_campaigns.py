@@ -59,6 +59,7 @@ class CampaignTests(PageTestCase):
         self.assertIn("Renamed.", page)
         self.assertIn("Orders of autumn", self.owner.get("/campaigns").text)
         self.assertEqual(self.do(self.owner, "rename", name=" ").status, 400)
+        self.assertIn('<option value="code:orders">', self.owner.get(self.path("code:more")).text)
         answer = self.do(self.owner, "merge", key="code:more", into="code:orders")
         text = words(self.owner.get(answer.header("location")).text)
         self.assertIn("Accepted4recipients", text)

@@ -7,6 +7,7 @@ from then on, and can be undone. Raises `PageError`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from urllib.parse import urlencode
 
@@ -112,12 +113,15 @@ class CampaignPages:
         counters = await campaigns.series(row.list_id, row.key, since, until, span.step)
         titles, labels = times(span, since)
         merged = await campaigns.merged(row.list_id, row.key)
+        others: Sequence[CampaignRow] = ()
+        if may_change(visit):
+            others = await campaigns.others(row.list_id, row.key, _MOST_TO_MERGE)
         values = {
             "row": row,
             "figures": Figures(row.name, row.totals),
             "links": await campaigns.links(row.list_id, row.key, _LINKS),
             "merged": merged,
-            "others": await self._others(visit, row) if may_change(visit) else [],
+            "others": others,
             "span": span,
             "spans": SPANS,
             "here": urlencode({"list": row.list_id, "key": row.key}),
@@ -128,12 +132,6 @@ class CampaignPages:
             "done": _DONE.get(query.get("did", ""), ""),
         }
         return self._shell.show(visit, "campaign", values, status)
-
-    async def _others(self, visit: Visit, row: CampaignRow) -> list[CampaignRow]:
-        """What it could be merged into: the newest of its list."""
-        campaigns = self._shell.ports.campaigns
-        found = await campaigns.campaigns(visit.scope, "", 0, _MOST_TO_MERGE)
-        return [one for one in found if one.list_id == row.list_id and one.key != row.key]
 
 
 def _usual_span(row: CampaignRow, now: float) -> Span:
