@@ -203,7 +203,7 @@ def too_little(ground: Ground) -> str:
     return "MAIL is refused with 452 4.3.1 below 18 MiB, and taken again when there is room"
 
 
-def full_of_itself(ground: Ground, mebibytes: int = 12) -> list[str]:
+def full_of_itself(ground: Ground, mebibytes: int) -> list[str]:
     """Fill the disk with nothing but our own queue, deliver it, and take mail again.
 
     The disk is smaller than the write-ahead log may become, so that it is filled by that first.

@@ -126,7 +126,9 @@ SCENARIOS = {
     ),
     "full-disk": Scenario("D6 D7", disks.full_disk, lambda g: disks.full_disk(g, 16)),
     "too-little-room": Scenario("D7", disks.too_little, disks.too_little),
-    "full-of-itself": Scenario("D6", disks.full_of_itself, lambda g: disks.full_of_itself(g, 40)),
+    "full-of-itself": Scenario(
+        "D6", lambda g: disks.full_of_itself(g, 8), lambda g: disks.full_of_itself(g, 40)
+    ),
     "descriptors": Scenario("D8", limits.few_descriptors, limits.few_descriptors),
     "lost-reply": Scenario(
         "D10",

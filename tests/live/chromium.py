@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import base64
 import contextlib
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -38,20 +41,17 @@ _SECONDS = 30.0
 _DOMAINS = ("Page", "Runtime", "Log", "Network")
 
 
-class Chromium:
-    """One browser with one tab.
+class _Process:
+    """The browser of this run, from outside; `number` counts what it was asked."""
 
-    `complaints` is what its console said of errors, `dialogs` what popped up, `status` the HTTP
-    status of the document that was opened last.
-    """
-
-    def __init__(self, test: SynchronousTestCase, directory: Path) -> None:
+    def __init__(self) -> None:
         program = needs("chromium")
+        self.folder = Path(tempfile.mkdtemp(prefix="smtpplus-chromium-"))
         in_read, self._in = os.pipe()
         self._out, out_write = os.pipe()
         command = [sys.executable, "-c", _LAUNCH, str(in_read), str(out_write), program, *_FLAGS]
-        command += [f"--user-data-dir={directory / 'chromium'}", "about:blank"]
-        with (directory / "chromium.log").open("wb") as log:
+        command += [f"--user-data-dir={self.folder / 'profile'}", "about:blank"]
+        with (self.folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 command,
                 pass_fds=(in_read, out_write),
@@ -61,16 +61,79 @@ class Chromium:
             )
         os.close(in_read)
         os.close(out_write)
-        test.addCleanup(self._stop)
         self._received = b""
-        self._number = 0
+        self.number = 0
+        self.is_well = True
+
+    def send(self, message: dict[str, Any]) -> int:
+        """Ask; the number of the answer."""
+        self.number += 1
+        os.write(self._in, json.dumps({"id": self.number, **message}).encode() + b"\0")
+        return self.number
+
+    def next(self) -> dict[str, Any]:
+        """What it says next."""
+        deadline = time.monotonic() + _SECONDS
+        while b"\0" not in self._received:
+            left = deadline - time.monotonic()
+            ready, _, _ = select.select([self._out], [], [], max(left, 0))
+            octets = os.read(self._out, 1 << 20) if ready else b""
+            if not octets:
+                self.is_well = False
+                said = (self.folder / "log").read_text(errors="replace")[-2000:]
+                raise AssertionError(f"Chromium does not answer: {said}")
+            self._received += octets
+        message, _, self._received = self._received.partition(b"\0")
+        return dict(json.loads(message))
+
+    def stop(self) -> None:
+        """End it, and leave nothing behind."""
+        with contextlib.suppress(OSError):
+            os.close(self._in)  # it ends when the pipe does
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(5)
+        os.close(self._out)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+_running: list[_Process] = []
+
+
+def _process() -> _Process:
+    if _running and not _running[0].is_well:
+        _running.pop().stop()
+    if not _running:
+        _running.append(_Process())
+    return _running[0]
+
+
+@atexit.register
+def _stop_all() -> None:
+    for one in _running:
+        one.stop()
+
+
+class Chromium:
+    """A person's browser with one tab: cookies, cache and settings are its own.
+
+    One process serves the whole run. `complaints` is what its console said of errors, `dialogs`
+    what popped up, `status` the HTTP status of the document that was opened last.
+    """
+
+    def __init__(self, test: SynchronousTestCase) -> None:
+        self._process = _process()
         self._session: str | None = None
         self._events: list[dict[str, Any]] = []
         self.complaints: list[str] = []
         self.dialogs: list[str] = []
         self.status = 0
         self._answers: Callable[[str], tuple[str, bytes] | None] | None = None
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        mine = self.call("Target.createBrowserContext")
+        test.addCleanup(self._leave, mine["browserContextId"])
+        target = self.call("Target.createTarget", url="about:blank", **mine)["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
         for domain in _DOMAINS:
@@ -98,6 +161,14 @@ class Chromium:
         """Go there, and wait until everything is loaded."""
         self._loading(lambda: self.call("Page.navigate", url=url))
 
+    def linger(self, url: str, milliseconds: int) -> str:
+        """Go there, let so much of the page's own time pass; its HTML then."""
+        self.open(url)
+        self.call("Emulation.setVirtualTimePolicy", policy="advance", budget=milliseconds)
+        self._until("Emulation.virtualTimeBudgetExpired")
+        self.call("Emulation.setVirtualTimePolicy", policy="advance")  # it has stood still
+        return str(self.ask("document.documentElement.outerHTML"))
+
     def press(self, selector: str) -> None:
         """Click, and wait for the next page."""
         self._loading(lambda: self.ask(f"document.querySelector({json.dumps(selector)}).click()"))
@@ -123,10 +194,9 @@ class Chromium:
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """One command of the protocol."""
-        self._number += 1
         number = self._send(method, parameters)
         while True:
-            message = self._next()
+            message = self._process.next()
             if message.get("id") == number:
                 if "error" in message:
                     raise AssertionError(f"{method}: {message['error']}")
@@ -134,24 +204,25 @@ class Chromium:
             self._note(message)
 
     def _send(self, method: str, parameters: dict[str, Any]) -> int:
-        self._number += 1
-        message = {"id": self._number, "method": method, "params": parameters}
+        message: dict[str, Any] = {"method": method, "params": parameters}
         if self._session is not None:
             message["sessionId"] = self._session
-        os.write(self._in, json.dumps(message).encode() + b"\0")
-        return self._number
+        return self._process.send(message)
 
     def _loading(self, begin: Callable[[], object]) -> None:
         self._events.clear()
         begin()
-        while not any(event["method"] == "Page.loadEventFired" for event in self._events):
-            self._note(self._next())
+        self._until("Page.loadEventFired")
         self.ask("new Promise(requestAnimationFrame) && 1")  # what the console has to say is said
+
+    def _until(self, method: str) -> None:
+        while not any(event["method"] == method for event in self._events):
+            self._note(self._process.next())
 
     def _note(self, event: dict[str, Any]) -> None:
         method, about = event.get("method", ""), event.get("params", {})
-        if not method:
-            return
+        if not method or event.get("sessionId") != self._session:
+            return  # an answer that nobody waits for, or of a tab that was left
         self._events.append(event)
         if method == "Page.javascriptDialogOpening":
             self.dialogs.append(about["message"])
@@ -191,24 +262,7 @@ class Chromium:
             for event in self._events
         )
 
-    def _next(self) -> dict[str, Any]:
-        deadline = time.monotonic() + _SECONDS
-        while b"\0" not in self._received:
-            left = deadline - time.monotonic()
-            ready, _, _ = select.select([self._out], [], [], max(left, 0))
-            octets = os.read(self._out, 1 << 20) if ready else b""
-            if not octets:
-                raise AssertionError("Chromium does not answer, see chromium.log")
-            self._received += octets
-        message, _, self._received = self._received.partition(b"\0")
-        return dict(json.loads(message))
-
-    def _stop(self) -> None:
-        with contextlib.suppress(OSError):
-            os.close(self._in)  # it ends when the pipe does
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(5)
-        os.close(self._out)
+    def _leave(self, context: str) -> None:
+        if self._process.is_well:
+            self._session = None
+            self.call("Target.disposeBrowserContext", browserContextId=context)

@@ -214,7 +214,7 @@ class PageTests(CopiesTestCase):
         self.assertEqual(Counter(said), {"": len(contents)})
 
     def _check_looks(self, copies: list[tuple[PageMail, bytes]]) -> int:
-        screen = Screen(Chromium(self, self.directory), self.directory)
+        screen = Screen(Chromium(self), self.directory)
         wrong = {}
         for number, (mail, content) in enumerate(copies):
             look = _LOOKS[number // 2 % 2]

@@ -26,7 +26,7 @@ class PagesTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.directory = Path(self.mktemp()).resolve()
         self.directory.mkdir(parents=True)
-        self.browser = Chromium(self, self.directory)
+        self.browser = Chromium(self)
         self.service = Installation(self, self.directory, {"relay.retry": '["1h"]'})
         self.base = f"http://127.0.0.1:{self.service.web}"
         self.service.start()
@@ -91,11 +91,10 @@ class PagesTests(SynchronousTestCase):
         paths += ["/lists", "/lists/1", *(f"/messages/{one}" for one in ids)]
         paths += [mail, f"{mail}?view=text", f"{mail}?view=headers", f"{mail}?view=source"]
         self.assertEqual(self.browser.complaints, [])
-        for width in (1280, 390):
-            for dark in (False, True):
-                self.browser.look(width, dark=dark)
-                for path in paths:
-                    self._look_at(path, width, dark=dark)
+        for width, dark in ((1280, False), (390, True)):
+            self.browser.look(width, dark=dark)
+            for path in paths:
+                self._look_at(path, width, dark=dark)
         self.assertEqual(self.service.tracebacks(), [])
 
     def _look_at(self, path: str, width: int, *, dark: bool) -> None:
@@ -118,7 +117,8 @@ class PagesTests(SynchronousTestCase):
         ids, hellos = [], 0
         payloads = [text.replace("document.documentElement.dataset.pwned=1", _ALARM)
                     for text in PAYLOADS]  # fmt: skip
-        for number, payload in enumerate(payloads):
+        # Two a message: each is what some say in EHLO and Subject, or in the name and the body.
+        for number, (payload, other) in enumerate(zip(payloads[::2], payloads[1::2], strict=True)):
             with self.service.client() as client:
                 first_line = payload.encode("utf-8").splitlines()[0]
                 client.send(b"EHLO " + first_line + b"\r\n")
@@ -128,10 +128,12 @@ class PagesTests(SynchronousTestCase):
                 quoted = local.replace("\\", "").replace('"', '\\"')
                 outcome = ("", "bounce-5.1.1", "full")[number % 3]
                 to = f"{outcome}@example.net" if outcome else f'"{quoted}"@example.net'
-                with_code = payload.encode("utf-8", "replace").decode()
-                ids.append(self.submit(client, to, with_code, with_code, with_code))
-        self.assertGreater(hellos, 10)
-        self.settled(len(payloads) // 3)
+                subject, name = (
+                    one.encode("utf-8", "replace").decode() for one in (payload, other)
+                )
+                ids.append(self.submit(client, to, subject, name, name))
+        self.assertGreater(hellos, 5)
+        self.settled(len(ids) // 3)
         paths = ["/", "/messages", "/queue", "/sandbox", "/settings", "/recipients"]
         paths += ["/suppressions", "/campaigns", "/statistics", "/statistics?by=campaign"]
         paths += self.links("/recipients", "/recipient?")[::4]

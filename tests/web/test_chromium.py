@@ -3,44 +3,29 @@
 from __future__ import annotations
 
 import re
-import shutil
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.utils import getProcessOutputAndValue
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from smtpplus.store.store import run
 from smtpplus.values.ids import show_id
 from smtpplus.web.channel import PageRequest
+from tests.live.chromium import Chromium
 from tests.web.browser import PageTestCase
 from tests.web.house import BOUNCED, DEFERRED, Texts
 from tests.web.payloads import PAYLOADS
 
-_CHROMIUM = shutil.which("chromium")
 _FIELDS = 11
-_FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-dev-shm-usage",
-    "--enable-logging=stderr",
-    "--virtual-time-budget=1500",
-    "--dump-dom",
-]
+_MILLISECONDS = 1500
 
 
 class ChromiumTests(TestCase):
     timeout = 120
-    if _CHROMIUM is None:
-        skip = "needs chromium in PATH"
 
     def setUp(self) -> None:
+        self.browser = Chromium(self)
         self.pages = PageTestCase("run_now")
         self.pages.mktemp = self.mktemp  # type: ignore[method-assign]
         self.pages.alone = True
@@ -65,11 +50,10 @@ class ChromiumTests(TestCase):
 
     async def dom(self, url: str) -> tuple[str, str]:
         """The page after its scripts ran, and what the browser's console said."""
-        assert _CHROMIUM is not None
-        arguments = [*_FLAGS, f"--user-data-dir={self.mktemp()}", url]
-        out, err, _ = await getProcessOutputAndValue(_CHROMIUM, arguments)
-        console = [line for line in err.decode().splitlines() if "CONSOLE" in line]
-        return out.decode(), "\n".join(console)
+        browser = self.browser
+        browser.complaints.clear()
+        page = await deferToThread(browser.linger, url, _MILLISECONDS)
+        return page, "\n".join(browser.complaints + browser.dialogs)
 
     async def test_the_alarm_works(self) -> None:
         page, _ = await self.dom(f"data:text/html,{PAYLOADS[0]}")

@@ -1,0 +1,191 @@
+"""A service of several processes on one store (`server.processes`): one service to everybody.
+
+D1, D2, D12, D16, R2, and that what holds in the first process holds in the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import smtplib
+import time
+import urllib.request
+from collections import Counter
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.live.installation import Installation
+from tests.live.peers import wait_for
+from tests.live.recorder import Recorder
+from tests.live.test_service import LiveTestCase, Submitters, a_mail
+
+_FROM = "shop@example.com"
+_CLIENTS = 12
+_WINDOW = 10 + 32  # D2: attempts at once at one destination, and outcomes on their way to the disk
+
+
+class ProcessesTests(LiveTestCase):
+    """Two processes."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.recorder = Recorder(self)
+        self.service = self.installed(
+            self.recorder.port,
+            server__processes="2",
+            relay__deliver="internet",
+            relay__retry='["1s"]',
+            submission__max_connections_per_address="30",
+        )
+        self.service.start()
+
+    def page(self, path: str) -> str:
+        where = f"http://127.0.0.1:{self.service.web}{path}"
+        with urllib.request.urlopen(where, timeout=5) as answer:
+            return str(answer.read().decode())
+
+    def by_process(self, name: str) -> Counter[str]:
+        """A metric's sum for each process."""
+        found: Counter[str] = Counter()
+        for family in text_string_to_metric_families(self.page("/metrics")):
+            for sample in family.samples:
+                if sample.name == name:
+                    found[sample.labels["process"]] += int(sample.value)
+        return found
+
+    def clients(self, number: int) -> list[smtplib.SMTP]:
+        made = [self.service.client(implicit=False) for _ in range(number)]
+        for one in made:
+            self.addCleanup(one.close)
+        return made
+
+    def siblings(self) -> list[int]:
+        children = Path(f"/proc/{self.service.pid}/task/{self.service.pid}/children")
+        return [
+            int(pid)
+            for pid in children.read_text().split()
+            if b"smtpplus.tap" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
+
+    def arrive(self, names: set[str]) -> None:
+        wait_for("arrival", lambda: names <= {one.to for one in self.recorder.mails}, 30)
+
+    def test_both_take_mail_in_and_deliver_it_once(self) -> None:
+        names = set()
+        for number, client in enumerate(self.clients(_CLIENTS)):
+            for which in range(5):
+                name = f"m{number}-{which}@example.net"
+                client.sendmail(_FROM, [name], a_mail(name))
+                names.add(name)
+        self.arrive(names)
+        self.assertEqual(Counter(one.to for one in self.recorder.mails), Counter(names))
+        self.assertEqual(self.recorder.faults, [])
+        accepted = self.by_process("smtpplus_accepted_total")
+        self.assertEqual(set(accepted), {"0", "1"})
+        self.assertEqual(accepted.total(), len(names))
+        self.assertTrue(all(accepted.values()), accepted)
+        wait_for("the outcomes", lambda: self.service.delivered() == len(names))
+        self.assertEqual(self.service.tracebacks(), [])
+
+    def test_D1_D2_D16_one_that_is_killed_is_started_again_and_nothing_is_lost(self) -> None:
+        names = [f"k{number}" for number in range(300)]
+        accepted: set[str] = set()
+        kills = 0
+        while names:
+            run = Submitters(self.service, names, threads=8)
+            goal = len(names) - 100
+            wait_for("progress", lambda: len(names) <= max(goal, 0), 30)  # noqa: B023
+            if names:
+                (victim,) = self.siblings()
+                os.kill(victim, signal.SIGKILL)
+                kills += 1
+            run.wait()
+            accepted |= run.accepted
+            wait_for("the other process", lambda: '"ready": true' in self.page("/readyz"), 30)
+        self.assertGreaterEqual(kills, 1)
+        wanted = {f"{name}@example.net" for name in accepted}
+        self.arrive(wanted)
+        wait_for("an empty queue", lambda: not self.service.cli("queue", "list"), 30)
+        times = Counter(one.to for one in self.recorder.mails)
+        self.assertLessEqual(times.total() - len(times), kills * _WINDOW)
+        (row,) = self.service.cli("stats")
+        self.assertEqual((row["accepted"], row["delivered"]), (len(times), len(times)))
+        self.assertIn("ended", self.service.log())
+
+    def test_none_outlives_the_first(self) -> None:
+        (other,) = self.siblings()
+        self.service.kill()
+        wait_for("its end", lambda: not _lives(other), 5)
+        self.service.start()  # nobody holds the lock, or the ports
+        self.clients(1)[0].sendmail(_FROM, ["a@example.net"], a_mail("a"))
+        self.arrive({"a@example.net"})
+
+    def test_D12_all_end_at_SIGTERM(self) -> None:
+        (other,) = self.siblings()
+        for client in self.clients(4):
+            client.sendmail(_FROM, ["b@example.net"], a_mail("b"))
+        _, seconds = self.service.stop()
+        self.assertLess(seconds, 30)
+        self.assertFalse(_lives(other))
+        self.assertNotIn('level":"error', self.service.log())
+
+    def test_R2_a_limit_by_address_is_the_services(self) -> None:
+        kept = self.clients(30)
+        with contextlib.suppress(smtplib.SMTPConnectError, smtplib.SMTPServerDisconnected):
+            client = smtplib.SMTP("127.0.0.1", self.service.submission, timeout=10)
+            self.fail(f"connection 31 was taken: {client}")
+        kept[0].quit()
+        wait_for("a place", self._is_taken, 5)
+
+    def _is_taken(self) -> bool:
+        try:
+            smtplib.SMTP("127.0.0.1", self.service.submission, timeout=10).quit()
+        except (smtplib.SMTPConnectError, smtplib.SMTPServerDisconnected):
+            return False
+        return True
+
+    def test_a_change_by_a_command_holds_in_both_within_two_seconds(self) -> None:
+        clients = self.clients(_CLIENTS)
+        self.service.cli("user", "set", self.service.username, "status", "off")
+        begun = time.monotonic()
+        wait_for("refusal", lambda: all(_code(one) == 550 for one in clients), 10)
+        self.assertLess(time.monotonic() - begun, 2.5)
+
+    def test_SIGHUP_reaches_both(self) -> None:
+        service = self.service
+        config = Path(service.facts["config"])
+        text = config.read_text()
+        self.assertIn("[submission]\n", text)
+        config.write_text(
+            text.replace("[submission]\n", "[submission]\nmax_message_bytes = 70000\n")
+        )
+        os.kill(service.pid, signal.SIGHUP)
+        wait_for("two readings", lambda: service.log().count("was read again") == 2, 10)
+        sizes = {one.esmtp_features["size"] for one in self.clients(_CLIENTS)}
+        self.assertEqual(sizes, {"70000"})
+
+
+class OneProcessTests(LiveTestCase):
+    """A trial's mailbox server lives in the first process."""
+
+    def test_a_trial_has_one(self) -> None:
+        service: Installation = self.installed(server__processes="4")
+        service.start()
+        children = Path(f"/proc/{service.pid}/task/{service.pid}/children").read_text()
+        self.assertEqual(children.split(), [])
+        self.assertIn("trial", service.log())
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def _code(client: smtplib.SMTP) -> int:
+    code, _ = client.mail(_FROM)
+    client.rset()
+    return code
