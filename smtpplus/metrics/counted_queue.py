@@ -84,6 +84,9 @@ class CountedQueue:
         self._trouble_until = 0.0
         self.unwritten = 0  # messages that wait for their commit
         self._unwritten_octets = 0
+        # Asked several times a message.
+        self.leases_hold: Callable[[], bool] = queue.leases_hold
+        self.lease: Callable[[], ILease] = queue.lease
 
     @property
     def is_crowded(self) -> bool:
@@ -195,14 +198,6 @@ class CountedQueue:
     def release(self, delivery_ids: Iterable[int]) -> Awaitable[None]:
         """See `IQueue.release`."""
         return self._queue.release(delivery_ids)
-
-    def leases_hold(self) -> bool:
-        """See `IQueue.leases_hold`."""
-        return self._queue.leases_hold()
-
-    def lease(self) -> ILease:
-        """See `IQueue.lease`."""
-        return self._queue.lease()
 
     def recover(self, now: float) -> Awaitable[Recovery]:
         """See `IQueue.recover`."""

@@ -35,22 +35,16 @@ def make_monotonic(reactor: Any) -> None:
 class ReactorClock:
     """`IClock` over a reactor's timers (anything with IReactorTime).
 
-    `wall` gives Unix time, for tests that want to choose it.
+    `wall` gives Unix time, for tests that want to choose it. Made after `make_monotonic`.
     """
 
-    __slots__ = ("_reactor", "_wall")
+    __slots__ = ("_reactor", "monotonic", "now")
 
     def __init__(self, reactor: Any, wall: Callable[[], float] = time.time) -> None:
         self._reactor = reactor
-        self._wall = wall
-
-    def now(self) -> float:
-        """Unix time in seconds."""
-        return self._wall()
-
-    def monotonic(self) -> float:
-        """Seconds that never jump."""
-        return float(self._reactor.seconds())
+        # Not methods: both are asked many times a message, and are functions of C.
+        self.now: Callable[[], float] = wall
+        self.monotonic: Callable[[], float] = reactor.seconds
 
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`; when cancelled, the timer goes too."""

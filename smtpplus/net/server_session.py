@@ -42,6 +42,9 @@ _HELD = 16_384  # octets not taken in, beyond which reading stops
 _SMALL = 8_192  # octets of content that may wait for more
 
 _CONTENT = (State.DATA, State.CHUNK, State.SWALLOW)
+_GOES_ON = (Phase.ASKING, Phase.TARPIT, Phase.GONE)  # or is over already
+# A member looked up in its Enum takes four times as long, and these are asked for at each read.
+_TALKING, _DATA, _NEED_DATA = Phase.TALKING, State.DATA, Wait.NEED_DATA
 
 
 @implementer(IProtocol, IHandshakeListener, IPushProducer)
@@ -53,6 +56,7 @@ class ServerSession(RoleDialog):
         "_in_body",
         "_in_turn",
         "_is_blocked",
+        "_is_hungry",
         "_is_reading",
         "_pending",
         "_progressed",
@@ -83,6 +87,7 @@ class ServerSession(RoleDialog):
         self._progressed = False  # something was answered in this turn
         self._in_turn = False
         self._is_blocked = False  # the client does not read
+        self._is_hungry = False  # the conversation wants octets, and there were none
         self._heard_eof = False
         self._is_reading = True
 
@@ -107,15 +112,17 @@ class ServerSession(RoleDialog):
     def dataReceived(self, octets: bytes) -> None:
         """Octets came, in the clear or out of TLS."""
         phase = self._phase
-        if phase is Phase.CLOSING or phase is Phase.GONE:
-            return
-        self._pending = self._pending + octets if self._pending else octets
-        if phase is Phase.TALKING:
+        if phase is _TALKING:
+            self._pending = self._pending + octets if self._pending else octets
             if not self._can_wait(octets):
                 self._turn()
-        elif phase is Phase.PROXY:
-            self._read_proxy_header()
-        if len(self._pending) > _HELD and self._is_reading:
+        elif phase is Phase.CLOSING or phase is Phase.GONE:
+            return
+        else:
+            self._pending = self._pending + octets if self._pending else octets
+            if phase is Phase.PROXY:
+                self._read_proxy_header()
+        if self._pending and len(self._pending) > _HELD and self._is_reading:
             self._is_reading = False
             self.transport.pauseProducing()
 
@@ -126,12 +133,13 @@ class ServerSession(RoleDialog):
         hold the end of the content, or complete one that has begun, does not wait.
         """
         return (
-            2 < len(octets) < _SMALL
+            self._in_body
+            and 2 < len(octets) < _SMALL
             and len(self._pending) < _SMALL
             and octets[0] not in b"\r\n"
             and b".\r\n" not in octets
             and self._conversation is not None
-            and self._conversation.state is State.DATA
+            and self._conversation.state is _DATA
         )
 
     def handshakeCompleted(self) -> None:
@@ -257,22 +265,26 @@ class ServerSession(RoleDialog):
             self.abort("A fault of ours")
         finally:
             self._in_turn = False
-        if self._is_lost and self._phase not in {Phase.ASKING, Phase.TARPIT, Phase.GONE}:
+        if self._is_lost and self._phase not in _GOES_ON:
             self._finish()
 
     def _work(self) -> None:
         conversation = self._conversation
         assert conversation is not None
-        while self._phase is Phase.TALKING and not self._is_blocked:
+        is_hungry, self._is_hungry = self._is_hungry, False
+        if is_hungry and self._pending:
+            self._feed(conversation)  # it said so the last time: it need not be asked again
+        while self._phase is _TALKING and not self._is_blocked:
             event = conversation.next_event()
-            if event is Wait.NEED_DATA:
+            if event is _NEED_DATA:
                 if not self._feed(conversation):
+                    self._is_hungry = True
                     break
             else:
                 self._progressed = True
                 self._dispatch(conversation, event)
         self._flush(conversation)
-        if self._phase is not Phase.TALKING or self._is_blocked or self._is_lost:
+        if self._phase is not _TALKING or self._is_blocked or self._is_lost:
             return
         if self._is_stopping and conversation.state not in _CONTENT:
             self._end(STOPPING, "The service is stopping")

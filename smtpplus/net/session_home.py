@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
 
@@ -15,8 +14,6 @@ from smtpplus.ports import IClock
 from smtpplus.values.reply import Reply
 
 __all__ = ["Phase", "SessionHome", "Stress"]
-
-T = TypeVar("T")
 
 
 class Phase(enum.Enum):
@@ -47,8 +44,10 @@ class SessionHome(Protocol):
     tls: IOpenSSLServerConnectionCreator | None
     stress: Stress | None  # None: there is room for everybody
 
-    def begin(self, name: str, work: Coroutine[Any, Any, T]) -> Deferred[T]:
-        """Start a role's coroutine, counted."""
+    def begin(
+        self, name: str, work: Coroutine[Any, Any, Any], then: Callable[[Any], object]
+    ) -> object:
+        """Start a role's coroutine, counted; `then` gets its result or its Failure."""
 
     def admit(self, session: Any, client_ip: str) -> Reply | None:
         """Count the client; the reply refuses it."""

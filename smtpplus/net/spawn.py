@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -20,28 +20,37 @@ from smtpplus.ports import IClock, ISpawn
 
 __all__ = ["Spawn"]
 
-T = TypeVar("T")
 
+class _Course:
+    """A coroutine on its way; `then` gets what it returned, or its Failure.
 
-class Course(Deferred[T]):
-    """A coroutine on its way; fires with what it returns or raises.
-
-    What `Deferred.fromCoroutine` does, in a third of the time: no context variables, one object.
-    Cancelling cancels what the coroutine waits for; it fires when the coroutine has ended.
+    What `Deferred.fromCoroutine` does, in a fifth of the time: no context variables, no Deferred
+    of its own, and of one that waits for nothing nothing is kept.
     """
 
-    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
-        super().__init__()
+    __slots__ = ("_ended", "_running", "_then", "_waits_for", "_work", "name")
+
+    def __init__(
+        self,
+        name: str,
+        work: Coroutine[Any, Any, Any],
+        then: Callable[[Any], object],
+        running: set[_Course],
+        ended: Callable[[_Course], None],
+    ) -> None:
+        self.name = name
         self._work = work
+        self._then = then
+        self._running = running
+        self._ended = ended
         self._waits_for: Deferred[Any] | None = None
-        self._go_on()
 
     def cancel(self) -> None:
-        """Let what the coroutine waits for fail with CancelledError."""
+        """Let what the coroutine waits for fail with CancelledError; it goes on from there."""
         if self._waits_for is not None:
             self._waits_for.cancel()
 
-    def _go_on(self, result: object = None) -> None:
+    def go_on(self, result: object = None) -> None:
         """Run up to the next Deferred that has not fired. It tells its result itself."""
         try:
             if isinstance(result, Failure):
@@ -49,14 +58,19 @@ class Course(Deferred[T]):
             else:
                 waits_for = self._work.send(None)
         except StopIteration as stop:
-            self._waits_for = None
-            self.callback(stop.value)
+            ended: Any = stop.value
         except BaseException:  # noqa: BLE001 - whoever looks at the result gets it
-            self._waits_for = None
-            self.errback()
+            ended = Failure()  # type: ignore[no-untyped-call]
         else:
+            if self._waits_for is None:
+                self._running.add(self)
             self._waits_for = waits_for
-            waits_for.addBoth(self._go_on)
+            waits_for.addBoth(self.go_on)
+            return
+        if self._waits_for is not None:
+            self._waits_for = None
+            self._ended(self)
+        self._then(ended)
 
 
 @implementer(ISpawn)
@@ -66,27 +80,34 @@ class Spawn:
     def __init__(self, clock: IClock, log: Logger | None = None) -> None:
         self._clock = clock
         self._log = log or Logger()
-        self._running: dict[Deferred[Any], str] = {}
+        self._running: set[_Course] = set()
         self._waiting: list[Deferred[None]] = []
 
     @property
     def running(self) -> Counter[str]:
         """How many pieces of work run, by name."""
-        return Counter(self._running.values())
+        return Counter(course.name for course in self._running)
 
     def spawn(self, name: str, work: Coroutine[Any, Any, Any]) -> Callable[[], None]:
         """Start `work` now; its failure is logged. The answer cancels it."""
-        deferred = self.begin(name, work)
-        deferred.addErrback(self._failed, name)
-        return deferred.cancel
 
-    def begin(self, name: str, work: Coroutine[Any, Any, T]) -> Deferred[T]:
-        """Start `work` now for somebody who looks at its result, and at its failure."""
-        deferred = Course(work)
-        if not deferred.called:
-            self._running[deferred] = name
-            deferred.addBoth(self._ended, deferred)
-        return deferred
+        def ended(result: object) -> None:
+            if isinstance(result, Failure) and not isinstance(result.value, CancelledError):
+                self._log.failure("{name} failed", failure=result, name=name)
+
+        return self.begin(name, work, ended)
+
+    def begin(
+        self, name: str, work: Coroutine[Any, Any, Any], then: Callable[[Any], object]
+    ) -> Callable[[], None]:
+        """Start `work` now for somebody who looks at its end: `then` gets its result or Failure.
+
+        `then` raises nothing; of work that waits for nothing it is called at once. The answer
+        cancels the work.
+        """
+        course = _Course(name, work, then, self._running, self._ended)
+        course.go_on()
+        return course.cancel
 
     async def drain(self, seconds: float) -> int:
         """Wait for all work to end, at most `seconds`; then cancel. How many were cancelled.
@@ -101,10 +122,10 @@ class Spawn:
                 await waited
             finally:
                 cancel()
-        left = list(self._running.items())
-        for deferred, name in left:
-            self._log.warn("Cancelling {name}: it did not end in time", name=name)
-            deferred.cancel()
+        left = list(self._running)
+        for course in left:
+            self._log.warn("Cancelling {name}: it did not end in time", name=course.name)
+            course.cancel()
         return len(left)
 
     def _give_up(self, waited: Deferred[None]) -> None:
@@ -112,14 +133,9 @@ class Spawn:
             self._waiting.remove(waited)
             waited.callback(None)
 
-    def _ended(self, result: T, deferred: Deferred[T]) -> T:
-        del self._running[deferred]
-        if not self._running:
+    def _ended(self, course: _Course) -> None:
+        self._running.discard(course)
+        if self._waiting and not self._running:
             waiting, self._waiting = self._waiting, []
             for waited in waiting:
                 waited.callback(None)
-        return result
-
-    def _failed(self, failure: Failure, name: str) -> None:
-        if not isinstance(failure.value, CancelledError):
-            self._log.failure("{name} failed", failure=failure, name=name)

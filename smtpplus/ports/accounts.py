@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 from smtpplus.values.submission import (
     Account,
@@ -27,6 +27,10 @@ class IAccounts(Interface):
     Readers answer from the store's latest commit, also another process's, within 2 s.
     Writers raise NotFoundError, ConflictError or UsageError, with a sentence for the person.
     """
+
+    changes = Attribute(
+        "Grows whenever what was answered before may not be the answer any more (int)."
+    )
 
     async def user_by_name(username: str) -> SmtpUser | None:
         """The SMTP user, whatever its status (cached; exact spelling, case-insensitive)."""

@@ -39,42 +39,43 @@ class FloodError(LineError):
 class ReceiveBuffer:
     """First in, first out, by lines or by octets."""
 
-    __slots__ = ("_octets", "_scanned", "_skipped")
+    __slots__ = ("_scanned", "_skipped", "octets")
 
     def __init__(self) -> None:
-        self._octets = bytearray()
+        self.octets = b""  # all of them, to be looked at
         self._scanned = 0  # no LF before this index
         self._skipped: int | None = None  # octets skipped so far, None while nothing is skipped
 
     def __len__(self) -> int:
-        return len(self._octets)
+        return len(self.octets)
 
     def add(self, octets: bytes) -> None:
         """Append what was received."""
-        self._octets += octets
+        self.octets = self.octets + octets if self.octets else octets
 
     def take(self, most: int) -> bytes:
         """The first octets, at most so many."""
-        octets = bytes(self._octets[:most])
-        del self._octets[:most]
+        octets = self.octets
+        self.octets = octets[most:]
         self._scanned = 0
-        return octets
+        return octets[:most]
 
     def take_all(self) -> bytes:
         """All there is."""
-        octets = bytes(self._octets)
-        self.clear()
+        octets, self.octets = self.octets, b""
+        self._scanned = 0
+        self._skipped = None
         return octets
 
     def clear(self) -> None:
         """Forget everything."""
-        self._octets = bytearray()
+        self.octets = b""
         self._scanned = 0
         self._skipped = None
 
     def begins_with(self, word: bytes) -> bool:
         """Do the first octets spell `word` (upper case), whatever their case?"""
-        return self._octets[: len(word)].upper() == word
+        return self.octets[: len(word)].upper() == word
 
     def line(self, limit: int, word: bytes = b"", word_limit: int = 0) -> bytes | None:
         """The next line without its CRLF, or None where it is not complete.
@@ -91,8 +92,12 @@ class ReceiveBuffer:
         """
         if self._skipped is not None and not self._at_line_start():
             return None
-        octets = self._octets
+        octets = self.octets
         end = octets.find(b"\n", self._scanned)
+        if 0 < end < limit and octets[end - 1] == 13:
+            self.octets = octets[end + 1 :]
+            self._scanned = 0
+            return octets[: end - 1]
         if len(octets) > limit and word and self.begins_with(word):
             limit = word_limit
         if end < 0:
@@ -104,26 +109,25 @@ class ReceiveBuffer:
         if end >= limit:
             self._skipped = 0
             raise LineTooLongError
-        if end == 0 or octets[end - 1] != 0x0D:
-            del octets[: end + 1]
+        if end == 0 or octets[end - 1] != 13:
+            self.octets = octets[end + 1 :]
             self._scanned = 0
             self._skipped = end + 1
             raise BareLineFeedError
-        line = bytes(octets[: end - 1])
-        del octets[: end + 1]
+        self.octets = octets[end + 1 :]
         self._scanned = 0
-        return line
+        return octets[: end - 1]
 
     def _at_line_start(self) -> bool:
         """Go on skipping what `line` could not take. False: its CRLF has not come yet."""
         assert self._skipped is not None
-        end = self._octets.find(b"\r\n")
-        keep = 1 if end < 0 and self._octets.endswith(b"\r") else 0
-        dropped = len(self._octets) - keep if end < 0 else end + 2
+        end = self.octets.find(b"\r\n")
+        keep = 1 if end < 0 and self.octets.endswith(b"\r") else 0
+        dropped = len(self.octets) - keep if end < 0 else end + 2
         self._skipped += dropped
         if self._skipped > FLOOD_OCTETS:
             raise FloodError
-        del self._octets[:dropped]
+        self.octets = self.octets[dropped:]
         self._scanned = 0
         if end >= 0:
             self._skipped = None

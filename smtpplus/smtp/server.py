@@ -100,7 +100,9 @@ class ServerConversation(ContentTurns):
                 return
             raise RuntimeError(f"no question is open to be answered with {reply}")
         self._question = None
-        _ANSWERS[type(question)](self, with_code(reply), question)
+        if reply.enhanced is None:
+            reply = with_code(reply)
+        _ANSWERS[type(question)](self, reply, question)
 
     def tls_started(self, channel: TlsChannel) -> None:
         """The handshake after `StartTls` is done; everything before it is forgotten (T3).
@@ -127,7 +129,8 @@ class ServerConversation(ContentTurns):
 
     def _read(self) -> bool:
         try:
-            return _READERS.get(self._state, ServerConversation._read_command)(self)
+            reader = _READERS.get(self._state)
+            return self._read_command() if reader is None else reader(self)
         except RefusedError as refused:
             self._complain(refused.reply)
             return True
@@ -367,6 +370,6 @@ _ANSWERS: dict[type[ServerEvent], Callable[[ServerConversation, Reply, ServerEve
     ScramProved: lambda talk, reply, _: talk._scram_proof_answered(reply),
     MailReceived: ServerConversation._mail_answered,
     RcptReceived: ServerConversation._rcpt_answered,
-    BodyStarted: lambda talk, reply, _: talk._body_start_answered(reply),
-    BodyEnded: lambda talk, reply, _: talk._body_answered(reply),
+    BodyStarted: ServerConversation._body_start_answered,
+    BodyEnded: ServerConversation._body_answered,
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from smtpplus.smtp import server_replies as replies
-from smtpplus.smtp.events import BodyChunk, BodyEnded, BodyStarted
+from smtpplus.smtp.events import BodyChunk, BodyEnded, BodyStarted, ServerEvent
 from smtpplus.smtp.grammar import parse_chunk_size
 from smtpplus.smtp.server_auth import AuthTurns
 from smtpplus.smtp.server_body import ChunkedContent, DottedContent
@@ -65,7 +65,7 @@ class ContentTurns(AuthTurns):
         else:
             self._complain(reply)
 
-    def _body_start_answered(self, reply: Reply) -> None:
+    def _body_start_answered(self, reply: Reply, _question: ServerEvent) -> None:
         announced, self._announced = self._announced, None
         if announced is not None:
             octets, last = announced
@@ -83,17 +83,23 @@ class ContentTurns(AuthTurns):
             self._say(reply if reply.code == 354 else replies.GO_ON)
 
     def _read_dotted(self) -> bool:
-        if not self.buffered:
+        octets = self._in.take_all()
+        if not octets:
             return False
         content = self._dotted
         assert content is not None
-        self._pass_on(content.feed(self._in.take_all()), content.refusal)
+        piece, refusal = content.feed(octets), content.refusal
+        if piece:
+            self._events.append(BodyChunk(piece))
+        if refusal is not None:
+            self._forget_transaction()
         if content.ended:
-            self._in.add(content.rest)
-            if content.refusal is None:
+            if content.rest:
+                self._in.add(content.rest)
+            if refusal is None:
                 self._ask(BodyEnded(content.octets))
             else:
-                self._content_refused(content.refusal)
+                self._content_refused(refusal)
         return True
 
     def _pass_on(self, piece: bytes, refusal: Reply | None) -> None:
@@ -107,7 +113,7 @@ class ContentTurns(AuthTurns):
         self._go(Step.CONTENT_ENDED)
         self._complain(refusal)
 
-    def _body_answered(self, reply: Reply) -> None:
+    def _body_answered(self, reply: Reply, _question: ServerEvent) -> None:
         self._dotted = self._chunked = self._transaction = None
         self._go(Step.CONTENT_ENDED)
         if reply.is_positive:

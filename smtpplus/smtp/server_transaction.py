@@ -34,6 +34,7 @@ _RETS = {"FULL": Ret.FULL, "HDRS": Ret.HDRS}  # RFC 3461 §4.3
 _DSN_WORDS = {"RET", "ENVID", "NOTIFY", "ORCPT"}
 _MAIL_WORDS = {"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "AUTH"} | TIME_WORDS
 _RCPT_WORDS = {"NOTIFY", "ORCPT"}
+_NONE: dict[str, str | None] = {}
 
 
 class Transaction:
@@ -80,7 +81,12 @@ class Transaction:
 def read_mail(argument: str, settings: ServerSettings, now: Callable[[], float]) -> MailReceived:
     """What ``MAIL FROM:…`` asks for; `now` gives Unix seconds."""
     path, text = split_path(argument, "FROM:")
-    parameters = parse_parameters(text) if text else {}
+    if not text:
+        sender = parse_path(path, "5.1.7") if path else None
+        if sender is not None:
+            _check_ascii(sender)
+        return MailReceived(sender, Body.SEVEN_BIT, False, None, None, 0)
+    parameters = parse_parameters(text)
     _check_words(parameters, _MAIL_WORDS, settings)
     smtputf8 = "SMTPUTF8" in parameters
     if smtputf8 and parameters["SMTPUTF8"] is not None:
@@ -112,13 +118,17 @@ def read_mail(argument: str, settings: ServerSettings, now: Callable[[], float])
 def read_recipient(argument: str, settings: ServerSettings, *, smtputf8: bool) -> EnvelopeRecipient:
     """What ``RCPT TO:…`` asks for."""
     path, text = split_path(argument, "TO:")
-    parameters = parse_parameters(text) if text else {}
-    _check_words(parameters, _RCPT_WORDS, settings)
+    parameters = _NONE
+    if text:
+        parameters = parse_parameters(text)
+        _check_words(parameters, _RCPT_WORDS, settings)
     if path.lower() == "postmaster":  # RFC 5321 §4.1.1.3
         path = f"{path}@{settings.hostname}"
     address = parse_path(path, "5.1.3")
     if not smtputf8:
         _check_ascii(address)
+    if not parameters:
+        return EnvelopeRecipient(address)
     return EnvelopeRecipient(
         address,
         parse_notify(parameters["NOTIFY"]) if "NOTIFY" in parameters else None,

@@ -29,6 +29,7 @@ __all__ = ["Turns", "with_code"]
 
 _IDLE_SECONDS = 300.0  # RFC 5321 §4.5.3.2.7
 _SETUP_SECONDS = 30.0  # a PROXY header, a TLS handshake
+_SET_UP = frozenset({State.PROXY, State.TLS})
 _WANT_OCTETS = frozenset({State.START, State.READY, State.MAIL, State.RCPT, State.DATA})
 
 
@@ -66,7 +67,7 @@ class Turns:
     @property
     def timeout(self) -> float:
         """Seconds to wait for the client's next octets in the present state."""
-        return _SETUP_SECONDS if self._state in {State.PROXY, State.TLS} else _IDLE_SECONDS
+        return _SETUP_SECONDS if self._state in _SET_UP else _IDLE_SECONDS
 
     def receive(self, data: bytes) -> None:
         """Octets came. After the end they are ignored."""
@@ -79,30 +80,28 @@ class Turns:
 
     def next_event(self) -> ServerEvent | Wait:
         """The next event; NEED_DATA also after `Closed`."""
-        if self._is_holding and (not self._events or type(self._events[0]) is Closed):
+        events = self._events
+        if self._is_holding and (not events or type(events[0]) is Closed):
             self._out += self._held
             self._held.clear()
             self._is_holding = False
-        if self._events:
-            return self._events.popleft()
-        while not self._events:
+        while not events:
             if self._question is not None:
                 return Wait.PAUSED
-            if not (self._in or self._eof) and self._state in _WANT_OCTETS:
+            if not self._in.octets and not self._eof and self._state in _WANT_OCTETS:
                 return Wait.NEED_DATA
             if not self._read():
                 if not self._eof or self._state is State.CLOSED:
                     return Wait.NEED_DATA
                 self._close("the client closed the connection")
-        return self._events.popleft()
+        return events.popleft()
 
     def bytes_to_send(self) -> bytes:
         """What is to go to the client now, once."""
         if not self._out:
             return b""
-        octets = b"".join(self._out)
-        self._out.clear()
-        return octets
+        out, self._out = self._out, []
+        return out[0] if len(out) == 1 else b"".join(out)
 
     # ------------------------------------------------------------ the commands' side
 
@@ -138,7 +137,7 @@ class Turns:
     @property
     def _came_early(self) -> bool:
         """Did the client send on where it has to wait for a reply?"""
-        return bool(self._in) or self._more()
+        return bool(self._in.octets) or self._more()
 
     @property
     def _is_closed(self) -> bool:

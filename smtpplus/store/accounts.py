@@ -52,6 +52,11 @@ class SqlAccounts:
         """Another process committed something: what is in memory may be old."""
         self._cache.forget()
 
+    @property
+    def changes(self) -> int:
+        """See `IAccounts.changes`."""
+        return self._cache.changes
+
     # ------------------------------------------------ asked by every message
 
     async def user_by_name(self, username: str) -> SmtpUser | None:

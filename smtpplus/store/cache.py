@@ -24,6 +24,7 @@ class ReadCache:
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions
         self._kept: dict[Hashable, Any] = {}
+        self.changes = 0  # how often something changed
 
     async def get(self, key: Hashable, read: Callable[[Connection], Any]) -> Any:
         """The kept answer, at once; else what `read` answers."""
@@ -40,3 +41,4 @@ class ReadCache:
     def forget(self) -> None:
         """Something changed: keep nothing of what was read before now."""
         self._kept = {}
+        self.changes += 1

@@ -27,7 +27,7 @@ from smtpplus.submission.schedule import Schedule, schedule
 from smtpplus.submission.settled import SettledOptions, campaign
 from smtpplus.values.envelope import Envelope
 from smtpplus.values.errors import RefusedError
-from smtpplus.values.ids import IdSource, show_id
+from smtpplus.values.ids import IdSource
 from smtpplus.values.message import EventType, Message, NewDelivery
 from smtpplus.values.options import NOTHING_SAID, Options
 from smtpplus.values.submission import MailList, SmtpUser
@@ -200,7 +200,7 @@ class Composer:
     ) -> Message:
         origin, known, effective = reading.origin, reading.known, reading.effective
         user, facts = origin.user, content.facts
-        identifier = show_id(content.message_id)
+        identifier = content.shown_id
         from_domain = known.from_mailbox.address.ascii_domain
         prepend = [self._received(origin, reading.envelope, identifier, now)]
         if not known.has_valid_date:

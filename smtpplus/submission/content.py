@@ -31,6 +31,7 @@ from smtpplus.values.errors import (
     StoreFullError,
     StoreUnavailableError,
 )
+from smtpplus.values.ids import show_id
 from smtpplus.values.reply import Reply
 
 __all__ = ["CONTROL_OCTETS", "MEMORY_OCTETS", "STORE_ERRORS", "ContentMemory", "IncomingContent"]
@@ -81,10 +82,12 @@ class IncomingContent:
         "is_large",
         "is_promised",
         "message_id",
+        "shown_id",
     )
 
     def __init__(self, contents: IContents, memory: ContentMemory, message_id: int) -> None:
         self.message_id = message_id
+        self.shown_id = show_id(message_id)
         self.facts = ContentFacts()
         self.is_large = False  # does it go to a file?
         self.is_promised = False  # may a row of the store name it by now?
@@ -144,19 +147,20 @@ class IncomingContent:
             self._cut(kept + self._joined()[len(head) :])
         return kept
 
-    async def keep(self) -> bytes | None:
-        """The content of a small message; of a large one its file is synced, and None.
+    def in_memory(self) -> bytes:
+        """The content of a small message."""
+        return self._joined()
+
+    async def keep(self) -> None:
+        """Sync the file of a large message.
 
         Raises:
             StoreFullError, StoreUnavailableError, StoreBrokenError: it was not kept.
         """
-        if not self.is_large:
-            return self._joined()
         if self._failure is not None:
             raise self._failure
         assert self._writer is not None
         await self._writer.finish()
-        return None
 
     async def discard(self) -> None:
         """Forget everything, and remove the file. May be called more than once."""

@@ -109,6 +109,7 @@ class SubmissionConversation:
         "_extended",
         "_hello",
         "_known",
+        "_known_at",
         "_mechanism",
         "_parts",
         "_tls",
@@ -125,7 +126,8 @@ class SubmissionConversation:
         self._user: SmtpUser | None = None
         self._mechanism = ""
         self._by_network: SmtpUser | None = None
-        self._known: tuple[Origin, Sequence[SenderDomain]] | None = None  # of the last MAIL
+        self._known: Origin | None = None  # of the last MAIL
+        self._known_at = 0  # what `IAccounts.changes` was then
         self._transaction: _Transaction | None = None
 
     @property
@@ -203,46 +205,60 @@ class SubmissionConversation:
             return _NO_MEMORY
         if self._parts.is_crowded():
             return _CROWDED
-        return self._mail(event, self._user.username)
+        self._end_transaction()
+        if self._known is None or self._known_at != self._parts.accounts.changes:
+            return self._mail(event, self._user.username)
+        return self._begin(self._known, event) or self._begin_counting(self._known)
 
     async def _mail(self, event: MailReceived, username: str) -> Reply:
-        parts = self._parts
-        self._end_transaction()
+        """MAIL, where it has to be asked who that is."""
+        accounts = self._parts.accounts
+        changes = accounts.changes
         try:
-            user = await parts.accounts.user_by_name(username)
+            user = await accounts.user_by_name(username)
             if user is None:
                 return Reply.of(550, "5.7.1", f"User {username} does not exist any more")
-            refusal = refuse_user(user, parts.clock.now())
-            if refusal is not None:
-                return self._refused(user, refusal)
-            mail_list = await parts.accounts.list_by_id(user.list_id)
+            mail_list = await accounts.list_by_id(user.list_id)
             if mail_list is None:
                 return Reply.of(
                     550, "5.7.1", f"The list of user {username} does not exist any more"
                 )
-            domains = await parts.accounts.sender_domains(user.account_id)
-            origin = self._origin_of(user, mail_list, domains)
-            refusal = refuse_sender(origin.rights, event.sender)
-            if refusal is not None:
-                return self._refused(user, refusal)
-            place = await parts.quotas.reserve(user)
+            domains = await accounts.sender_domains(user.account_id)
         except STORE_ERRORS as error:
             return store_reply(error)
-        if isinstance(place, OverQuota):
-            return self._refused(user, place.reply(user.username))
+        origin = self._known = self._origin_of(user, mail_list, domains)
+        self._known_at = changes
+        return self._begin(origin, event) or await self._begin_counting(origin)
+
+    def _begin(self, origin: Origin, event: MailReceived) -> Reply | None:
+        """Begin a transaction, or refuse it; None: it has to be read first how much was sent."""
+        user = origin.user
+        refusal = refuse_user(user, self._parts.clock.now())
+        refusal = refusal or refuse_sender(origin.rights, event.sender)
+        if refusal is not None:
+            return self._refused(user, refusal)
+        place = self._parts.quotas.reserve(user)
+        return None if place is None else self._begun(origin, place)
+
+    async def _begin_counting(self, origin: Origin) -> Reply:
+        try:
+            place = await self._parts.quotas.load(origin.user)
+        except STORE_ERRORS as error:
+            return store_reply(error)
+        return self._begun(origin, place)
+
+    def _begun(self, origin: Origin, place: Place | OverQuota) -> Reply:
+        if type(place) is OverQuota:
+            return self._refused(origin.user, place.reply(origin.user.username))
+        assert isinstance(place, Place)
         self._transaction = _Transaction(origin, place)
         return _SENDER_OK
 
     def _origin_of(
         self, user: SmtpUser, mail_list: MailList, domains: Sequence[SenderDomain]
     ) -> Origin:
-        """Who sends, and as what; worked out again when the store has something new."""
-        known = self._known
-        if known is not None:
-            origin, of_domains = known
-            if origin.user is user and origin.mail_list is mail_list and of_domains is domains:
-                return origin
-        origin = Origin(
+        """Who sends, and as what."""
+        return Origin(
             user=user,
             mail_list=mail_list,
             rights=SenderRights.of(user, domains),
@@ -252,8 +268,6 @@ class SubmissionConversation:
             tls=self._tls,
             mechanism=self._mechanism,
         )
-        self._known = (origin, domains)
-        return origin
 
     def _refused(self, user: SmtpUser, reply: Reply) -> Reply:
         self._parts.log.info(

@@ -10,13 +10,15 @@ nothing: every failure is the reply. Does not render anything; the relay makes t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from smtpplus.ports import IClock, IContents, IDispatch, IQueue, ISpawn
-from smtpplus.submission.composing import Composed, Composer, Origin
+from smtpplus.rules.suppression import Suppressed
+from smtpplus.submission.composing import Composed, Composer, Origin, Reading
 from smtpplus.submission.content import STORE_ERRORS, ContentMemory, IncomingContent
 from smtpplus.submission.quotas import Place
 from smtpplus.submission.suppressed import SuppressedRecipients
@@ -35,6 +37,7 @@ from smtpplus.values.status_codes import EnhancedCode
 __all__ = ["Intake", "store_reply"]
 
 _DONE = EnhancedCode(2, 0, 0)
+_NOBODY: Mapping[str, Suppressed] = {}
 _UNEXPECTED = Reply.of(451, "4.3.0", "An error on our side, please try again later")
 
 
@@ -81,7 +84,15 @@ class Intake:
     ) -> Reply:
         """The final reply. The content and the place are used up, whatever it is."""
         try:
-            composed = await self._compose(origin, envelope, content)
+            reading = self._composer.read(origin, envelope, content)
+            addresses = [one.recipient.address for one in reading.mails]
+            asked = self._suppressed.may_hold(origin.mail_list, addresses)
+            suppressed = _NOBODY
+            if asked:
+                suppressed = await self._suppressed.among(
+                    origin.mail_list, asked, bypass=reading.effective.bypass_suppression
+                )
+            composed = self._composer.compose(reading, content, suppressed, self._clock.now())
             await self._commit(composed, content)
         except CancelledError:
             place.give_back()
@@ -96,16 +107,18 @@ class Intake:
             reply = store_reply(error)
             self._log.warn(
                 "Message {message_id} of {user} is not accepted: {error}",
-                message_id=show_id(content.message_id),
+                message_id=content.shown_id,
                 user=origin.user.username,
                 error=str(error),
             )
         except Exception:  # noqa: BLE001 - whatever went wrong, the client may try again
             reply = _UNEXPECTED
-            self._log.failure("Accepting {id} failed", id=show_id(content.message_id))
+            self._log.failure("Accepting {id} failed", id=content.shown_id)
         else:
             place.accepted(composed.message.received_at)
-            return Reply(250, _DONE, (f"queued as {show_id(content.message_id)}",))
+            if reading.options.unknown:
+                self._tell_of_ignored(reading, content)
+            return Reply(250, _DONE, (f"queued as {content.shown_id}",))
         finally:
             content.release()
         place.give_back()
@@ -113,37 +126,17 @@ class Intake:
             await content.discard()
         return reply
 
-    async def _compose(
-        self, origin: Origin, envelope: Envelope, content: IncomingContent
-    ) -> Composed:
-        reading = self._composer.read(origin, envelope, content)
-        addresses = [one.recipient.address for one in reading.mails]
-        asked = self._suppressed.may_hold(origin.mail_list, addresses)
-        found = (
-            await self._suppressed.among(
-                origin.mail_list, asked, bypass=reading.effective.bypass_suppression
-            )
-            if asked
-            else {}
-        )
-        if reading.options.unknown:
-            self._log.info(
-                "Message {message_id} of {user} says what is ignored here: {unknown}",
-                message_id=show_id(content.message_id),
-                user=origin.user.username,
-                unknown=", ".join(reading.options.unknown),
-            )
-        return self._composer.compose(reading, content, found, self._clock.now())
-
     async def _commit(self, composed: Composed, content: IncomingContent) -> None:
         domains, next_due = _going(composed)
         urgency = composed.message.priority
         leased = bool(domains) and self._dispatch.reserve(len(domains), set(domains), urgency)
         try:
+            if content.is_large:
+                await content.keep()
             accepted = Accepted(
                 message=composed.message,
                 deliveries=composed.deliveries,
-                content=await content.keep(),
+                content=None if content.is_large else content.in_memory(),
                 leased=leased,
                 due_at=composed.due_at,
                 once=composed.once,
@@ -170,6 +163,14 @@ class Intake:
         except Exception:  # noqa: BLE001 - the lease ends at the next start at the latest
             self._log.failure("Handing {id} over failed", id=show_id(accepted.message.id))
 
+    def _tell_of_ignored(self, reading: Reading, content: IncomingContent) -> None:
+        self._log.info(
+            "Message {message_id} of {user} says what is ignored here: {unknown}",
+            message_id=content.shown_id,
+            user=reading.origin.user.username,
+            unknown=", ".join(reading.options.unknown),
+        )
+
     def _taken_before(self, origin: Origin, again: DuplicateMessageError) -> Reply:
         earlier = show_id(again.message_id)
         self._log.info(
@@ -183,7 +184,7 @@ class Intake:
     def _refused(self, origin: Origin, content: IncomingContent, reply: Reply) -> Reply:
         self._log.info(
             "Message {message_id} of {user} from {ip} is refused: {reply}",
-            message_id=show_id(content.message_id),
+            message_id=content.shown_id,
             user=origin.user.username,
             ip=origin.client_ip,
             reply=str(reply),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -47,10 +49,14 @@ class SpawnTests(SynchronousTestCase):
 
     def test_begin_hands_result_and_failure_over(self) -> None:
         gate: Deferred[str] = Deferred()
-        begun = self.spawn.begin("ask", self._wait(gate))
+        ends: list[Any] = []
+        self.spawn.begin("ask", self._wait(gate), ends.append)
+        self.spawn.begin("ask", self._wait(succeed("at once")), ends.append)
         self.assertEqual(self.spawn.running, {"ask": 1})
         gate.errback(ValueError("no"))
-        self.failureResultOf(begun, ValueError)
+        self.assertEqual(ends[0], "at once")
+        self.assertIsInstance(ends[1].value, ValueError)
+        self.assertEqual(self.spawn.running, {})
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_drain_waits(self) -> None:
