@@ -130,6 +130,8 @@ class Assembly(Service):
         self._delay = ReactorDelay(self._clock, self._metrics.delay)
         self._queue: CountedQueue | None = None
         self._missing = dict.fromkeys(("store", *self._roles), "starting")
+        if self._siblings is not None:
+            self._missing["processes"] = "starting"
 
     @property
     def number(self) -> int:
@@ -211,8 +213,6 @@ class Assembly(Service):
             trouble = await self._queue.trouble()
             if trouble:
                 missing["store"] = trouble
-        if self._siblings is not None and self._siblings.missing:
-            missing["processes"] = f"{self._siblings.missing} not there"
         return missing
 
     async def _start_all(self) -> None:
@@ -274,6 +274,7 @@ class Assembly(Service):
         if self._siblings is not None:
             self._stops.append(("siblings", self._siblings.terminate))  # they stop beside us
         await others
+        self._has_come_up("processes")
 
     @property
     def _node_name(self) -> str:
@@ -286,7 +287,9 @@ class Assembly(Service):
         if self._siblings is None:
             return succeed(None)
         self._stops.append(("siblings", self._siblings.ended))
-        self._metrics.sources.others = self._siblings.metrics
+        siblings = self._siblings
+        self._metrics.sources.others = siblings.metrics
+        self._metrics.sources.processes = lambda: 1 + siblings.ready
         return self._siblings.start(self._bound, store.lock_descriptor)
 
     def _begin(self, name: str, service: Any) -> None:

@@ -11,12 +11,14 @@ was asked by the line ``metrics`` on its standard input. Its standard output is 
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -119,10 +121,9 @@ class Siblings:
         return [answer for answer in answers if answer]
 
     @property
-    def missing(self) -> int:
-        """How many are not there, or not ready."""
-        ready = sum(sibling.is_ready for sibling in self._siblings.values())
-        return self._processes - 1 - ready
+    def ready(self) -> int:
+        """How many are at work."""
+        return sum(sibling.is_ready for sibling in self._siblings.values())
 
     def _signal(self, name: str) -> None:
         for sibling in self._siblings.values():
@@ -209,7 +210,7 @@ class _Sibling(ProcessProtocol):
 
     def signal(self, name: str) -> None:
         """Send it a signal; harmless where it has gone."""
-        if not self.ended.called:
+        with contextlib.suppress(ProcessExitedAlready):
             self.transport.signalProcess(name)  # type: ignore[union-attr]
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:  # noqa: N803 - Twisted's name

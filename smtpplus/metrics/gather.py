@@ -51,6 +51,7 @@ class Sources:
     background: Callable[[], Mapping[str, int]] = dict
     worst_delay: Callable[[], float] = float
     responses: Callable[[], Mapping[str, int]] = dict
+    processes: Callable[[], int] | None = None  # at work; where there may be several
     others: Callable[[], Awaitable[Sequence[bytes]]] | None = None  # pages of other processes
 
 
@@ -122,6 +123,8 @@ class Metrics:
         yield InfoMetricFamily("smtpplus_store", "How the store writes.", dict(sources.store))
         yield from self._stored
         yield from _lanes(sources)
+        if sources.processes is not None:
+            yield _gauge("processes", "Processes of the service at work.").add(sources.processes())
         yield _gauge("accepts_unwritten", "Messages that wait for their commit.").add(
             sources.unwritten()
         )

@@ -16,7 +16,9 @@ from prometheus_client.registry import Collector
 
 __all__ = ["with_processes"]
 
-_SHARED = frozenset({"smtpplus", "smtpplus_queue", "smtpplus_queue_oldest_due_seconds"})
+_SHARED = frozenset(
+    {"smtpplus", "smtpplus_processes", "smtpplus_queue", "smtpplus_queue_oldest_due_seconds"}
+)
 _SHARED_PREFIX = "smtpplus_store"
 _LABEL = "process"
 

@@ -103,7 +103,9 @@ class ProcessesTests(LiveTestCase):
                 kills += 1
             run.wait()
             accepted |= run.accepted
-            wait_for("the other process", lambda: '"ready": true' in self.page("/readyz"), 30)
+            wait_for(
+                "the other process", lambda: "smtpplus_processes 2.0" in self.page("/metrics"), 30
+            )
         self.assertGreaterEqual(kills, 1)
         wanted = {f"{name}@example.net" for name in accepted}
         self.arrive(wanted)
