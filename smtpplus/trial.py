@@ -66,12 +66,15 @@ listen = ["127.0.0.1:2525"]
 listen = "127.0.0.1:8025"
 """
 
+_MOST_PROCESSES = 8  # they share one writer's turn on the store
 _PRODUCTION = """\
 # smtpplus. `smtpplus check-config --explain` tells of every key.
 
 [server]
 hostname = "{hostname}"
 data_dir = "."
+# One for each processor of this machine; each takes about 90 MiB of memory.
+processes = {processes}
 
 [submission]
 listen = ["0.0.0.0:587"]
@@ -156,7 +159,8 @@ def _fill(
     certificate, key = self_signed(host or "localhost", now)
     _write(folder / "certificate.pem", certificate)
     _write(folder / "private_key.pem", key)
-    text = _TRIAL if host is None else _PRODUCTION.format(hostname=host)
+    processes = min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
+    text = _TRIAL if host is None else _PRODUCTION.format(hostname=host, processes=processes)
     unnamed = folder / ".smtpplus.toml.new"
     _write(unnamed, text.encode())
     with open_installation(load(unnamed, settings), make=True) as installation:

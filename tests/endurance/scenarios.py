@@ -107,6 +107,11 @@ SCENARIOS = {
         lambda g: _judged(kills.kill_at_random(g, 3, 3, messages=300)),
         lambda g: _judged(kills.kill_at_random(g, 600, 3)),
     ),
+    "process-kills": Scenario(
+        "D1 D2 D3 D16, of several processes",
+        lambda g: _judged(kills.kill_processes(g, 2, 5, messages=200)),
+        lambda g: _judged(kills.kill_processes(g, 200, 5)),
+    ),
     "long-queue-kills": Scenario(
         "D3 D16",
         lambda g: _judged(kills.kill_amid_a_long_queue(g, 1_500, 2, messages=200)),
