@@ -8,21 +8,21 @@ left alone. Raises `TooManyTagsError`.
 
 from __future__ import annotations
 
-import functools
 import html
 import re
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from smtpplus.message.copy_plan import CopyFields, CopyPlan
-from smtpplus.message.edits import Edit, Fill, UrlFill, pieces_of
+from smtpplus.message.edits import ClickFill, Edit, Fill, UrlFill, pieces_of
 from smtpplus.message.header_footer import (
     footer_position,
     fragment,
     html_footer_position,
     text_banner,
 )
-from smtpplus.message.html_spans import Anchor, HtmlSpans, Place, PlaceKind, html_spans
-from smtpplus.message.links import TEXT_LINK, Links, attribute_text, text_link_end
+from smtpplus.message.html_spans import Anchor, HtmlSpans, Place, PlaceKind, html_spans, lowered
+from smtpplus.message.links import MAX_LINKS, TEXT_LINK, Links, attribute_text, text_link_end
 from smtpplus.message.merge import (
     Tag,
     TagFinder,
@@ -50,7 +50,9 @@ _MAX_WORDS = 400  # characters of a link's text that are looked at
 _MARKUP = re.compile(r"<[^>]*+>")
 _STUFFED = re.compile(r"^(?=[ >]|From )", re.MULTILINE)
 _FLOWS = re.compile(r"(?<!^--) +$", re.MULTILINE)
+_MOST_FOUND = 100  # banners of a plan: in flowed text, and where lines end otherwise, they differ
 Real = Callable[[int, int], str]
+Pieces = tuple[str | Fill, ...]
 
 
 class BodyEdits:
@@ -67,8 +69,7 @@ class BodyEdits:
     ) -> None:
         self._plan = plan
         self._is_reply = is_reply
-        self.finder = TagFinder(plan)
-        self._banner_finder = TagFinder(plan, plan.syntaxes | {MergeSyntax.BRACKETS})
+        self.finder, self._banner_finder = _finders(plan)
         self.links = Links(plan, unsubscribe)
         self.unknown: dict[str, None] = {}
         self.has_unsubscribe = False
@@ -80,10 +81,11 @@ class BodyEdits:
     def html(self, view: TextView, *, is_main: bool) -> list[Edit]:
         """The edits of an HTML part; `is_main`: header, footer and pixel go into it."""
         self._offers_unsubscribe = False
-        if view.text.count("<") > MAX_MARKUP:
+        if len(view.text) > MAX_MARKUP and view.text.count("<") > MAX_MARKUP:
             raise TooManyTagsError(f"it holds more than {MAX_MARKUP:,} elements")
-        tags = self.finder.tags(view)
-        spans = html_spans(view.text, [(tag.start, tag.end) for tag in tags], view.mark)
+        lower = lowered(view.text)
+        tags = self.finder.tags(view, lower)
+        spans = html_spans(view.text, [tag[:2] for tag in tags], view.mark, lower)
         edits: list[Edit] = []
         if is_main and self._plan.header_html:
             pieces = self._fragment(fragment(self._plan.header_html))
@@ -109,13 +111,43 @@ class BodyEdits:
             self.has_pixel = True
         return edits
 
-    def _fragment(self, markup: str) -> tuple[str | Fill, ...]:
+    def _fragment(self, markup: str) -> Pieces:
         """HTML of the list's own, with its tags and links."""
-        markup = markup.replace("\r\n", "\n")
+        return self._of_list(markup.replace("\r\n", "\n"), BodyEdits._fragment_found)
+
+    def _fragment_found(self, markup: str) -> Pieces:
         tags = self._banner_finder.tags(markup)
-        spans = _spans_of(markup, tuple((tag.start, tag.end) for tag in tags))
+        spans = html_spans(markup, [tag[:2] for tag in tags])
         edits = self._inside(markup, lambda start, end: markup[start:end], tags, spans)
         return ("\n", *pieces_of(markup, edits), "\n")
+
+    def _of_list(self, text: str, search: Callable[[BodyEdits, str], Pieces]) -> Pieces:
+        """What of the list's own is put in: found once, its links numbered for each message."""
+        key = (text, search)
+        known: _Banner | None = self._plan.found.get(key)
+        if known is None:
+            if len(self._plan.found) >= _MOST_FOUND:
+                self._plan.found.clear()
+            known = self._plan.found[key] = _Banner.of(self._plan, text, search)
+        links = self.links
+        room = MAX_LINKS - len(links.targets) - len(known.targets)
+        if not known.is_fixed or links.unsubscribe or room < 0:
+            return search(self, text)
+        number = len(links.targets)
+        links.targets += known.targets
+        self.unknown.update(known.unknown)
+        if known.has_unsubscribe:
+            self.has_unsubscribe = self._offers_unsubscribe = True
+        if not known.targets:
+            return known.pieces
+        numbered: list[str | Fill] = []
+        for piece in known.pieces:
+            if isinstance(piece, ClickFill):
+                number += 1
+                numbered.append(piece.numbered(number))
+            else:
+                numbered.append(piece)
+        return tuple(numbered)
 
     def _inside(self, text: str, real: Real, tags: Sequence[Tag], spans: HtmlSpans) -> list[Edit]:
         """Edits of links and of the tags outside them."""
@@ -142,21 +174,20 @@ class BodyEdits:
 
     def _link(self, text: str, real: Real, anchor: Anchor, tags: Sequence[Tag]) -> Edit | None:
         """The edit of a link's href, None where it stays."""
-        if tags and any(tag.kind in {TagKind.UNSUBSCRIBE, TagKind.OPEN} for tag in tags):
+        start, end, tag_start, tag_end = anchor
+        if tags:
+            if any(tag.kind in {TagKind.UNSUBSCRIBE, TagKind.OPEN} for tag in tags):
+                return None
+        elif text.find(":", start, end) < 0:
             return None
-        if not tags and ":" not in text[anchor.start : anchor.end]:
+        if self.links.is_marked(text[tag_start:tag_end]) or _unsubscribes(text, tag_end):
             return None
-        if self.links.is_marked(anchor.attributes) or _unsubscribes(text, anchor.tag_end):
-            return None
-        pieces: list[str | Fill] = (
-            self._url_pieces(real, anchor.start, anchor.end, tags, attribute_text)
-            if tags
-            else [attribute_text(real(anchor.start, anchor.end))]
-        )
-        made = self.links.replacement(pieces)
-        if made is None:
-            return None
-        return Edit(anchor.start, anchor.end, tuple(_escaped(piece) for piece in made))
+        if tags:
+            pieces = self._url_pieces(real, start, end, tags, attribute_text)
+            made = self.links.replacement(pieces)
+        else:
+            made = self.links.replaced(attribute_text(real(start, end)))
+        return None if made is None else Edit(start, end, (_escaped(made),))
 
     def _url_pieces(
         self, real: Real, start: int, end: int, tags: Sequence[Tag], decoded: Callable[[str], str]
@@ -235,10 +266,13 @@ class BodyEdits:
         if flowed:  # RFC 3676 §4.2, §4.4: no line of it flows, none looks like a quotation
             banner = _STUFFED.sub(" ", _FLOWS.sub("", banner))
         banner = text_banner(view.text, at, banner, view.mark)
+        return Edit(at, at, self._of_list(banner, BodyEdits._banner_found))
+
+    def _banner_found(self, banner: str) -> Pieces:
         edits = self._text_inside(
             banner, lambda start, end: banner[start:end], self._banner_finder.tags(banner)
         )
-        return Edit(at, at, pieces_of(banner, edits))
+        return pieces_of(banner, edits)
 
     def _text_inside(
         self, text: str, real: Real, tags: Sequence[Tag], *, delsp: bool = False
@@ -275,7 +309,7 @@ class BodyEdits:
         if any(tag.kind in {TagKind.UNSUBSCRIBE, TagKind.OPEN} for tag in tags):
             return None
         made = self.links.replacement(self._url_pieces(real, start, end, tags, str))
-        return None if made is None else Edit(start, end, made)
+        return None if made is None else Edit(start, end, (made,))
 
     def _text_tag(self, tag: Tag, real: Real) -> list[Edit]:
         raw = real(tag.start, tag.end)
@@ -289,9 +323,33 @@ class BodyEdits:
         return []
 
 
-@functools.lru_cache(maxsize=64)  # a list's own HTML, the same for each of its messages
-def _spans_of(markup: str, marks: tuple[tuple[int, int], ...]) -> HtmlSpans:
-    return html_spans(markup, marks)
+def _finders(plan: CopyPlan) -> tuple[TagFinder, TagFinder]:
+    """The finder for what was sent, and the one for the list's own header and footer."""
+    found: tuple[TagFinder, TagFinder] | None = plan.found.get("finders")
+    if found is None:
+        own = TagFinder(plan, plan.syntaxes | {MergeSyntax.BRACKETS})
+        found = plan.found["finders"] = (TagFinder(plan), own)
+    return found
+
+
+class _Banner(NamedTuple):
+    """What was found in a header or footer; `is_fixed`: but for its links' numbers for good."""
+
+    pieces: Pieces
+    targets: list[str]
+    unknown: dict[str, None]
+    has_unsubscribe: bool
+    is_fixed: bool
+
+    @classmethod
+    def of(cls, plan: CopyPlan, text: str, search: Callable[[BodyEdits, str], Pieces]) -> _Banner:
+        edits = BodyEdits(plan, is_reply=False)
+        pieces = search(edits, text)
+        targets = edits.links.targets
+        # A link with a merge value in it keeps its number, and a pixel is put in only once.
+        numbered = sum(isinstance(piece, ClickFill) for piece in pieces)
+        is_fixed = numbered == len(targets) and not (plan.open_tag and plan.open_tag in text)
+        return cls(pieces, targets, edits.unknown, edits.has_unsubscribe, is_fixed)
 
 
 def _escaped(piece: str | Fill) -> str | Fill:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from smtpplus.message.token import TokenFacts
 from smtpplus.message.tracking_urls import LinkTarget
@@ -133,6 +134,8 @@ class CopyPlan:
     head: tuple[HeadField, ...] = ()
     head_block: Callable[[CopyFields], bytes] | None = None
     head_cuts: frozenset[str] = frozenset()
+    # What was found out about the plan itself, kept for the next message that it holds for.
+    found: dict[object, Any] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     @property
     def changes_bodies(self) -> bool:

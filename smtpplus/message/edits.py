@@ -7,11 +7,14 @@ stands before them are dropped, so that no octet is replaced twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from operator import itemgetter
+from typing import NamedTuple
 
-from smtpplus.message.copy_plan import CopyFields
+from smtpplus.message.copy_plan import ClickUrl, CopyFields
+from smtpplus.message.tracking_urls import LinkTarget
 
 __all__ = [
+    "ClickFill",
     "Edit",
     "Fill",
     "NotFittingError",
@@ -23,6 +26,8 @@ __all__ = [
     "in_order",
     "pieces_of",
 ]
+
+_PLACE = itemgetter(0, 1)  # start and end
 
 Fill = Callable[[CopyFields], str]
 OctetFill = Callable[[CopyFields], bytes]
@@ -56,12 +61,45 @@ class UrlFill:
         return UrlFill(self._url, in_html=True)
 
 
+class ClickFill(UrlFill):
+    """Fills in the address that a link is tracked by.
+
+    Args:
+        click_url: makes it.
+        number: the link's in its message.
+        target: where the link leads.
+        in_html: is it written in HTML?
+    """
+
+    __slots__ = ("_click_url", "_number", "target")
+
+    def __init__(
+        self, click_url: ClickUrl, number: int, target: LinkTarget, *, in_html: bool = False
+    ) -> None:
+        self._click_url = click_url
+        self._number = number
+        self._in_html = in_html
+        self.target = target
+
+    def __call__(self, fields: CopyFields) -> str:
+        """The address as text."""
+        made = self._click_url(fields, self._number, self.target)
+        return made.replace("&", "&amp;") if self._in_html else made
+
+    def escaped(self) -> ClickFill:
+        """The same for HTML."""
+        return ClickFill(self._click_url, self._number, self.target, in_html=True)
+
+    def numbered(self, number: int) -> ClickFill:
+        """The same for another link of this target."""
+        return ClickFill(self._click_url, number, self.target, in_html=self._in_html)
+
+
 class NotFittingError(Exception):
     """A part's charset, encoding or line length cannot hold what is to be put in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Octets of the stored content that go out unread."""
 
     start: int
@@ -71,8 +109,7 @@ class Span:
 Piece = bytes | Span | OctetFill
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """``text[start:end]`` is replaced by `pieces`."""
 
     start: int
@@ -80,8 +117,7 @@ class Edit:
     pieces: tuple[str | Fill, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class OctetEdit:
+class OctetEdit(NamedTuple):
     """``octets[start:end]`` is replaced by `pieces`."""
 
     start: int
@@ -93,7 +129,7 @@ def in_order(edits: Iterable[Edit]) -> list[Edit]:
     """The edits from front to back; an insertion stands before what is replaced there."""
     ordered: list[Edit] = []
     position = 0
-    for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
+    for edit in sorted(edits, key=_PLACE):
         if edit.start >= position:
             ordered.append(edit)
             position = edit.end

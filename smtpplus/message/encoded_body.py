@@ -15,7 +15,6 @@ import re
 import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
 
 from smtpplus.message.copy_plan import CopyFields
 from smtpplus.message.edits import NotFittingError, OctetEdit, OctetFill, Piece
@@ -28,7 +27,8 @@ _LINE = 76
 _LEAST_ROOM = 160  # octets that a URL of ours may need
 
 _QP = re.compile(rb"=[0-9A-Fa-f]{2}|=[ \t]*(?:\r?\n|\Z)|(?<![ \t])[ \t]++(?=\r?\n|\Z)")
-_ODD = re.compile(rb"=(?![0-9A-Fa-f]{2}|\r?\n)")  # what is neither an escape nor a soft break
+_SOFT = (b"=\r\n", b"=\n")
+_SOFT_BREAKS = re.compile(rb"(?:=\r?\n)*+")
 _PLAIN_URL = re.compile(rb"[A-Za-z0-9:/?&;.,_~%+\-]++")  # needs nothing but line breaks
 _BASE64 = re.compile(rb"[A-Za-z0-9+/ \t\r\n]*+={0,2}[ \t\r\n]*+")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
@@ -131,6 +131,14 @@ class _Tokens:
             self._encoded_at.append(end)
         pieces.append(encoded[position:])
         self.octets = b"".join(pieces)
+        self._encoded = encoded
+
+    def place(self, start: int, end: int) -> tuple[int, int]:
+        """Where decoded octets stand in the encoded form: between the soft breaks around them."""
+        begin, nothing = self.last(start), self.first(start)
+        if nothing < begin:  # after the last soft break; before blanks, which would count now
+            begin = max(nothing, self._encoded.rfind(b"\n", nothing, begin) + 1)
+        return begin, begin if end == start else max(begin, self.first(end))
 
     def last(self, at: int) -> int:
         """Where decoded octet `at` begins in the encoded form: behind what stands for nothing."""
@@ -147,59 +155,69 @@ class _Tokens:
         return self._encoded_at[index - 1] + at - self._decoded_at[index - 1]
 
 
-class _Lines:
-    """The same of a body as encoders write it: lines are counted, and read where one asks."""
+class _Signs:
+    """The same of a body as encoders write it: its signs are counted from where one asked last.
 
-    def __init__(self, encoded: bytes) -> None:
+    Every sign is an escape, of three octets for one, or a soft break, of three (of two with LF
+    alone) for none. What is asked for comes in order.
+    """
+
+    def __init__(self, encoded: bytes, octets: bytes) -> None:
         self._encoded = encoded
-        self.octets = binascii.a2b_qp(encoded)
-        lines = encoded.split(b"\n")
-        # An escape stands for two octets less than it has, and so does a soft break with LF.
-        shorter = encoded.replace(b"=\r\n", b"=\n").split(b"\n")
-        del lines[-1], shorter[-1]
-        # Where each line begins.
-        self._encoded_at = [0, *accumulate([len(line) + 1 for line in lines])]
-        self._decoded_at = [
-            0,
-            *accumulate([len(line) + 1 - 2 * line.count(b"=") for line in shorter]),
-        ]
+        self.octets = octets
+        self._asked = (0, 0)  # so many decoded octets stand before this one of the encoded form
 
-    @staticmethod
-    def knows(encoded: bytes) -> bool:
-        """Is every sign an escape or a soft break, and does no line end in a blank?"""
-        return not (
-            _ODD.search(encoded)
-            or encoded.endswith((b" ", b"\t"))
-            or b" \r\n" in encoded
-            or b" \n" in encoded
-            or (b"\t" in encoded and (b"\t\r\n" in encoded or b"\t\n" in encoded))
-        )
+    @classmethod
+    def of(cls, encoded: bytes) -> _Signs | None:
+        """None: a sign is neither escape nor soft break, or a line ends in a blank."""
+        if b" \r\n" in encoded or b" \n" in encoded or encoded.endswith((b" ", b"\t")):
+            return None
+        if b"\t" in encoded and (b"\t\r\n" in encoded or b"\t\n" in encoded):
+            return None
+        octets = binascii.a2b_qp(encoded)
+        breaks = encoded.count(b"=\r\n")
+        # Of any other sign less would be gone, but for one before a CR alone.
+        if len(octets) != len(encoded) - 2 * encoded.count(b"=") - breaks:
+            return None
+        if encoded.count(b"=\r") != breaks:
+            return None
+        return cls(encoded, octets)
 
-    def last(self, at: int) -> int:
-        """Where decoded octet `at` begins in the encoded form: behind soft breaks."""
-        return self._in_line(bisect_right(self._decoded_at, at) - 1, at)
+    def place(self, start: int, end: int) -> tuple[int, int]:
+        """Where decoded octets stand in the encoded form: between the soft breaks around them."""
+        begin = self._position(start)
+        if self._encoded.startswith(_SOFT, begin):
+            begin = self._behind_soft(begin)
+            self._asked = (start, begin)
+        return begin, begin if end == start else self._position(end)
 
-    def first(self, at: int) -> int:
-        """The same, before soft breaks there."""
-        line = bisect_left(self._decoded_at, at)
-        if line == len(self._decoded_at) or self._decoded_at[line] != at:
-            return self._in_line(line - 1, at)
-        start = self._encoded_at[line]
-        for soft in (b"=\r\n", b"=\n"):
-            if self._encoded.endswith(soft, 0, start):
-                return start - len(soft)
-        return start
+    def _position(self, at: int) -> int:
+        """Where decoded octet `at` begins, before soft breaks there.
 
-    def _in_line(self, line: int, at: int) -> int:
-        position = self._encoded_at[line]
-        left = at - self._decoded_at[line]
-        while left:
-            sign = self._encoded.find(b"=", position, position + left)
-            if sign < 0:
-                return position + left
-            left -= sign - position + 1
-            position = sign + 3
+        Goes on by as many octets as are missing: each sign among them leaves some still missing.
+        """
+        encoded, count = self._encoded, self._encoded.count
+        known, position = self._asked if at >= self._asked[0] else (0, 0)
+        missing = at - known
+        while missing:
+            stop = position + missing
+            signs = count(b"=", position, stop)
+            if not signs:
+                position = stop
+                break
+            cut = encoded.rfind(b"=", max(stop - 2, position), stop)
+            if cut >= 0:
+                stop = cut + (2 if encoded.startswith(b"\n", cut + 1) else 3)
+            found = stop - position - 2 * signs - count(b"=\r\n", position, stop)
+            missing -= found
+            position = stop if found else self._behind_soft(stop)
+        self._asked = (at, position)
         return position
+
+    def _behind_soft(self, position: int) -> int:
+        soft = _SOFT_BREAKS.match(self._encoded, position)
+        assert soft is not None  # the pattern matches nothing, too
+        return soft.end()
 
 
 class QuotedPrintableBody:
@@ -207,23 +225,25 @@ class QuotedPrintableBody:
 
     def __init__(self, encoded: bytes) -> None:
         self.encoded = encoded
-        self._map = _Lines(encoded) if _Lines.knows(encoded) else _Tokens(encoded)
+        self._map = _Signs.of(encoded) or _Tokens(encoded)
         self.octets = self._map.octets
 
     def spliced(self, edits: Sequence[OctetEdit]) -> list[Piece]:
         """The body with the edits, which are in order, made."""
         encoded, pieces, position = self.encoded, list[Piece](), 0
         for edit in edits:
-            start = self._map.last(edit.start)
-            nothing = self._map.first(edit.start)
-            if nothing < start:  # after the last soft break; before blanks, which would count now
-                start = max(nothing, encoded.rfind(b"\n", nothing, start) + 1)
-            end = max(start, self._map.first(edit.end)) if edit.end > edit.start else start
-            ends_line = end == len(encoded) or encoded[end] in b"\r\n" or _is_soft(encoded, end)
+            start, end = self._map.place(edit.start, edit.end)
+            ends_line = end == len(encoded) or (
+                encoded[end] in b"\r\n=" and (encoded[end] != 61 or _is_soft(encoded, end))
+            )
             made = _constants_joined(edit.pieces)
-            pieces.append(self._before_edit(position, start, end, made, ends_line=ends_line))
-            for piece in made:
-                is_last = ends_line and piece is made[-1]
+            if made and not isinstance(made[0], bytes):
+                pieces.append(self._up_to(position, start))
+            else:
+                pieces.append(self._before_edit(position, start, end, made, ends_line=ends_line))
+            last = len(made) - 1
+            for index, piece in enumerate(made):
+                is_last = ends_line and index == last
                 pieces.append(
                     _quoted(piece, ends_line=is_last)
                     if isinstance(piece, bytes)
@@ -267,8 +287,10 @@ class QuotedPrintableBody:
         return kept + b"=\r\n"
 
 
-def _constants_joined(pieces: Sequence[bytes | OctetFill]) -> list[bytes | OctetFill]:
+def _constants_joined(pieces: Sequence[bytes | OctetFill]) -> Sequence[bytes | OctetFill]:
     """The pieces with constant neighbours as one, and without empty ones."""
+    if len(pieces) == 1 and pieces[0] != b"":
+        return pieces
     joined: list[bytes | OctetFill] = []
     for piece in pieces:
         last = joined[-1] if joined else None
@@ -355,7 +377,10 @@ class Base64Body:
         if encoded[: count * line].count(b"\n") != count or len(encoded) < count * line:
             return 0, 0
         kept = encoded[: count * line]
-        octets = binascii.a2b_base64(kept)
+        try:
+            octets = binascii.a2b_base64(kept)
+        except binascii.Error:  # padding or blanks somewhere inside
+            return 0, 0
         # Lines of other lengths than the first: then everything is encoded anew.
         regular = len(octets) == count * text // 4 * 3 and kept[-1:] in {b"\n", b""}
         return (count * line, len(octets)) if regular and len(octets) <= most else (0, 0)

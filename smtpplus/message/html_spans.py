@@ -17,8 +17,9 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-__all__ = ["Anchor", "HtmlSpans", "Place", "PlaceKind", "attributes_of", "html_spans"]
+__all__ = ["Anchor", "HtmlSpans", "Place", "PlaceKind", "attributes_of", "html_spans", "lowered"]
 
 _ATTRIBUTE_PATTERN = r"""[^\s/>][^\s/>=]*+
     (?:\s*+=\s*+(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\s>"'][^\s>]*+|(?=>)))?+"""
@@ -77,66 +78,66 @@ _WATCHED = frozenset({"a", "area", "body", "blockquote", "div", "span", "pre", "
 _NOTHING_SHOWN = re.compile(r"(?:<!--.*?-->|<[^>]*+>|&nbsp;|&#160;|\s++)*+", re.DOTALL)
 # What all those names have in common: a text without any of it holds no quotation.
 _SOME_QUOTE = (
-    b"mail_",
-    b"yahoo_quoted",
-    b"moz-",
-    b"tutanota_",
-    b"rplyfwd",
+    b"quote",  # blockquote, too
+    b"mail_extra",
+    b"moz-cite-prefix",
+    b"signature",
+    b"rplyfwdmsg",
     b"appendonsend",
-    b"mail-editor-",
-    b"olk_src",
+    b"mail-editor-reference-message-container",
+    b"olk_src_body_section",
     b"reply-intro",
     b"replybody",
-    b"signature",
 )
+_QUOTED_BY_NAME = (b"mail_quote", b"yahoo_quoted", b"tutanota_quote")
 # Elements without any part in what is looked for, as they are mostly written.
-_DULL_NAMES = [
-    "b",
-    "br",
-    "center",
-    "em",
-    "font",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "i",
-    "img",
-    "li",
-    "ol",
-    "s",
-    "small",
-    "strong",
-    "sub",
-    "sup",
-    "table",
-    "tbody",
-    "td",
-    "tfoot",
-    "th",
-    "thead",
-    "tr",
-    "u",
-    "ul",
-]
-_QUOTING_NAMES = ["blockquote", "div", "hr", "p", "pre", "span"]
+_DULL_NAMES = (
+    "t(?:[dr]|able|h(?:ead)?|body|foot)|br?|s(?:trong|mall|u[bp])?|i(?:mg)?|ul?|ol|li|em|font"
+    "|h[1-6]|center"
+)
+_QUOTING_NAMES = "p(?:re)?|div|span|blockquote"
+# Attributes as they are mostly written: what this takes, `_ATTRIBUTE_PATTERN` takes as well.
+_NEAT = r"""(?:\s++[^\s"'<>/=]++(?:="[^"]*+")?+)*+\s*+"""
+_UNNAMED = _NEAT.replace(r"\s++", r"\s++(?!(?:[cC][lL]|[iI][dD]|[tT][yY])[^\s=]*+=)", 1)
+_NEAT_LINK = r"""<a(?:\s++(?!href\b)[a-z][a-z0-9:_\-]*+(?:="[^"]*+")?+)*+
+    \s++href="([^"]*+)"(?:\s++[a-z][a-z0-9:_\-]*+(?:="[^"]*+")?+)*+\s*+>"""
 
 
-def _skipped(names: list[str]) -> re.Pattern[str]:
-    """Text, and the tags of elements of these `names`, as many as there are."""
-    either = "|".join([*names, *map(str.upper, names)])
+def _skipped(*dull: str) -> re.Pattern[str]:
+    """Text, and the tags that `dull` matches the inside of, as many as there are; maybe a link."""
+    either = "|".join(dull)
     return re.compile(
-        rf"""(?:[^<]++|</[Aa]>
-            |</?(?:{either})(?=[\s/>])(?:[\s/]++|{_ATTRIBUTE_PATTERN})*+>)*+""",
+        rf"""(?:[^<]++|</[Aa]>|<(?:{either})>)*+({_NEAT_LINK})?+""",
         re.VERBOSE,
     )
 
 
-_DULL = frozenset((*_DULL_NAMES, *map(str.upper, _DULL_NAMES)))
-_DULL_RUN = _skipped(_DULL_NAMES)
-_DULL_RUN_WITHOUT_QUOTES = _skipped(_DULL_NAMES + _QUOTING_NAMES)
+def _tags(names: str, neat: str = _NEAT) -> str:
+    """The insides of the tags of elements of these `names`, as they are mostly written."""
+    return rf"(?:{names}){neat}/?+|/(?:{names})"
+
+
+def _odd_tags(names: str) -> str:
+    """The same, written in whatever way."""
+    either = f"{names}|{names.upper()}"
+    return rf"/?(?:{either})(?=[\s/>])(?:[\s/]++|{_ATTRIBUTE_PATTERN})*+"
+
+
+_DULL = re.compile(rf"{_DULL_NAMES}|{_DULL_NAMES.upper()}")
+_ALL_DULL = f"{_DULL_NAMES}|{_QUOTING_NAMES}|hr"
+# Where a quotation may begin with any element, where with a named one only, and where with none.
+_SKIP_DULL = _skipped(_tags(_DULL_NAMES), _odd_tags(_DULL_NAMES)).match
+_SKIP_UNNAMED = _skipped(
+    _tags(_DULL_NAMES), _tags(_QUOTING_NAMES, _UNNAMED), _odd_tags(_DULL_NAMES)
+).match
+_SKIP_ALL = _skipped(_tags(_ALL_DULL), _odd_tags(_ALL_DULL)).match
+# What may stand before the first content and is none, as it is mostly written.
+_PROLOGUE = re.compile(
+    rf"""(?:\s++(?=<[A-Za-z/!?])|<[!?](?!--|\[CDATA\[)[^>]*+>|<(?:html|head|meta|link|base)(?=[\s/>]){_NEAT}/?+>
+        |</head>
+        |<(title|style|script)(?=[\s>]){_NEAT}>(?:[^<]++|<(?!/))*+</\1>)*+""",
+    re.VERBOSE,
+)
 _MAX_CLASSES = 2_000  # characters of an attribute that are looked at for names
 
 
@@ -150,8 +151,7 @@ class PlaceKind(enum.Enum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A context; `quoted` False: an attribute value without quotes."""
 
     kind: PlaceKind
@@ -162,14 +162,16 @@ _NOWHERE = Place(PlaceKind.NONE)
 _IN_TEXT = Place(PlaceKind.TEXT)
 
 
-@dataclass(frozen=True, slots=True)
-class Anchor:
-    """The value of a link's href, without its quotes; `tag_end` is where the link's text begins."""
+class Anchor(NamedTuple):
+    """The value of a link's href, without its quotes.
+
+    Its tag stands between `tag_start` and `tag_end`, where the link's text begins.
+    """
 
     start: int
     end: int
+    tag_start: int
     tag_end: int
-    attributes: dict[str, str]
 
 
 @dataclass(slots=True)
@@ -188,18 +190,29 @@ class HtmlSpans:
     places: list[Place] = field(default_factory=list)
 
 
-def html_spans(text: str, marks: Sequence[tuple[int, int]] = (), start: int = 0) -> HtmlSpans:
+def html_spans(
+    text: str,
+    marks: Sequence[tuple[int, int]] = (),
+    start: int = 0,
+    lower: bytes | None = None,
+) -> HtmlSpans:
     """Scan an HTML text.
 
     Args:
         text: the text; only its ASCII characters matter.
         marks: spans whose context is asked for, in order, without overlap.
         start: where the text begins, after a byte order mark.
+        lower: `lowered` of the text, where it is known.
     """
-    scan = _Scan(text, marks)
+    scan = _Scan(text, marks, lowered(text) if lower is None else lower)
     scan.run(start, len(text), hidden=False)
     scan.places += [_NOWHERE] * (len(marks) - len(scan.places))
     return scan.result(start)
+
+
+def lowered(text: str) -> bytes:
+    """The ASCII letters of a text in lower case, as octets: searching these is much quicker."""
+    return text.encode("latin-1", "replace").lower()
 
 
 def attributes_of(text: str) -> dict[str, str]:
@@ -210,21 +223,25 @@ def attributes_of(text: str) -> dict[str, str]:
     return found
 
 
-def _may_quote(text: str) -> bool:
-    """Is there any of what a quotation or a signature is known by?"""
-    lower = text.encode("latin-1", "replace").lower()  # of octets it is much quicker
-    for word in _SOME_QUOTE:
-        if word in lower:
+def _may_quote(lower: bytes) -> bool:
+    """Is there any name that a quotation or a signature is known by?"""
+    for word in _SOME_QUOTE:  # noqa: SIM110 - a generator costs three times as much
+        if word in lower and (word != b"quote" or _means_quote(lower)):
             return True
-    if b"<blockquote" in lower and b"cite" in lower:
+    return False
+
+
+def _means_quote(lower: bytes) -> bool:
+    """Does a word that others use as well stand for a quotation?"""
+    if any(name in lower for name in _QUOTED_BY_NAME):
         return True
-    return b"border-top:" in lower and _OUTLOOK_COLOUR.search(lower) is not None
+    return b"<blockquote" in lower and b"cite" in lower
 
 
 class _Scan:
     """One pass over a text."""
 
-    def __init__(self, text: str, marks: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, text: str, marks: Sequence[tuple[int, int]], lower: bytes) -> None:
         self.text = text
         self.marks = marks
         self.places: list[Place] = []
@@ -239,7 +256,11 @@ class _Scan:
         self.signature = -1
         self.rule = (-1, -1)  # the last <hr>
         self.no_cdata_end = False
-        self.may_quote = _may_quote(text)
+        self.lower = lower
+        self.may_quote: bool | None = None  # not known yet
+        self.skip_dull = _SKIP_UNNAMED
+        if b"border-top:" in lower and _OUTLOOK_COLOUR.search(lower):
+            self.may_quote, self.skip_dull = True, _SKIP_DULL
 
     # ------------------------------------------------ the pass
 
@@ -247,11 +268,9 @@ class _Scan:
         """Scan ``text[position:end]``; `hidden`: it is the inside of a conditional comment."""
         text, find, match_tag = self.text, _BEGINS.search, _TAG.match
         mark = self.next_mark()
-        skip = (_DULL_RUN if self.may_quote else _DULL_RUN_WITHOUT_QUOTES).match
         while position < end:
-            if self.first_content >= 0 and self.quote is None:
-                run = skip(text, position, min(mark, end))
-                position = run.end() if run is not None else position
+            if self.quote is None:
+                position = self.dull(position, min(mark, end), hidden=hidden)
             found = find(text, position, end)
             start = end if found is None else found.start()
             if mark <= start or self.first_content < 0:
@@ -265,7 +284,7 @@ class _Scan:
             match = match_tag(text, start, end)
             if match is None:
                 position = self.other(start, end, hidden=hidden)
-            elif match[2] in _DULL and mark >= match.end() and self.quote is None:
+            elif _DULL.fullmatch(match[2]) and mark >= match.end() and self.quote is None:
                 self.first_content = start if self.first_content < 0 else self.first_content
                 position = match.end()
                 continue
@@ -276,6 +295,23 @@ class _Scan:
                 if not hidden:
                     self.unclosed = start
                 return
+
+    def dull(self, position: int, end: int, *, hidden: bool) -> int:
+        """Where what is of no interest ends; the links in between, as they are mostly written."""
+        if self.first_content < 0:
+            prologue = _PROLOGUE.match(self.text, position, end)
+            return position if prologue is None else prologue.end()
+        text, anchors, skip = self.text, self.anchors, self.skip_dull
+        while True:
+            run = skip(text, position, end)
+            if run is None:
+                return position
+            position = run.end()
+            if run.lastindex is None:
+                return position
+            if not hidden:
+                start, stop = run.span(2)
+                anchors.append(Anchor(start, stop, run.start(1), position))
 
     def other(self, start: int, end: int, *, hidden: bool) -> int:
         """Take a < that begins no whole tag; where to go on, -1 where what it begins never ends."""
@@ -411,21 +447,24 @@ class _Scan:
             return
         if name == "hr":
             self.rule = match.span()
-        if self.quote is None and self.may_quote:
+        if self.quote is None and self.knows_quotes():
             self.quotation(name, match)
 
     def anchor(self, match: re.Match[str]) -> None:
-        attributes: dict[str, str] = {}
-        span = None
         for found in _ATTRIBUTE.finditer(self.text, match.start(3), match.end(3)):
-            name, group = found[1].lower(), found.lastindex or 1
-            if name == "href" and span is None:
-                if group == 1:
-                    return
-                span = found.span(group)
-            attributes.setdefault(name, found[group] if group > 1 else "")
-        if span is not None:
-            self.anchors.append(Anchor(*span, match.end(), attributes))
+            if found[1].lower() == "href":
+                group = found.lastindex or 1
+                if group > 1:
+                    self.anchors.append(Anchor(*found.span(group), match.start(), match.end()))
+                return
+
+    def knows_quotes(self) -> bool:
+        """May a quotation or a signature begin anywhere? Looked for when it is first asked."""
+        if self.may_quote is None:
+            self.may_quote = _may_quote(self.lower)
+            if not self.may_quote:
+                self.skip_dull = _SKIP_ALL
+        return self.may_quote
 
     def quotation(self, name: str, match: re.Match[str]) -> None:
         """Does a reply's quotation, or a signature, begin here?"""

@@ -16,13 +16,13 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from html.entities import html5
 from urllib.parse import quote_plus
 
 from smtpplus.message.copy_plan import ClickUrl, CopyFields, CopyPlan
-from smtpplus.message.edits import Fill, UrlFill
-from smtpplus.message.tracking_urls import LinkTarget
+from smtpplus.message.edits import ClickFill, Fill
+from smtpplus.message.html_spans import attributes_of
+from smtpplus.message.tracking_urls import LinkTarget, host_of
 from smtpplus.message.unsubscribe_tags import is_unsubscribe_target
 from smtpplus.values.address import to_ascii
 from smtpplus.values.options import Utm
@@ -35,7 +35,6 @@ TEXT_LINK = re.compile(r"(?<![A-Za-z0-9])https?://[^\s<>\"\x00-\x20]++", re.IGNO
 _REFERENCE = re.compile(
     r"&(?:#(?:[0-9]{1,9}|[xX][0-9A-Fa-f]{1,8});?|([A-Za-z][A-Za-z0-9]{0,40})(;?))"
 )
-_HTTP = re.compile(r"https?://(?:[^/?#\\@]*+@)?+(\[[^\]/?#]*+\]|[^/?#:\\]*+)", re.IGNORECASE)
 _CLOSERS = {")": "(", "]": "[", "}": "{"}
 
 # Marks of ours, Postmark, SES, Mandrill, Mailgun, SendGrid, SparkPost: attribute and the values
@@ -56,57 +55,49 @@ _UNTRACKED = {
 _NOTHING = frozenset[str]()
 
 
-@dataclass(slots=True)
 class Links:
     """The links of one message, as they are found.
+
+    `wanted` tells whether anything is done to links; `targets` are those of the tracked ones.
 
     Args:
         plan: what is tracked.
         unsubscribe: targets of the sender's own List-Unsubscribe field.
     """
 
-    plan: CopyPlan
-    unsubscribe: frozenset[str] = frozenset()
-    targets: list[str] = field(default_factory=list)
-
-    @property
-    def wanted(self) -> bool:
-        """Is anything done to links?"""
-        return self.plan.click_url is not None or bool(self._utm())
+    def __init__(self, plan: CopyPlan, unsubscribe: frozenset[str] = frozenset()) -> None:
+        self.plan = plan
+        self.unsubscribe = unsubscribe
+        self.targets: list[str] = []
+        self._utm = plan.utm if plan.utm and _parameters(plan.utm) else None
+        self.wanted = plan.click_url is not None or self._utm is not None
 
     @property
     def is_full(self) -> bool:
         """Are there as many tracked links as there may be?"""
         return len(self.targets) >= MAX_LINKS
 
-    def is_marked(self, attributes: dict[str, str]) -> bool:
-        """Did the sender say that this link is not to be tracked?"""
-        for name, value in attributes.items():
+    @staticmethod
+    def is_marked(tag: str) -> bool:
+        """Did the sender say in this tag that its link is not to be tracked?"""
+        lower = tag.lower()
+        if "track" not in lower and "data-msys-" not in lower:
+            return False
+        for name, value in attributes_of(tag[2:]).items():
             values = _UNTRACKED.get(name, _NOTHING)
             if "" in values or value.strip().lower() in values:
                 return True
         return False
 
-    def replacement(
-        self, pieces: Sequence[str | Fill], *, click: bool = True
-    ) -> tuple[str | Fill, ...] | None:
+    def replacement(self, pieces: Sequence[str | Fill]) -> str | Fill | None:
         """What stands instead of a URL, as text not yet escaped; None: it stays.
 
         Args:
             pieces: the URL, decoded, with merge values to be filled in.
-            click: is it to be tracked, or does it get campaign parameters only?
         """
-        utm = self._utm()
-        click_url = self.plan.click_url if click else None
         if all(isinstance(piece, str) for piece in pieces):
-            target = self.target("".join(map(str, pieces)))
-            if target is None:
-                return None
-            made = self._with_utm(target, utm)
-            if click_url is None:
-                return (made.url,) if made is not target else None
-            number = self._number(made.url)
-            return (_click(click_url, number, made),) if number else None
+            return self.replaced("".join(map(str, pieces)))
+        click_url = self.plan.click_url
         first = pieces[0]
         if isinstance(first, str) and self.target(first + "x") is None:
             return None
@@ -114,30 +105,33 @@ class Links:
         number = self._number(shown) if click_url is not None else 0
         if click_url is not None and not number:
             return None
-        return (self._merged(tuple(pieces), click_url, number, utm),)
+        return self._merged(tuple(pieces), click_url, number)
+
+    def replaced(self, url: str) -> str | Fill | None:
+        """The same of a URL without merge values."""
+        target = self.target(url)
+        if target is None:
+            return None
+        click_url = self.plan.click_url
+        made = target if self._utm is None else self._with_utm(target, self._utm)
+        if click_url is None:
+            return made.url if made is not target else None
+        number = self._number(made.url)
+        return ClickFill(click_url, number, made) if number else None
 
     def target(self, url: str) -> LinkTarget | None:
         """The target that `url` is, cleaned; None where it is not to be changed."""
         target = LinkTarget.of(url)
-        if target is None or self._host(target.url) in self.plan.own_hosts:
+        if target is None or target.host in self.plan.own_hosts:
             return None
         if target.url in self.unsubscribe or is_unsubscribe_target(target.url):
             return None
         return target
 
-    def _host(self, url: str) -> str:
-        found = _HTTP.match(url)
-        return found[1].lower() if found else ""
-
-    def _with_utm(self, target: LinkTarget, utm: Utm | None) -> LinkTarget:
+    def _with_utm(self, target: LinkTarget, utm: Utm) -> LinkTarget:
         """The target with its parameters; as it is where there is nothing to add."""
-        if utm is None:
-            return target
         made = with_utm(target.url, utm)
         return target if made == target.url else LinkTarget.of(made) or target
-
-    def _utm(self) -> Utm | None:
-        return self.plan.utm if self.plan.utm and _parameters(self.plan.utm) else None
 
     def _number(self, target: str) -> int:
         if self.is_full:
@@ -150,30 +144,27 @@ class Links:
         pieces: tuple[str | Fill, ...],
         click_url: ClickUrl | None,
         number: int,
-        utm: Utm | None,
     ) -> Fill:
+        utm = self._utm
+
         def fill(fields: CopyFields) -> str:
             made = "".join([p if isinstance(p, str) else p(fields) for p in pieces])
             target = self.target(made)
             if target is None:
                 return made
-            target = self._with_utm(target, utm)
+            if utm is not None:
+                target = self._with_utm(target, utm)
             return target.url if click_url is None else click_url(fields, number, target)
 
         return fill
-
-
-def _click(click_url: ClickUrl, number: int, target: LinkTarget) -> UrlFill:
-    def fill(fields: CopyFields) -> str:
-        return click_url(fields, number, target)
-
-    return UrlFill(fill)
 
 
 def attribute_text(raw: str) -> str:
     """An attribute's value with its character references decoded (HTML standard §13.2.5.73)."""
     if "&" not in raw:
         return raw
+    if raw.count("&") == raw.count("&amp;"):
+        return raw.replace("&amp;", "&")
 
     def decoded(found: re.Match[str]) -> str:
         name = found[1]
@@ -209,8 +200,7 @@ def text_link_end(text: str, start: int, end: int) -> int:
 
 def with_utm(target: str, utm: Utm) -> str:
     """`target` with the parameters that it does not have yet, before its fragment."""
-    found = _HTTP.match(target)
-    host = to_ascii(found[1]) if found else ""
+    host = to_ascii(host_of(target))
     if utm.domains and not any(host == d or host.endswith(f".{d}") for d in utm.domains):
         return target
     base, mark, fragment = target.partition("#")

@@ -21,14 +21,14 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 from urllib.parse import quote
 
 from smtpplus.message.charset import harmless
 from smtpplus.message.copy_plan import CopyFields, CopyPlan
 from smtpplus.message.edits import Fill
-from smtpplus.message.html_spans import Place, PlaceKind
+from smtpplus.message.html_spans import Place, PlaceKind, lowered
 from smtpplus.message.text_view import TextView
 from smtpplus.message.unsubscribe_tags import PATTERN as UNSUBSCRIBE_PATTERN
 from smtpplus.values.options import MergeSyntax
@@ -83,8 +83,7 @@ class TagKind(Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Tag:
+class Tag(NamedTuple):
     """``text[start:end]``; `key` is the field's name as the plan has it, else what is written."""
 
     start: int
@@ -113,15 +112,19 @@ class TagFinder:
                 self._literals.setdefault(html.escape(key, quote=False), key)
         self._compiled: dict[_Wanted, re.Pattern[str] | None] = {}
 
-    def tags(self, view: TextView | str) -> list[Tag]:
+    def tags(self, view: TextView | str, lower: bytes | None = None) -> list[Tag]:
         """The tags in order.
+
+        Args:
+            view: where to look.
+            lower: `lowered` of its text, where it is known.
 
         Raises:
             TooManyTagsError: there are more than `MAX_TAGS`.
         """
         text = view if isinstance(view, str) else view.text
         codec = "" if isinstance(view, str) or view.ends is not None else view.codec
-        wanted = (codec, *self._present(text))
+        wanted = (codec, *self._present(text, lower))
         if wanted not in self._compiled:
             self._compiled[wanted] = self._pattern(*wanted)
         pattern = self._compiled[wanted]
@@ -136,19 +139,19 @@ class TagFinder:
                     raise TooManyTagsError(f"it holds more than {MAX_TAGS:,} tags")
         return found
 
-    def _present(self, text: str) -> tuple[bool, frozenset[MergeSyntax]]:
+    def _present(self, text: str, lower: bytes | None) -> tuple[bool, frozenset[MergeSyntax]]:
         """What there is to look for: may there be unsubscribe tags, and tags of which syntaxes?
 
         A search for a few octets is much quicker than one for a pattern with many beginnings.
         """
-        syntaxes = frozenset(
+        syntaxes = self._syntaxes and frozenset(
             syntax
             for syntax in self._syntaxes
             if any(mark in text for mark in _MARKS.get(syntax, ()))
         )
         if self._plan.unsubscribe_url is None:
             return False, syntaxes
-        return b"unsub" in text.encode("latin-1", "replace").lower(), syntaxes
+        return b"unsub" in (lowered(text) if lower is None else lower), syntaxes
 
     def _pattern(
         self, codec: str, may_unsubscribe: bool, syntaxes: frozenset[MergeSyntax]

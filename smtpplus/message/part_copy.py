@@ -195,20 +195,24 @@ def _flow(head: bytes) -> tuple[bool, bool]:
 def _octet_edits(view: TextView, edits: Sequence[Edit], *, lossy: bool) -> list[OctetEdit]:
     """Edits of the text as edits of the octets; neighbours become one."""
     made: list[OctetEdit] = []
-    for edit in edits:
-        start = view.start_of(edit.start)
-        end = start if edit.end == edit.start else view.end_of(edit.end)
-        pieces = tuple(_octets(view, piece, lossy=lossy) for piece in edit.pieces)
+    encoded = _lossily(view) if lossy else view.encoded
+    for start, end, pieces in edits:
+        if view.ends is not None:
+            is_empty = start == end
+            start = view.start_of(start)  # noqa: PLW2901 - in octets from here on
+            end = start if is_empty else view.end_of(end)  # noqa: PLW2901
+        octets = tuple([_octets(view, piece, encoded) for piece in pieces])
         if made and made[-1].end == start:
             last = made.pop()
-            made.append(OctetEdit(last.start, end, (*last.pieces, *pieces)))
+            made.append(OctetEdit(last.start, end, (*last.pieces, *octets)))
         else:
-            made.append(OctetEdit(start, end, pieces))
+            made.append(OctetEdit(start, end, octets))
     return made
 
 
-def _octets(view: TextView, piece: str | Fill, *, lossy: bool) -> bytes | OctetFill:
-    encoded = _lossily(view) if lossy else view.encoded
+def _octets(
+    view: TextView, piece: str | Fill, encoded: Callable[[str], bytes]
+) -> bytes | OctetFill:
     if isinstance(piece, str):
         return encoded(piece)
     if isinstance(piece, UrlFill) and view.width == 1:

@@ -14,9 +14,10 @@ where the part cannot be edited.
 from __future__ import annotations
 
 import codecs
+import functools
 import re
 from array import array
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from smtpplus.message.charset import codec_of, decode
 from smtpplus.message.edits import NotFittingError
@@ -54,8 +55,7 @@ _MARKS = (  # RFC 2781 §3.2: byte order marks
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TextView:
+class TextView(NamedTuple):
     """`text` is for searching ASCII in; `real` says what stands there.
 
     `mark` is the number of characters of a byte order mark: nothing goes before them.
@@ -139,22 +139,17 @@ def view_of(
     if seven_bit and not codec.startswith(_SEVEN_BIT):
         written = "ascii"
     newline = "\n" if may_use_lf and b"\n" in octets and b"\r\n" not in octets else "\r\n"
-    view = TextView(octets, "", codec, written, is_html, newline)
     if codec not in _MAPPED and codec not in _WIDTHS and not codec.startswith("iso2022"):
         text = octets.decode("latin-1")
-        return _with(view, text, mark, None, 1)
+        return TextView(octets, text, codec, written, is_html, newline, mark)
     if len(octets) > MAX_MAPPED:
         return f"it is longer than {MAX_MAPPED // 1024} KiB in {charset}"
     mapped = _mapped(octets, codec)
     if mapped is None:
         return f"it is not valid in its charset {charset!r}"
-    return _with(view, *mapped, _WIDTHS.get(codec, 1))
-
-
-def _with(view: TextView, text: str, mark: int, ends: array[int] | None, width: int) -> TextView:
-    return TextView(
-        view.octets, text, view.codec, view.written, view.is_html, view.newline, mark, ends, width
-    )
+    text, mark, ends = mapped
+    width = _WIDTHS.get(codec, 1)
+    return TextView(octets, text, codec, written, is_html, newline, mark, ends, width)
 
 
 def _codec(octets: bytes, charset: str) -> tuple[str, int]:
@@ -184,6 +179,7 @@ def _is_utf8(octets: bytes) -> bool:
     return True
 
 
+@functools.lru_cache(maxsize=512)
 def _label(charset: str) -> str:
     return re.sub(r"[^a-z0-9]", "", charset.lower())
 

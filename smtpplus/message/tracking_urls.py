@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import NamedTuple
 from urllib.parse import quote
 
 from smtpplus.message.token import Purpose, Token, TokenError, TokenFacts, TokenFault, Tokens
@@ -28,6 +29,7 @@ __all__ = [
     "Click",
     "LinkTarget",
     "click_url",
+    "host_of",
     "open_url",
     "read_click",
     "read_open",
@@ -46,20 +48,22 @@ _HOST = re.compile(
     r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._\-]*[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?"
 )
 _SAFE = re.compile(rf"https?://{_HOST.pattern}(?:[/?#][!-~]*)?", re.IGNORECASE)
-# What `_clean` leaves as it is and `_SAFE` takes, as links are mostly written.
+# What `_clean` leaves as it is and `_SAFE` takes, as links are mostly written; and its host.
 _CLEAN = re.compile(
-    r"https?://[a-z0-9](?:[a-z0-9.\-]*[a-z0-9])?(?::[0-9]{1,5})?(?:[/?#][!#-;=?-~]*)?"
+    r"https?://([a-z0-9](?:[a-z0-9.\-]*[a-z0-9])?)(?::[0-9]{1,5})?(?:[/?#][!#-;=?-~]*)?"
 )
+_OF_HOST = re.compile(r"https?://(?:[^/?#\\@]*+@)?+(\[[^\]/?#]*+\]|[^/?#:\\]*+)", re.IGNORECASE)
+_URL_LETTERS = bytes.maketrans(b"+/", b"-_")
 _KEEP = "".join(letter for letter in map(chr, range(0x21, 0x7F)) if letter not in '"<>')
 
 
-@dataclass(frozen=True, slots=True)
-class LinkTarget:
-    """Where a link leads, as it is signed and as it stands in our URL."""
+class LinkTarget(NamedTuple):
+    """Where a link leads, as it is signed and as it stands in our URL; and the host, lower case."""
 
     url: str
     segment: str
-    digest: bytes = field(repr=False)
+    digest: bytes
+    host: str = ""
 
     @classmethod
     def of(cls, href: str) -> LinkTarget | None:
@@ -68,15 +72,13 @@ class LinkTarget:
         Blanks around it and line ends in it go, as a browser would have it; blanks and letters
         beyond ASCII inside are percent-encoded, a host's letters become A-labels.
         """
-        if _CLEAN.fullmatch(href):
-            url: str | None = href
-        else:
-            url = _clean(href)
-        if url is None or len(url) > MAX_TARGET or (url is not href and not _SAFE.fullmatch(url)):
+        plain = _CLEAN.fullmatch(href)
+        url = href if plain else _clean(href)
+        if url is None or len(url) > MAX_TARGET or not (plain or _SAFE.fullmatch(url)):
             return None
         octets = url.encode("ascii")
-        segment = base64.urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")
-        return cls(url, segment, hashlib.sha256(octets).digest())
+        host = plain[1] if plain else host_of(url)
+        return cls(url, _segment(octets), sha256(octets).digest(), host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def read_click(tokens: Tokens, token: str, segment: str, now: float) -> Click:
     target = _read_target(segment)
     if target is None:
         raise TokenError(TokenFault.MALFORMED)
-    digest = hashlib.sha256(target.encode("ascii")).digest()
+    digest = sha256(target.encode("ascii")).digest()
     return Click(tokens.read(Purpose.CLICK, token, now, bound=digest), target)
 
 
@@ -148,6 +150,17 @@ def _clean(href: str) -> str | None:
     return f"{scheme}://{user}{at}{to_ascii(host)}{quote(rest, safe=_KEEP, errors='replace')}"
 
 
+def host_of(url: str) -> str:
+    """The host of an absolute URL in lower case, "" where there is none."""
+    found = _OF_HOST.match(url)
+    return found[1].lower() if found else ""
+
+
+def _segment(octets: bytes) -> str:
+    """Base64url without padding (RFC 4648 §5)."""
+    return binascii.b2a_base64(octets, newline=False).translate(_URL_LETTERS, b"=").decode("ascii")
+
+
 def _read_target(segment: str) -> str | None:
     if len(segment) > MAX_TARGET * 4 // 3 + 4 or not segment.isascii():
         return None
@@ -156,5 +169,4 @@ def _read_target(segment: str) -> str | None:
         url = octets.decode("ascii")
     except (binascii.Error, ValueError):
         return None
-    again = base64.urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")
-    return url if again == segment and _SAFE.fullmatch(url) else None
+    return url if _segment(octets) == segment and _SAFE.fullmatch(url) else None

@@ -43,62 +43,61 @@ PATTERN = (
     r"|\{\{\{?\s*(?:pm:unsubscribe(?:_url)?|amazonSESUnsubscribeUrl|unsubscribe(?:_url)?)\s*\}?\}\})"
 )
 _WORDS = re.compile(r"(?:<|&lt;)%\s*(.*?)\s*%(?:>|&gt;)", re.DOTALL)
-_IN_TARGETS = [
-    "unsubscri",
-    "optout",
-    "opt-out",
-    "opt_out",
-    "abmelde",
-    "abbestell",
-    "desinscri",
-    "d%c3%a9sinscri",
-    "disiscri",
-    "cancellaiscri",
-    "cancella-iscri",
-    "darse-de-baja",
-    "dardebaja",
-    "cancelar-suscri",
-    "afmeld",
-    "avregistr",
-    "email-preferences",
-    "emailpreferences",
-]
-_IN_WORDS = (
-    "unsubscribe",
-    "opt out",
-    "opt-out",
-    "abmelden",
-    "abbestellen",
-    "austragen",
-    "sinscrire",  # se désinscrire, in whatever charset
-    "sabonner",
-    "disiscri",
-    "cancella l'iscrizione",
-    "darse de baja",
-    "cancelar suscrip",
-    "cancelar la suscrip",
-    "cancelar inscri",
-    "uitschrijven",
-    "afmeld",
-    "avregistrera",
-    "wypisz",
-)
+# What the words have in common, and the words: most texts hold nothing of the former.
+_IN_TARGETS = {
+    "scri": (
+        "unsubscri",
+        "desinscri",
+        "d%c3%a9sinscri",
+        "disiscri",
+        "cancellaiscri",
+        "cancella-iscri",
+        "cancelar-suscri",
+    ),
+    "opt": ("optout", "opt-out", "opt_out"),
+    "abmelde": ("abmelde",),
+    "abbestell": ("abbestell",),
+    "baja": ("darse-de-baja", "dardebaja"),
+    "afmeld": ("afmeld",),
+    "avregistr": ("avregistr",),
+    "preferences": ("email-preferences", "emailpreferences"),
+}
+_IN_WORDS = {
+    "scri": (
+        "unsubscribe",
+        "sinscrire",  # se désinscrire, in whatever charset
+        "disiscri",
+        "cancella l'iscrizione",
+        "cancelar suscrip",
+        "cancelar la suscrip",
+        "cancelar inscri",
+    ),
+    "opt": ("opt out", "opt-out"),
+    "abmelden": ("abmelden",),
+    "abbestellen": ("abbestellen",),
+    "austragen": ("austragen",),
+    "sabonner": ("sabonner",),
+    "baja": ("darse de baja",),
+    "uitschrijven": ("uitschrijven",),
+    "afmeld": ("afmeld",),
+    "avregistrera": ("avregistrera",),
+    "wypisz": ("wypisz",),
+}
 
 
 def is_unsubscribe_target(target: str) -> bool:
     """Does a link lead to some unsubscribe page of the sender's?"""
-    lower = target[:2048].lower()
-    for word in _IN_TARGETS:  # noqa: SIM110 - a generator costs three times as much
-        if word in lower:
-            return True
-    return False
+    return _holds(target[:2048].lower(), _IN_TARGETS)
 
 
 def is_unsubscribe_text(text: str) -> bool:
     """Do the words of a link say that it unsubscribes?"""
-    lower = text.lower()
-    for word in _IN_WORDS:  # noqa: SIM110 - as above
-        if word in lower:
+    return _holds(text.lower(), _IN_WORDS)
+
+
+def _holds(text: str, words: dict[str, tuple[str, ...]]) -> bool:
+    for part in words:  # noqa: PLC0206, SIM110 - twice and three times as quick as what they want
+        if part in text and any(word in text for word in words[part]):
             return True
     return False
 

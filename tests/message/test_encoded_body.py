@@ -122,6 +122,19 @@ class EncodedBodyTest(SynchronousTestCase):
             self.assertEqual(made[:kept], text[:kept], width)
             self.assertTrue(made.endswith(b"\r\n\r\n"))
 
+    def test_base64_with_a_blank_at_a_line_is_encoded_anew(self) -> None:
+        octets = bytes(random.Random(2).randbytes(1_000))
+        lines = base64.encodebytes(octets).replace(b"\n", b"\r\n").split(b"\r\n")
+        for at in range(5):
+            encoded = b"\r\n".join(
+                [*lines[:at], lines[at][:60] + b" ", lines[at][60:], *lines[at + 1 :]]
+            )
+            body = body_of(encoded, "base64")
+            assert not isinstance(body, str)
+            for start in range(0, 600, 7):
+                made = spliced(body.spliced([OctetEdit(start, start, (b"new",))]))
+                self.assertEqual(base64.b64decode(made), octets[:start] + b"new" + octets[start:])
+
     def test_plain_lines_keep_within_their_bound(self) -> None:
         long = b"x" * 700
         body = PlainBody(b"short line\r\n" + long + b"\r\n")
