@@ -43,6 +43,7 @@ class Smtpplus:
         database: Database | None = None,
         wants: Mapping[str, object] | None = None,
         folder: Path | None = None,
+        processes: int = 1,
     ) -> None:
         self._wants = wants or {}
         self._programs = programs
@@ -62,6 +63,8 @@ class Smtpplus:
             "submission.max_connections": "20000",
             "submission.max_connections_per_address": "20000",
             "web.listen": f'"127.0.0.1:{self.web}"',
+            "server.processes": str(processes),
+            "relay.deliver": "internet",  # by routes: a sandbox has one process
         }
         if self._wants:
             self._settings["feedback.domain"] = f'"bounce.{SIGNED.partition("@")[2]}"'

@@ -27,6 +27,7 @@ __all__ = ["accept", "everything", "relay"]
 _WARM_UP = 200
 _FEWEST = 200
 _QUIET_PERCENT = 15.0
+_PROCESSES = len(os.sched_getaffinity(0))  # as `init --production` sets it
 
 
 class _Server(Protocol):
@@ -59,7 +60,11 @@ class _Run:
 
 def accept(plan: Plan, programs: Programs, report: Report) -> None:
     """Durable accept, delivery held on both sides, kept connections, no TLS."""
-    subjects = [_Subject("smtpplus", Smtpplus(programs).start(), SIGNED, "Postfix, HOLD")]
+    base = "Postfix, HOLD"
+    subjects = [
+        _Subject("smtpplus", Smtpplus(programs, processes=_PROCESSES).start(), SIGNED, base),
+        _Subject("smtpplus, one process", Smtpplus(programs, "one").start(), SIGNED, base),
+    ]
     made: dict[str, Callable[[], _Server]] = {
         "Postfix, HOLD": lambda: Postfix(programs, "postfix", to=None),
         "aiosmtpd, keeps nothing": lambda: Aiosmtpd(programs),
@@ -67,7 +72,7 @@ def accept(plan: Plan, programs: Programs, report: Report) -> None:
     if plan.with_postgresql:
         made["smtpplus, PostgreSQL"] = lambda: _on_postgresql(programs, to=None)
     for name, make in made.items():
-        _add(report, "accept", name, subjects, make, sender=SIGNED, base="Postfix, HOLD")
+        _add(report, "accept", name, subjects, make, sender=SIGNED, base=base)
     for octets in plan.sizes:
         _measure("accept", plan, report, subjects, octets)
         _disk(plan, programs.folder, report, octets)
@@ -76,9 +81,16 @@ def accept(plan: Plan, programs: Programs, report: Report) -> None:
 def relay(plan: Plan, programs: Programs, report: Report) -> None:
     """From the first MAIL to the last message at the sink, signed with RSA-2048 and not."""
     sink = Sink(programs)
-    ours = Smtpplus(programs, to=sink.port).start()
-    signed = [_Subject("smtpplus, DKIM", ours, SIGNED, "Postfix + OpenDKIM", sink)]
-    plain = [_Subject("smtpplus", ours, UNSIGNED, "Postfix", sink)]
+    ours = Smtpplus(programs, to=sink.port, processes=_PROCESSES).start()
+    one = Smtpplus(programs, "one", to=sink.port).start()
+    signed = [
+        _Subject("smtpplus, DKIM", ours, SIGNED, "Postfix + OpenDKIM", sink),
+        _Subject("smtpplus, one process, DKIM", one, SIGNED, "Postfix + OpenDKIM", sink),
+    ]
+    plain = [
+        _Subject("smtpplus", ours, UNSIGNED, "Postfix", sink),
+        _Subject("smtpplus, one process", one, UNSIGNED, "Postfix", sink),
+    ]
     peers = [
         ("Postfix + OpenDKIM", signed, _postfix(programs, "postfix-dkim", sink, dkim=True)),
         ("Postfix", plain, _postfix(programs, "postfix", sink, dkim=False)),
@@ -116,12 +128,13 @@ def everything(plan: Plan, programs: Programs, report: Report) -> None:
     mail = order_mail(SIGNED, "b@example.net")
     file.write_bytes(mail.replace(b"\r\n", b"\n"))
     base = "Postfix + OpenDKIM"
-    all_on = Smtpplus(programs, "smtpplus-all", sink.port, wants=EVERYTHING).start()
-    none_on = Smtpplus(programs, "smtpplus-none", sink.port).start()
-    subjects = [
-        _Subject("smtpplus, everything on", all_on, SIGNED, base, sink, file),
-        _Subject("smtpplus, DKIM alone", none_on, SIGNED, base, sink, file),
-    ]
+    subjects = []
+    for mark, processes in (("", _PROCESSES), (", one process", 1)):
+        for what, wants in (("everything on", EVERYTHING), ("DKIM alone", None)):
+            name = f"smtpplus{mark}, {what}"
+            place = f"{what.partition(' ')[0]}-{processes}"
+            made = Smtpplus(programs, place, sink.port, wants=wants, processes=processes)
+            subjects.append(_Subject(name, made.start(), SIGNED, base, sink, file))
     try:
         peer = _postfix(programs, "postfix-dkim", sink, dkim=True)()
         subjects.append(_Subject(base, peer, SIGNED, base, sink, file))
