@@ -19,12 +19,15 @@ from smtpplus.ports import ISpawn
 from smtpplus.values.address import Address
 from smtpplus.values.errors import SmtpplusError
 from smtpplus.values.ids import show_id
-from smtpplus.values.message import Accepted, Settlement
+from smtpplus.values.message import Accepted, DeliveryState, Settlement
+from smtpplus.values.outcome import Stage
 from smtpplus.values.submission import SmtpUser
 
 __all__ = ["MailLog", "UserNames"]
 
 _SOURCE = "smtpplus.mail"
+_EVENTS = {state: state.value if state.is_final else "deferred" for state in DeliveryState}
+_STAGES = {stage: stage.value for stage in Stage}
 _MOST_REPLY = 1_000  # characters
 _MOST_NAMELESS = 1_000  # lines that wait for a name
 
@@ -122,7 +125,7 @@ class MailLog:
     def _settled(self, settlement: Settlement) -> None:
         delivery, outcome, attempt = settlement.delivery, settlement.outcome, settlement.attempt
         message = delivery.message
-        event = settlement.state.value if settlement.state.is_final else "deferred"
+        event = _EVENTS[settlement.state]
         recipient = str(delivery.recipient.address)
         reply = cut(str(outcome.reply) if outcome.reply else outcome.text, _MOST_REPLY)
         fields: dict[str, Any] = {
@@ -136,7 +139,7 @@ class MailLog:
             "sender": _sender(message.envelope.sender),
             "recipient": recipient,
             "octets": message.octets,
-            "stage": outcome.stage.value,
+            "stage": _STAGES[outcome.stage],
             "status": str(outcome.status),
             "reply": reply,
             "attempt": delivery.attempts + 1,

@@ -209,6 +209,6 @@ class CountedQueue:
 
 
 def _deferred(answer: Awaitable[Any]) -> Deferred[Any]:
-    if isinstance(answer, Deferred):
+    if type(answer) is Deferred or isinstance(answer, Deferred):  # whose class is slow to ask
         return answer
     return Deferred.fromCoroutine(answer)  # type: ignore[arg-type]

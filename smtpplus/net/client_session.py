@@ -9,8 +9,8 @@ dot. Raises `SessionLostError` as the port says, ValueError for what the caller 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
 from twisted.internet.defer import CancelledError
 from zope.interface import implementer
@@ -44,6 +44,8 @@ from smtpplus.values.outcome import TlsFacts
 from smtpplus.values.reply import Reply
 
 __all__ = ["ClientSession"]
+
+_OPEN, _CLOSED = ClientState.OPEN, ClientState.CLOSED
 
 
 @implementer(ISmtpSession)
@@ -84,6 +86,7 @@ class ClientSession:
         self._conversation = ClientConversation(self._transcript)
         self.wire = ClientWire(self._conversation, self._transcript, clock, timeouts)
         self._is_busy = False
+        self._turn = _Turn(self)
 
     @property
     def is_open(self) -> bool:
@@ -97,12 +100,12 @@ class ClientSession:
 
     async def greeting(self) -> Reply:
         """The 220 banner, or the refusal in its place."""
-        with self._turn():
+        with self._turn:
             return _replied(await self.wire.event())
 
     async def hello(self, name: str) -> Reply:
         """EHLO; HELO where EHLO is not known (5xx). Sets `extensions`."""
-        with self._turn():
+        with self._turn:
             self._conversation.hello(name)
             reply = _replied(await self.wire.event())
             self.extensions = Extensions(self._conversation.keywords)
@@ -110,7 +113,7 @@ class ClientSession:
 
     async def start_tls(self, server_name: str) -> Reply:
         """STARTTLS and, after 220, the handshake."""
-        with self._turn():
+        with self._turn:
             self._conversation.start_tls()
             event = await self.wire.event()
             if not isinstance(event, HandshakeWanted):
@@ -124,7 +127,7 @@ class ClientSession:
 
     async def log_in(self, username: str, password: str) -> Reply:
         """AUTH by the best mechanism both sides know; over TLS, or to this machine."""
-        with self._turn():
+        with self._turn:
             if self.tls is None and not is_loopback(self.ip):
                 raise self.wire.lose(
                     f"{self.host} got no credentials: the session is not protected by TLS."
@@ -158,16 +161,17 @@ class ClientSession:
             ValueError: SMTPUTF8 is needed and not offered, or there is no recipient.
         """
         try:
-            with self._turn():
-                if self._conversation.state is ClientState.OPEN:
+            with self._turn:
+                conversation = self._conversation
+                if conversation.state is _OPEN:
                     await self._reset_before_mail()
-                self._conversation.begin(envelope, body.size)
+                conversation.begin(envelope, body.size)
                 self.messages += 1
                 event = await self.wire.event()
-                if isinstance(event, BodyWanted):
+                if type(event) is BodyWanted:
                     event = await self._send_body(body)
                 assert isinstance(event, TransactionEnded)
-                if self._conversation.state is ClientState.CLOSED:
+                if conversation.state is _CLOSED:
                     self.wire.lose("The remote refused the message before its end.")
                 return TransactionReplies(event.mail, event.recipients, event.data, event.final)
         finally:
@@ -175,7 +179,7 @@ class ClientSession:
 
     async def reset(self) -> Reply:
         """RSET."""
-        with self._turn():
+        with self._turn:
             self._conversation.reset()
             return _replied(await self.wire.event())
 
@@ -185,7 +189,7 @@ class ClientSession:
         if not self.is_open or self._is_busy or not can_be_said:
             self.abort()
             return
-        with suppress(SessionLostError), self._turn():
+        with suppress(SessionLostError), self._turn:
             self._conversation.quit()
             await self.wire.event()
             self.wire.close()
@@ -203,24 +207,19 @@ class ClientSession:
         """What was said since the last call."""
         return self._transcript.take()
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _begin_turn(self) -> None:
         if self._is_busy:
             raise RuntimeError("Another method of this SMTP session is still running.")
         self.wire.check()
         self._is_busy = True
-        try:
-            yield
-        except SessionLostError:
-            raise
-        except CancelledError:
-            self.wire.lose("The session was cancelled by this side.")
-            raise
-        except BaseException:
-            self.wire.lose("The session was given up by this side.")
-            raise
-        finally:
-            self._is_busy = False
+
+    def _end_turn(self, error: BaseException | None) -> None:
+        self._is_busy = False
+        if error is None or isinstance(error, SessionLostError):
+            return
+        is_cancelled = isinstance(error, CancelledError)
+        how = "cancelled" if is_cancelled else "given up"
+        self.wire.lose(f"The session was {how} by this side.")
 
     async def _reset_before_mail(self) -> None:
         self._conversation.reset()
@@ -254,6 +253,21 @@ class ClientSession:
             self.wire.stop_streaming()
         self._conversation.end_body()
         return await self.wire.event()
+
+
+class _Turn:
+    """One method of a session at a time."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: ClientSession) -> None:
+        self._session = session
+
+    def __enter__(self) -> None:
+        self._session._begin_turn()  # noqa: SLF001 - a part of it
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._session._end_turn(error)  # noqa: SLF001 - a part of it
 
 
 def _replied(event: ClientEvent) -> Reply:

@@ -33,13 +33,15 @@ from smtpplus.net.direct_write import write_directly
 from smtpplus.net.timeouts import Timeouts
 from smtpplus.ports import IClock, SessionLostError
 from smtpplus.smtp.client import ClientConversation
-from smtpplus.smtp.client_events import ClientEvent, RemoteClosed
+from smtpplus.smtp.client_events import ClientEvent, Command, RemoteClosed
 from smtpplus.smtp.events import Wait
 from smtpplus.smtp.reply_reader import RemoteProtocolError
 from smtpplus.smtp.transcript import Transcript
 from smtpplus.values.reply import Reply
 
 __all__ = ["ClientWire", "is_loopback"]
+
+_NEED_DATA = Wait.NEED_DATA
 
 
 def is_loopback(ip: str) -> bool:
@@ -65,7 +67,8 @@ class ClientWire(Protocol):
         self._transcript = transcript
         self._clock = clock
         self._timeouts = timeouts
-        self._waiter: Deferred[None] | None = None
+        self._waiter: Deferred[ClientEvent | None] | None = None
+        self._wants_event = False  # does who waits, wait for an event of the conversation?
         self._overheard: ClientEvent | None = None
         self._lost: SessionLostError | None = None
         self._reason: Failure | None = None
@@ -74,7 +77,8 @@ class ClientWire(Protocol):
         self._is_streaming = False
         self._turn = -1
         self._deadline: float | None = None
-        self._awaiting = ""
+        self._awaited: str | Command = ""  # what is due then, and in how many seconds
+        self._seconds = 0.0
         self._timer_at = 0.0
         self._cancel_timer: Callable[[], None] | None = None
 
@@ -115,9 +119,12 @@ class ClientWire(Protocol):
             found = self._conversation.next_event()
         except RemoteProtocolError as error:
             raise self.lose(str(error)) from error
-        if isinstance(found, RemoteClosed):
+        if found is _NEED_DATA:
+            return None
+        if type(found) is RemoteClosed:
             raise self.lose(found.text + self._why(), found.reply)
-        return None if isinstance(found, Wait) else found
+        assert not isinstance(found, Wait)
+        return found
 
     async def event(self) -> ClientEvent:
         """Send what is to be sent, wait for the next event.
@@ -125,13 +132,12 @@ class ClientWire(Protocol):
         Raises:
             SessionLostError: the session ended, or the reply did not come in time.
         """
-        while (event := self.poll()) is None:
+        event = self.poll()
+        while event is None:
             self._flush()
-            awaited = self._conversation.awaited
-            if awaited is not None and self._turn != self._conversation.turn:
-                self._turn = self._conversation.turn
-                self._expect(f"reply to {awaited}", self._timeouts.reply_to(awaited))
-            await self._wait()
+            self._expect_reply()
+            self._wants_event = True
+            event = await self._wait() or self.poll()
         self._deadline = None
         return event
 
@@ -200,7 +206,10 @@ class ClientWire(Protocol):
         """Octets, already decrypted."""
         if self._lost is None:
             self._conversation.receive(data)
-            self._wake()
+            if self._wants_event:
+                self._look()
+            else:
+                self._wake()
 
     def handshakeCompleted(self) -> None:
         """TLS is there."""
@@ -235,20 +244,34 @@ class ClientWire(Protocol):
         if octets:
             write_directly(self.transport, octets)
 
-    async def _wait(self) -> None:
-        """Until anything has happened."""
+    async def _wait(self) -> ClientEvent | None:
+        """Until anything has happened; the event, where it was one of the conversation."""
         assert self._waiter is None
-        waiter: Deferred[None] = Deferred()
+        waiter: Deferred[ClientEvent | None] = Deferred()
         self._waiter = waiter
         try:
-            await waiter
+            return await waiter
         finally:
             self._waiter = None
+            self._wants_event = False
 
-    def _wake(self) -> None:
+    def _look(self) -> None:
+        """Octets came for who waits for an event: let it go on once there is one, not before."""
+        try:
+            event = self.poll()
+        except SessionLostError:  # it is kept; `lose` has let who waits go on
+            return
+        if event is None:
+            self._flush()
+            self._expect_reply()
+        else:
+            self._wake(event)
+
+    def _wake(self, event: ClientEvent | None = None) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is not None:
-            waiter.callback(None)
+            self._wants_event = False
+            waiter.callback(event)
         elif self._lost is None and self._overheard is None:
             self._overhear()
 
@@ -285,10 +308,18 @@ class ClientWire(Protocol):
 
     # ------------------------------------------------------------ deadlines
 
-    def _expect(self, what: str, seconds: float) -> None:
+    def _expect_reply(self) -> None:
+        """Another reply than before is due now, where that is so."""
+        conversation = self._conversation
+        awaited = conversation.awaited
+        if awaited is not None and self._turn != conversation.turn:
+            self._turn = conversation.turn
+            self._expect(awaited, self._timeouts.reply_to(awaited))
+
+    def _expect(self, what: str | Command, seconds: float) -> None:
         """From now on `what` is due within `seconds`. The timer is only moved where it must be."""
         now = self._clock.monotonic()
-        self._awaiting = f"No {what} within {seconds:g} s."
+        self._awaited, self._seconds = what, seconds
         self._deadline = now + seconds
         if self._cancel_timer is None or self._deadline < self._timer_at:
             self._stop_timer()
@@ -307,7 +338,10 @@ class ClientWire(Protocol):
         if now < self._deadline:
             self._start_timer(now)
         else:
-            self.lose(self._awaiting)
+            what = self._awaited
+            if isinstance(what, Command):
+                what = f"reply to {what}"
+            self.lose(f"No {what} within {self._seconds:g} s.")
 
     def _stop_timer(self) -> None:
         if self._cancel_timer is not None:

@@ -80,6 +80,8 @@ class Dialer:
             raise SessionLostError(
                 f"No connection to {ip} port {port}{_from(source_ip)}: {_reason(error)}."
             ) from error
+        # The endpoint has put a protocol of its own in between, which only passes things on.
+        session.wire.transport.protocol = session.wire  # type: ignore[union-attr]
         session.connected()
         return session
 

@@ -15,12 +15,15 @@ from twisted.internet.tcp import Connection
 
 __all__ = ["write_directly"]
 
+_AT_ONCE = 128 * 1024  # octets, as Twisted sends them
+
 
 def write_directly(transport: Any, octets: bytes) -> None:
     """Write `octets` to `transport`, now where that is possible."""
-    if isinstance(transport, Connection) and _is_free(transport):
-        sent = transport.writeSomeData(octets)
-        if not isinstance(sent, int):  # lost: the ordinary way tells the protocol
+    if len(octets) <= _AT_ONCE and isinstance(transport, Connection) and _is_free(transport):
+        try:
+            sent = transport.socket.send(octets)
+        except OSError:  # no room, or lost: the ordinary way finds out, and tells the protocol
             sent = 0
         if sent == len(octets):
             return
@@ -30,5 +33,10 @@ def write_directly(transport: Any, octets: bytes) -> None:
 
 def _is_free(transport: Connection) -> bool:
     """Is it a plain, open connection with nothing waiting to be sent?"""
-    waiting = transport.dataBuffer or transport._tempDataBuffer  # noqa: SLF001 - no public name
-    return bool(transport.connected and not (waiting or transport.TLS or transport.disconnecting))
+    return not (
+        transport.dataBuffer
+        or transport._tempDataBuffer  # noqa: SLF001 - no public name
+        or transport.TLS
+        or transport.disconnecting
+        or not transport.connected
+    )

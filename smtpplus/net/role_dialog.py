@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import CoroutineType
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -198,15 +199,20 @@ class RoleDialog:
         if type(event) is BodyChunk:
             self._body_refusal = reply
 
-    def _hold(self, answer: Any, event: Any, then: Callable[[Any], None]) -> None:
+    def _hold(
+        self,
+        answer: CoroutineType[Any, Any, Any] | Deferred[Any],
+        event: Any,
+        then: Callable[[Any], None],
+    ) -> None:
         """Wait for `answer`; of one that has come already `then` is called at once."""
         self._phase = Phase.ASKING
         self._asked = event
         self._asked_at = self._home.clock.monotonic()
-        if isinstance(answer, Deferred):
-            answer.addBoth(then)
-        else:
+        if isinstance(answer, CoroutineType):
             self._home.begin(type(event).__name__, answer, then)
+        else:
+            answer.addBoth(then)
 
     def _go_on(self) -> None:
         self._phase = Phase.TALKING

@@ -45,7 +45,7 @@ class Timeouts:
     def reply_to(self, command: Command) -> float:
         """Seconds for the whole reply to `command`."""
         step: Duration = _STEPS[command](self)
-        return step.seconds
+        return float(step.seconds)
 
 
 _STEPS = {

@@ -10,6 +10,7 @@ known. Raises nothing but cancellation. Writes nothing: `smtpplus.relay.settle` 
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,6 +31,7 @@ from smtpplus.rules.schedule import deliver_by_at, returns_at_expiry
 from smtpplus.rules.tls_policy import TlsLevel, may_fall_back, starts_tls
 from smtpplus.values.envelope import Body, ByMode, DeliverBy, Envelope
 from smtpplus.values.errors import SmtpplusError
+from smtpplus.values.made_quickly import made_quickly
 from smtpplus.values.message import Delivery
 from smtpplus.values.outcome import Attempt, Outcome, Result, Stage
 from smtpplus.values.reply import Reply
@@ -38,6 +40,11 @@ from smtpplus.values.status_codes import EnhancedCode
 __all__ = ["Attempted", "Courier", "CourierSettings", "Credentials"]
 
 _MOST_TRANSCRIPT = 16 * 1024
+_EIGHT_BIT, _SEVEN_BIT = Body.EIGHT_BIT_MIME, Body.SEVEN_BIT
+_ROUTE, _RENDER, _MAIL, _BODY = Stage.ROUTE, Stage.RENDER, Stage.MAIL, Stage.BODY
+_STEPS = (Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.BODY)
+_DONE = EnhancedCode(2, 0, 0)
+_DELIVERED = Result.DELIVERED
 _MOST_LATE = 999_999_999  # seconds: BY= has nine digits
 _TOO_LATE = undeliverable(
     Stage.ROUTE, "4.4.7", "The time in which its sender wanted it delivered is over."
@@ -63,6 +70,7 @@ class CourierSettings:
     source_v6: str | None = None
 
 
+@made_quickly
 @dataclass(frozen=True, slots=True)
 class Attempted:
     """What an attempt came to.
@@ -100,12 +108,12 @@ class Courier:
     copies: Copies
     settings: CourierSettings
 
-    async def carry(self, delivery: Delivery, lane: str, lease: ILease) -> Attempted | None:
+    def carry(self, delivery: Delivery, lane: str, lease: ILease) -> Awaitable[Attempted | None]:
         """Attempt `delivery` once under `lease`, over an open session of `lane` or a new one.
 
         None: the lease does not hold any more, and nothing came of it.
         """
-        return await _Trip(self, delivery, lane, lease).run()
+        return _Trip(self, delivery, lane, lease).run()
 
 
 class _Trip:
@@ -130,7 +138,7 @@ class _Trip:
         self._delivery = delivery
         self._lane = lane
         self._lease = lease
-        self._stage = Stage.ROUTE
+        self._stage = _ROUTE
         self._spoken = False
         self._session: ISmtpSession | None = None
         self._transcript: list[str] = []
@@ -145,8 +153,8 @@ class _Trip:
             return self._end(_TOO_LATE)
         try:
             session = self._courier.connections.take(self._lane)
-            if session is not None and self._level is TlsLevel.REQUIRE and session.tls is None:
-                await self._courier.connections.keep(self._lane, session, reset=False)
+            if session is not None and session.tls is None and self._level is TlsLevel.REQUIRE:
+                self._courier.connections.keep(self._lane, session)
                 session = None
             if session is not None:
                 attempted = await self._over_old(session)
@@ -263,15 +271,15 @@ class _Trip:
 
     async def _transact(self, session: ISmtpSession) -> Attempted:
         """MAIL, RCPT, DATA and the content; keeps the session where it can be kept."""
-        self._stage = Stage.RENDER
+        self._stage = _RENDER
         try:
             copy = await self._courier.copies.copy_for(self._delivery, session.extensions)
         except CopyFailedError as failure:
-            await self._courier.connections.keep(self._lane, session, reset=False)
+            self._courier.connections.keep(self._lane, session)
             self._session = None
             return self._end(failure.outcome, corrupt=failure.corrupt)
         self._notes.update(signed_by=copy.signed_by, sent_bytes=copy.body.size, notes=copy.notes)
-        self._stage = Stage.MAIL
+        self._stage = _MAIL
         try:
             body = LeasedBody(copy.body, self._lease)
             replies = await session.send(self._envelope(copy, session), body)
@@ -290,12 +298,12 @@ class _Trip:
         negative = _first_negative(replies)
         if negative is None:
             assert replies.final is not None
-            await self._courier.connections.keep(self._lane, session, reset=False)
+            self._courier.connections.keep(self._lane, session)
             self._session = None
             return self._end(_delivered(replies.final), dsn="DSN" in session.extensions)
         judgement = judge_reply(*negative)
         if judgement.session_usable:
-            await self._courier.connections.keep(self._lane, session, reset=True)
+            await self._courier.connections.keep_after_reset(self._lane, session)
         else:
             await session.quit()
         self._session = None
@@ -303,13 +311,15 @@ class _Trip:
 
     def _envelope(self, copy: Copy, session: ISmtpSession) -> Envelope:
         message = self._delivery.message.envelope
-        return replace(
-            message,
+        return Envelope(
             sender=copy.sender,
             recipients=(self._delivery.recipient,),
-            body=Body.EIGHT_BIT_MIME if copy.eight_bit else Body.SEVEN_BIT,
+            body=_EIGHT_BIT if copy.eight_bit else _SEVEN_BIT,
             smtputf8=copy.smtputf8,
+            ret=message.ret,
+            envid=message.envid,
             deliver_by=None if message.deliver_by is None else self._time_left(session),
+            mt_priority=message.mt_priority,
         )
 
     def _time_left(self, session: ISmtpSession) -> DeliverBy | None:
@@ -368,19 +378,15 @@ class _Trip:
             ),
             dsn_passed_on=dsn,
             corrupt=corrupt,
-            no_host=not self._spoken and self._stage is not Stage.ROUTE,
+            no_host=not self._spoken and self._stage is not _ROUTE,
         )
 
 
 def _first_negative(replies: TransactionReplies) -> tuple[Stage, Reply] | None:
     """Where the transaction of our one recipient was refused first."""
-    steps = (
-        (Stage.MAIL, replies.mail),
-        (Stage.RCPT, replies.recipients[0] if replies.recipients else None),
-        (Stage.DATA, replies.data),
-        (Stage.BODY, replies.final),
-    )
-    for stage, reply in steps:
+    rcpt = replies.recipients[0] if replies.recipients else None
+    said = (replies.mail, rcpt, replies.data, replies.final)
+    for stage, reply in zip(_STEPS, said, strict=True):
         if reply is not None and not reply.is_positive:
             return stage, reply
     if replies.final is None:
@@ -391,7 +397,5 @@ def _first_negative(replies: TransactionReplies) -> tuple[Stage, Reply] | None:
 def _delivered(reply: Reply) -> Outcome:
     status = reply.enhanced
     if status is None or status.klass != 2:
-        status = EnhancedCode(2, 0, 0)
-    return Outcome(
-        result=Result.DELIVERED, stage=Stage.BODY, status=status, text=str(reply), reply=reply
-    )
+        status = _DONE
+    return Outcome(result=_DELIVERED, stage=_BODY, status=status, text=str(reply), reply=reply)

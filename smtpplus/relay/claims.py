@@ -113,17 +113,20 @@ class Claims:
     def dispatch(self, accepted: Accepted) -> None:
         """Send a committed message on its way, but for what of it is withheld."""
         self._remember(accepted)
+        message, due_at = accepted.message, accepted.due_at
         self._add(
-            Delivery(
-                id=new.id,
-                message=accepted.message,
-                recipient=new.recipient,
-                attempts=0,
-                due_at=accepted.due_at,
-                name=new.name,
-                fields=new.fields,
-            )
-            for new in accepted.at_once
+            [
+                Delivery(
+                    id=new.id,
+                    message=message,
+                    recipient=new.recipient,
+                    attempts=0,
+                    due_at=due_at,
+                    name=new.name,
+                    fields=new.fields,
+                )
+                for new in accepted.at_once
+            ]
         )
 
     def cancel(self, deliveries: int, priority: int = 3) -> None:

@@ -26,7 +26,8 @@ class Connections:
         self._spawn = spawn
         self._most_messages = most_messages
         self._idle_seconds = idle_seconds
-        self._idle: dict[str, list[tuple[ISmtpSession, Callable[[], None]]]] = {}
+        self._idle: dict[str, list[tuple[ISmtpSession, float]]] = {}  # and until when
+        self._cancel_timer: Callable[[], None] | None = None  # one for all that idle
         self._opened: weakref.WeakSet[ISmtpSession] = weakref.WeakSet()
 
     def reconfigure(self, most_messages: int) -> None:
@@ -49,47 +50,68 @@ class Connections:
         """An idle session of this lane, or None."""
         stack = self._idle.get(lane)
         while stack:
-            session, cancel = stack.pop()
-            cancel()
-            if not stack:
-                del self._idle[lane]
+            session, _ = stack.pop()
             if session.is_open:
                 return session
         return None
 
-    async def keep(self, lane: str, session: ISmtpSession, *, reset: bool) -> None:
-        """The transaction is over: keep the session for the next one, or end it.
+    def keep(self, lane: str, session: ISmtpSession) -> None:
+        """The transaction is over: keep the session for the next one, or end it."""
+        if session.is_open and self._may_go_on(session):
+            self._add(lane, session)
 
-        `reset`: the transaction was refused half-way; RSET must be answered first.
-        """
-        if not session.is_open:
+    async def keep_after_reset(self, lane: str, session: ISmtpSession) -> None:
+        """The transaction was refused half-way: as `keep`, but RSET must be answered first."""
+        if not session.is_open or not self._may_go_on(session):
             return
-        most = min(self._most_messages, session.extensions.mail_limit or self._most_messages)
-        if session.messages >= most:
+        try:
+            reply = await session.reset()
+        except SessionLostError:
+            return
+        if reply.is_positive:
+            self._add(lane, session)
+        else:
             self._spawn.spawn("relay.quit", session.quit())
-            return
-        if reset:
-            try:
-                reply = await session.reset()
-            except SessionLostError:
-                return
-            if not reply.is_positive:
-                self._spawn.spawn("relay.quit", session.quit())
-                return
-        cancel = self._clock.call_later(self._idle_seconds, lambda: self._expire(lane, session))
-        self._idle.setdefault(lane, []).append((session, cancel))
 
     def close_all(self) -> None:
         """Say QUIT to every idle session."""
-        for stack in list(self._idle.values()):
-            for session, cancel in stack:
-                cancel()
+        idle, self._idle = self._idle, {}
+        for stack in idle.values():
+            for session, _ in stack:
                 self._spawn.spawn("relay.quit", session.quit())
-        self._idle.clear()
+        if self._cancel_timer is not None:
+            self._cancel_timer()
+            self._cancel_timer = None
 
-    def _expire(self, lane: str, session: ISmtpSession) -> None:
-        stack = self._idle.get(lane, [])
-        stack[:] = [pair for pair in stack if pair[0] is not session]
-        if not stack:
-            self._idle.pop(lane, None)
+    def _may_go_on(self, session: ISmtpSession) -> bool:
+        """May it carry one more message? Else it is ended."""
+        most = session.extensions.mail_limit
+        if session.messages < (
+            self._most_messages if most is None else min(most, self._most_messages)
+        ):
+            return True
         self._spawn.spawn("relay.quit", session.quit())
+        return False
+
+    def _add(self, lane: str, session: ISmtpSession) -> None:
+        until = self._clock.monotonic() + self._idle_seconds
+        stack = self._idle.get(lane)
+        if stack is None:
+            stack = self._idle[lane] = []
+        stack.append((session, until))
+        if self._cancel_timer is None:
+            self._cancel_timer = self._clock.call_later(self._idle_seconds, self._expire)
+
+    def _expire(self) -> None:
+        """Say QUIT to those whose time is over; look again when that of the next one is."""
+        self._cancel_timer = None
+        now = self._clock.monotonic()
+        for lane, stack in list(self._idle.items()):
+            while stack and stack[0][1] <= now:  # the first one idles longest
+                session, _ = stack.pop(0)
+                self._spawn.spawn("relay.quit", session.quit())
+            if not stack:
+                del self._idle[lane]
+        untils = [stack[0][1] for stack in self._idle.values()]
+        if untils and self._cancel_timer is None:
+            self._cancel_timer = self._clock.call_later(min(untils) - now, self._expire)

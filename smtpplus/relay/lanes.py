@@ -247,7 +247,7 @@ class Lanes:
     def _came(self, delivery: Delivery) -> None:
         """It waits."""
         domain = delivery.recipient.address.ascii_domain
-        self._of_domain[domain] += 1
+        self._of_domain[domain] = self._of_domain.get(domain, 0) + 1
         if delivery.message.priority <= URGENT:
             self._urgent_of_domain[domain] += 1
 
@@ -283,6 +283,8 @@ def _ordinary(concurrency: int) -> int:
 
 
 def _count_down(counted: Counter[str], domain: str) -> None:
-    counted[domain] -= 1
-    if counted[domain] <= 0:
+    left = counted[domain] - 1
+    if left > 0:
+        counted[domain] = left
+    else:
         del counted[domain]

@@ -131,13 +131,14 @@ class RelayService:
             done=self._settled,
             chance=needs.chance,
         )
+        leases_hold = queue.leases_hold
         self._lanes = Lanes(
             clock=clock,
             spawn=spawn,
             courier=self._courier(settings),
             settle=self._settling.put,
             may_defer=lambda: self._settling.has_room_for_untried,
-            may_go_on=lambda: self._settling.has_room and queue.leases_hold(),
+            may_go_on=lambda: self._settling.has_room and leases_hold(),
             lease=queue.lease,
             drop=self._drop,
             concurrency=settings.concurrency,
@@ -240,7 +241,10 @@ class RelayService:
         by_lane: dict[str, list[Delivery]] = {}
         for delivery in deliveries:
             key = lane_key(delivery.recipient.address, self._routing)
-            by_lane.setdefault(key, []).append(delivery)
+            if key in by_lane:
+                by_lane[key].append(delivery)
+            else:
+                by_lane[key] = [delivery]
         for key, group in by_lane.items():
             self._lanes.add(key, group)
 

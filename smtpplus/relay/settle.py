@@ -34,6 +34,8 @@ __all__ = ["Settling"]
 
 _log = Logger()
 _MOST_TAKEN = 32  # unwritten outcomes of mail that the remote took (D2); beyond it attempts pause
+_DELIVERED, _TAKEN = DeliveryState.DELIVERED, Result.DELIVERED
+_OF_FAILURE = (Told.FAILED, Told.DELAYED)
 _MOST_UNWRITTEN = 500  # outcomes in all, likewise
 _MOST_TOGETHER = 1000  # settlements in one transaction
 _TRY_AGAIN_SECONDS = 1.0
@@ -55,7 +57,8 @@ class _Told:
     def may_gather(self) -> bool:
         """Does it do no harm later, and may there be more to tell of its message?"""
         return (
-            self.told in {Told.FAILED, Told.DELAYED}
+            self.told is not None
+            and self.told in _OF_FAILURE
             and not _is_taken(self.settlement.outcome)
             and len(self.settlement.delivery.message.envelope.recipients) > 1
         )
@@ -162,12 +165,15 @@ class Settling:
         """What the outcome makes of the delivery."""
         now = self._clock.now()
         outcome = attempted.outcome
-        state, told, due_at = DeliveryState.DELIVERED, None, None
+        state, told, due_at = _DELIVERED, None, None
         if attempted.corrupt:
             state = DeliveryState.HELD  # until somebody has put the content back, or cancels
+        elif outcome.result is _TAKEN:
+            if not attempted.dsn_passed_on or is_traced(delivery.message.envelope):
+                told = Told.RELAYED
         elif outcome.result is Result.BOUNCED:
             state, told = DeliveryState.BOUNCED, Told.FAILED
-        elif outcome.result is Result.DEFERRED:
+        else:
             due_at = self._due_again(delivery, attempted, now)
             if due_at is None:
                 state, told = DeliveryState.EXPIRED, Told.FAILED
@@ -175,8 +181,6 @@ class Settling:
                 state = DeliveryState.QUEUED
                 late = now >= self._late_at(delivery.message)
                 told = Told.DELAYED if late and not delivery.delay_reported else None
-        elif not attempted.dsn_passed_on or is_traced(delivery.message.envelope):
-            told = Told.RELAYED
         if told and not wants_report(delivery.message.envelope, delivery.recipient, told):
             told = None
         settlement = Settlement(
@@ -296,4 +300,4 @@ class Settling:
 
 def _is_taken(outcome: Outcome) -> bool:
     """May the remote have the message?"""
-    return outcome.result is Result.DELIVERED or outcome.uncertain
+    return outcome.result is _TAKEN or outcome.uncertain

@@ -17,10 +17,10 @@ from __future__ import annotations
 import base64
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from smtpplus.smtp.client_commands import (
     command_line,
+    command_lines,
     ehlo_keywords,
     mail_command,
     rcpt_command,
@@ -46,19 +46,27 @@ from smtpplus.values.reply import Reply
 
 __all__ = ["ClientConversation"]
 
+# A member looked up in its Enum takes four times as long, and these are asked for by each message.
+_MAIL, _RCPT, _DATA, _FINAL = Command.MAIL, Command.RCPT, Command.DATA, Command.FINAL
+_BODY, _READY, _NEED_DATA = ClientState.BODY, ClientState.READY, Wait.NEED_DATA
 
-@dataclass(slots=True)
+
 class _Transaction:
     """One transaction on its way; `unsaid` are the commands that wait for their turn."""
 
-    unsaid: deque[tuple[Command, str, bytes]]
-    recipients: list[Reply | None]
-    pipelined: bool
-    mail: Reply | None = None
-    data: Reply | None = None
-    asked: int = 0
-    encoder: DotEncoder = field(default_factory=DotEncoder)
-    octets: int = 0
+    __slots__ = ("asked", "data", "encoder", "mail", "octets", "pipelined", "recipients", "unsaid")
+
+    def __init__(
+        self, unsaid: deque[tuple[Command, str]], recipients: int, *, pipelined: bool
+    ) -> None:
+        self.unsaid = unsaid
+        self.recipients: list[Reply | None] = [None] * recipients
+        self.pipelined = pipelined
+        self.mail: Reply | None = None
+        self.data: Reply | None = None
+        self.asked = 0
+        self.encoder = DotEncoder()
+        self.octets = 0
 
     @property
     def accepted(self) -> bool:
@@ -107,7 +115,7 @@ class ClientConversation:
     @property
     def final_dot_unanswered(self) -> bool:
         """May the remote have taken a message without our knowing (RFC 1047)?"""
-        return Command.FINAL in self._awaited
+        return _FINAL in self._awaited
 
     def receive(self, octets: bytes) -> None:
         """Take what arrived."""
@@ -135,7 +143,7 @@ class ClientConversation:
             while self._ended is None:
                 raw = self._reader.next_reply()
                 if raw is None:
-                    return self._closed_silently() if self._eof else Wait.NEED_DATA
+                    return self._closed_silently() if self._eof else _NEED_DATA
                 event = self._take(raw)
                 if event is not None:
                     return event
@@ -180,18 +188,23 @@ class ClientConversation:
         if not envelope.recipients:
             raise ValueError("The envelope has no recipient.")
         offered = self.keywords
-        lines = [(Command.MAIL, mail_command(envelope, size, offered))]
-        lines.extend((Command.RCPT, rcpt_command(it, offered)) for it in envelope.recipients)
-        lines.append((Command.DATA, "DATA"))
+        lines = [(_MAIL, mail_command(envelope, size, offered))]
+        for recipient in envelope.recipients:
+            lines.append((_RCPT, rcpt_command(recipient, offered)))  # noqa: PERF401 - one, mostly
+        lines.append((_DATA, "DATA"))
         # Nothing is said of a transaction that cannot be said whole.
-        unsaid = deque([(command, line, command_line(line)) for command, line in lines])
-        transaction = _Transaction(
-            unsaid, [None] * len(envelope.recipients), "PIPELINING" in offered
-        )
-        self._say_next(transaction)
-        self._transaction = transaction
-        while transaction.pipelined and unsaid:  # RFC 2920 §3.1: DATA is the last of its group
+        octets = command_lines([line for _, line in lines])
+        pipelined = "PIPELINING" in offered
+        transaction = _Transaction(deque(lines), len(envelope.recipients), pipelined=pipelined)
+        if not pipelined:
             self._say_next(transaction)
+        else:  # RFC 2920 §3.1: DATA is the last of its group
+            for command, line in lines:
+                self._await(command)
+                self._transcript.sent(line)
+            transaction.unsaid.clear()
+            self._out.append(octets)
+        self._transaction = transaction
 
     def body(self, chunk: bytes) -> None:
         """The next piece of the content, CRLF line ends, dots not stuffed."""
@@ -203,7 +216,7 @@ class ClientConversation:
         """The content is complete. Answered by `TransactionEnded`."""
         transaction = self._expect_body()
         self._transcript.sent(f"({transaction.octets} octets)")
-        self._await(Command.FINAL)
+        self._await(_FINAL)
         self._out.append(transaction.encoder.finish())
         self._transcript.sent(".")
 
@@ -224,10 +237,10 @@ class ClientConversation:
         self._transcript.sent(shown or line)
 
     def _say_next(self, transaction: _Transaction) -> None:
-        command, line, octets = transaction.unsaid[0]
+        command, line = transaction.unsaid[0]
         self._await(command)
         transaction.unsaid.popleft()
-        self._out.append(octets)
+        self._out.append(command_line(line))
         self._transcript.sent(line)
 
     def _await(self, command: Command) -> None:
@@ -238,7 +251,7 @@ class ClientConversation:
         self._awaited.append(command)
 
     def _expect_body(self) -> _Transaction:
-        if self.state is not ClientState.BODY or self._transaction is None:
+        if self.state is not _BODY or self._transaction is None:
             raise RuntimeError(f"No content is due: {self.state.value}.")
         return self._transaction
 
@@ -246,16 +259,17 @@ class ClientConversation:
 
     def _take(self, raw: RawReply) -> ClientEvent | None:
         reply = raw.reply()
-        command = self.awaited
+        code = reply.code
+        command = self._awaited[0] if self._awaited else None
         self._transcript.received(
-            Reply(reply.code, None, ("*",)) if reply.code == 334 else reply  # a challenge
+            Reply(code, None, ("*",)) if code == 334 else reply  # a challenge
         )
         # RFC 5321 §3.8: 421 may come at any time, to any command.
         if reply.closes and command is not Command.QUIT:
             return self._closed_by(reply, command)
         if command is None:
             return self._unasked(reply)
-        state = AFTER_REPLY.get((self.state, command, reply.code // 100))
+        state = AFTER_REPLY.get((self.state, command, code // 100))
         if state is None:
             raise RemoteProtocolError(f'The remote answered {command} with "{reply}".')
         self.state = state
@@ -354,7 +368,7 @@ class ClientConversation:
         transaction.asked += 1
         if transaction.pipelined:
             return None
-        if transaction.unsaid[0][0] is Command.DATA and not transaction.accepted:
+        if transaction.unsaid[0][0] is _DATA and not transaction.accepted:
             return self._conclude(ClientState.OPEN)
         self._say_next(transaction)
         return None
@@ -373,7 +387,7 @@ class ClientConversation:
         return None
 
     def _final_replied(self, raw: RawReply, reply: Reply) -> ClientEvent:
-        return self._conclude(ClientState.READY, final=reply)
+        return self._conclude(_READY, final=reply)
 
     def _discard_replied(self, raw: RawReply, reply: Reply) -> ClientEvent:
         return self._conclude(ClientState.READY)

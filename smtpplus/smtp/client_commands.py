@@ -8,14 +8,22 @@ what the caller had to check before: an address that needs SMTPUTF8 where it is 
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 
 from smtpplus.values.envelope import Body, Envelope, EnvelopeRecipient, Notify
 
-__all__ = ["command_line", "ehlo_keywords", "mail_command", "needs_smtputf8", "rcpt_command"]
+__all__ = [
+    "command_line",
+    "command_lines",
+    "ehlo_keywords",
+    "mail_command",
+    "needs_smtputf8",
+    "rcpt_command",
+]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+_EIGHT_BIT = Body.EIGHT_BIT_MIME
 _NOTIFY_ORDER = (Notify.NEVER, Notify.SUCCESS, Notify.FAILURE, Notify.DELAY)
 
 
@@ -25,18 +33,29 @@ def command_line(command: str) -> bytes:
     Raises:
         ValueError: it holds a control character, and so could be more than one command.
     """
-    if _CONTROL.search(command):
-        raise ValueError(f"The SMTP command {command!r} holds a control character.")
-    return command.encode() + b"\r\n"
+    return command_lines([command])
+
+
+def command_lines(commands: Sequence[str]) -> bytes:
+    """Each of `commands` with its CRLF.
+
+    Raises:
+        ValueError: one holds a control character, and so could be more than one command.
+    """
+    for command in commands:
+        if not command.isprintable() and _CONTROL.search(command):
+            raise ValueError(f"The SMTP command {command!r} holds a control character.")
+    return ("\r\n".join(commands) + "\r\n").encode()
 
 
 def needs_smtputf8(envelope: Envelope) -> bool:
     """Can this envelope only go where SMTPUTF8 is offered (RFC 6531 §3.4)?"""
-    return (
-        envelope.smtputf8
-        or (envelope.sender is not None and not envelope.sender.is_ascii)
-        or any(not recipient.address.is_ascii for recipient in envelope.recipients)
-    )
+    if envelope.smtputf8 or (envelope.sender is not None and not envelope.sender.is_ascii):
+        return True
+    for recipient in envelope.recipients:  # noqa: SIM110 - a loop makes no generator
+        if not recipient.address.is_ascii:
+            return True
+    return False
 
 
 def mail_command(envelope: Envelope, size: int, offered: Container[str]) -> str:
@@ -51,7 +70,7 @@ def mail_command(envelope: Envelope, size: int, offered: Container[str]) -> str:
     line = f"MAIL FROM:<{sender}>"
     if "SIZE" in offered:
         line += f" SIZE={size}"  # RFC 1870 §6
-    if envelope.body is Body.EIGHT_BIT_MIME and "8BITMIME" in offered:
+    if envelope.body is _EIGHT_BIT and "8BITMIME" in offered:
         line += " BODY=8BITMIME"  # RFC 6152 §2
     if needs_smtputf8(envelope):
         if "SMTPUTF8" not in offered:

@@ -27,6 +27,8 @@ __all__ = [
 class Command(enum.StrEnum):
     """What a reply can be awaited for; the value is its name in a sentence."""
 
+    __hash__ = str.__hash__  # Enum's own is slow, and in Python
+
     GREETING = "the greeting"
     EHLO = "EHLO"
     HELO = "HELO"

@@ -16,6 +16,8 @@ __all__ = ["AFTER_COMMAND", "AFTER_REPLY", "ClientState"]
 class ClientState(enum.Enum):
     """Where the conversation is."""
 
+    __hash__ = object.__hash__  # members are singletons; Enum's own hash is slow, and in Python
+
     CONNECTED = "waiting for the greeting"
     GREETED = "greeted, EHLO is due"
     REFUSED = "refused by the greeting"

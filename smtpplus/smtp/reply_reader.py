@@ -66,7 +66,10 @@ class RawReply:
     def reply(self) -> Reply:
         """The reply as it is kept: enhanced code split off, text printable and bounded."""
         if len(self.lines) == 1:
-            enhanced, text = self._split(printable(self.lines[0][:MAX_KEPT_OCTETS]))
+            line = self.lines[0]
+            enhanced, text = self._split(printable(line[:MAX_KEPT_OCTETS]))
+            if len(line) < MAX_KEPT_OCTETS // 4:  # nothing in it grows beyond that when escaped
+                return Reply(self.code, enhanced, (text,))
             return Reply(self.code, enhanced, _bounded([text]))
         texts = [printable(line[:MAX_KEPT_OCTETS]) for line in self.lines]
         enhanced, texts[0] = self._split(texts[0])
@@ -131,8 +134,12 @@ class ReplyReader:
             match = _LINE.fullmatch(line)
             if match is None:
                 raise RemoteProtocolError(f"The remote sent no SMTP reply: {_quoted(line)}.")
-            is_last = match[2] != b"-"
-            self._add(int(match[1]), match[3] or b"")
+            code, mark, text = match.groups()
+            is_last = mark != b"-"
+            if is_last and not self._lines:
+                self._octets = 0
+                return RawReply(int(code), (text or b"",))
+            self._add(int(code), text or b"")
             if is_last:
                 whole = RawReply(self._code, tuple(self._lines))
                 self._lines.clear()

@@ -112,7 +112,7 @@ class ServerConversation(ContentTurns):
         """
         if self._is_closed:
             return
-        if self._state is not State.TLS:
+        if self.state is not State.TLS:
             raise RuntimeError("no TLS handshake was due")
         if self._read_in_handshake():
             return
@@ -129,7 +129,7 @@ class ServerConversation(ContentTurns):
 
     def _read(self) -> bool:
         try:
-            reader = _READERS.get(self._state)
+            reader = _READERS.get(self.state)
             return self._read_command() if reader is None else reader(self)
         except RefusedError as refused:
             self._complain(refused.reply)
@@ -199,7 +199,7 @@ class ServerConversation(ContentTurns):
     def _greet_back(self, argument: str, *, extended: bool) -> None:
         self._require(Step.HELLO)
         name = parse_hello(argument)
-        if self._state is not State.START and not self._count_junk():
+        if self.state is not State.START and not self._count_junk():
             return
         self._forget_transaction()
         self._go(Step.HELLO)

@@ -53,7 +53,7 @@ class ContentTurns(AuthTurns):
 
     def _without_recipients(self, reply: Reply) -> Reply:
         transaction = self._transaction
-        refused = self._state is State.MAIL and transaction is not None and transaction.refused
+        refused = self.state is State.MAIL and transaction is not None and transaction.refused
         return replies.NO_RECIPIENTS if refused else reply
 
     def _refuse_data(self, reply: Reply) -> None:
@@ -131,7 +131,7 @@ class ContentTurns(AuthTurns):
         refusal = self._chunk_refusal(well_formed=well_formed)
         if refusal is not None:
             self._refuse_chunk(octets, refusal, self._after_refused_chunk(last=last))
-        elif self._state is State.RCPT:
+        elif self.state is State.RCPT:
             self._announced = (octets, last)
             self._ask(BodyStarted(self._open_transaction.envelope()))
         else:
@@ -149,17 +149,17 @@ class ContentTurns(AuthTurns):
         return None
 
     def _after_refused_chunk(self, *, last: bool) -> State:
-        if self._state is State.CHUNKS:  # a part of this content is lost
+        if self.state is State.CHUNKS:  # a part of this content is lost
             self._forget_transaction()
             return State.READY if last else State.CHUNKS_REFUSED
-        if self._state is State.CHUNKS_REFUSED and last:
-            return TRANSITIONS[self._state, Step.CONTENT_ENDED]
-        return self._state
+        if self.state is State.CHUNKS_REFUSED and last:
+            return TRANSITIONS[self.state, Step.CONTENT_ENDED]
+        return self.state
 
     def _refuse_chunk(self, octets: int, reply: Reply, then: State) -> None:
         self._refused_chunk = _RefusedChunk(octets, reply, then)
         self._chunked = None
-        self._state = State.SWALLOW
+        self.state = State.SWALLOW
 
     def _read_swallowed(self) -> bool:
         chunk = self._refused_chunk
@@ -169,7 +169,7 @@ class ContentTurns(AuthTurns):
         chunk.remaining -= len(self._in.take(chunk.remaining))
         if not chunk.remaining:
             self._refused_chunk = None
-            self._state = chunk.then
+            self.state = chunk.then
             self._complain(chunk.reply)
         return True
 

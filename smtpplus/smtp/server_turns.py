@@ -38,7 +38,7 @@ class Turns:
 
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
-        self._state = State.PROXY if settings.proxied else State.GREETING
+        self.state = State.PROXY if settings.proxied else State.GREETING  # not for others to set
         self._in = ReceiveBuffer()
         self._out: list[bytes] = []
         self._held: list[bytes] = []  # said, but not before the events so far were taken
@@ -55,11 +55,6 @@ class Turns:
     # ------------------------------------------------------------ the driver's side
 
     @property
-    def state(self) -> State:
-        """Where the conversation is."""
-        return self._state
-
-    @property
     def buffered(self) -> int:
         """Octets received and not consumed: stop reading from the socket above 64 KiB."""
         return len(self._in)
@@ -67,11 +62,11 @@ class Turns:
     @property
     def timeout(self) -> float:
         """Seconds to wait for the client's next octets in the present state."""
-        return _SETUP_SECONDS if self._state in _SET_UP else _IDLE_SECONDS
+        return _SETUP_SECONDS if self.state in _SET_UP else _IDLE_SECONDS
 
     def receive(self, data: bytes) -> None:
         """Octets came. After the end they are ignored."""
-        if self._state is not State.CLOSED and not self._eof:
+        if self.state is not State.CLOSED and not self._eof:
             self._in.add(data)
 
     def receive_eof(self) -> None:
@@ -88,10 +83,10 @@ class Turns:
         while not events:
             if self._question is not None:
                 return Wait.PAUSED
-            if not self._in.octets and not self._eof and self._state in _WANT_OCTETS:
+            if not self._in.octets and not self._eof and self.state in _WANT_OCTETS:
                 return Wait.NEED_DATA
             if not self._read():
-                if not self._eof or self._state is State.CLOSED:
+                if not self._eof or self.state is State.CLOSED:
                     return Wait.NEED_DATA
                 self._close("the client closed the connection")
         return events.popleft()
@@ -111,7 +106,7 @@ class Turns:
 
     def _line(self) -> bytes | None:
         """The next line, None where it is not complete. Raises RefusedError."""
-        auth = self._state is State.AUTH
+        auth = self.state is State.AUTH
         limit = replies.MAX_AUTH_LINE if auth else replies.MAX_LINE
         try:
             return self._in.line(limit, b"AUTH ", replies.MAX_AUTH_LINE)
@@ -125,12 +120,12 @@ class Turns:
 
     def _require(self, step: Step) -> None:
         """Raises RefusedError with 503 where the table does not know the step."""
-        if (self._state, step) not in TRANSITIONS:
+        if (self.state, step) not in TRANSITIONS:
             raise RefusedError(
                 replies.out_of_order(
                     step,
-                    greeted=self._state is not State.START,
-                    refused=self._state is State.REFUSED,
+                    greeted=self.state is not State.START,
+                    refused=self.state is State.REFUSED,
                 )
             )
 
@@ -141,10 +136,10 @@ class Turns:
 
     @property
     def _is_closed(self) -> bool:
-        return self._state is State.CLOSED
+        return self.state is State.CLOSED
 
     def _go(self, step: Step) -> None:
-        self._state = TRANSITIONS[self._state, step]
+        self.state = TRANSITIONS[self.state, step]
 
     def _ask(self, question: ServerEvent) -> None:
         self._question = question
@@ -192,10 +187,10 @@ class Turns:
 
     def _close(self, reason: str) -> None:
         """The end. Safe to repeat."""
-        if self._state is State.CLOSED:
+        if self.state is State.CLOSED:
             return
         self._forget_transaction()
-        self._state = State.CLOSED
+        self.state = State.CLOSED
         self._question = None
         self._in.clear()
         self._events.append(Closed(reason))

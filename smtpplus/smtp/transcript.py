@@ -47,12 +47,17 @@ class Transcript:
 
     def take(self) -> str:
         """All lines since the last call, each ended by a line feed."""
-        head = [self._text(*entry) for entry in self._head]
-        tail = [self._text(*entry) for entry in self._tail]
-        gap = [_GAP.format(count=self._skipped) + "\n"] if self._skipped else []
-        self._head, self._skipped = [], 0
-        self._tail.clear()
-        whole = "".join(head + gap + tail)
+        texts = [self._text(at, mark, what) for at, mark, what in self._head]
+        self._head = []
+        if self._tail:
+            if self._skipped:
+                texts.append(_GAP.format(count=self._skipped) + "\n")
+            texts += [self._text(at, mark, what) for at, mark, what in self._tail]
+            self._skipped = 0
+            self._tail.clear()
+        whole = "".join(texts)
+        if len(whole) * 4 <= _MAX_OCTETS:
+            return whole
         octets = whole.encode()
         if len(octets) <= _MAX_OCTETS:
             return whole
@@ -63,8 +68,9 @@ class Transcript:
 
     def _add(self, mark: str, what: str | Reply) -> None:
         entry = (self._monotonic(), mark, what)
-        if len(self._head) < _HEAD_ENTRIES:
-            self._head.append(entry)
+        head = self._head
+        if len(head) < _HEAD_ENTRIES:
+            head.append(entry)
             return
         if len(self._tail) == _TAIL_ENTRIES:
             self._tail.popleft()
@@ -72,12 +78,15 @@ class Transcript:
         self._tail.append(entry)
 
     def _text(self, at: float, mark: str, what: str | Reply) -> str:
-        lead = f"{round((at - self._start) * 1000):>6} {mark} "
-        if isinstance(what, str):
+        lead = f"{(at - self._start) * 1000:>6.0f} {mark} "
+        if type(what) is str:
             if not what.isprintable():
                 what = printable(what.encode("utf-8", "surrogatepass"))
             return f"{lead}{what}\n"
+        assert isinstance(what, Reply)
         enhanced = f"{what.enhanced} " if what.enhanced else ""
+        if len(what.lines) == 1:
+            return f"{lead}{what.code} {enhanced}{what.lines[0]}\n"
         last = len(what.lines) - 1
         return "".join(
             f"{lead}{what.code}{' ' if index == last else '-'}{enhanced}{line}\n"

@@ -44,6 +44,7 @@ _COMPRESS_FROM = 2_048
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NO_CUTS = ""
 _QUEUED, _CANCELLED = DeliveryState.QUEUED.value, DeliveryState.CANCELLED.value
+_BODIES = {body: body.value for body in Body}  # as Enum's own ``value``, sooner
 _OF_RECIPIENTS = ("recipients", "extra_recipients")  # they stand in their deliveries
 
 _encode = msgspec.json.Encoder().encode
@@ -91,7 +92,7 @@ def message_row(accepted: Accepted) -> tuple[Any, ...]:
         None if sender is None else address_key(sender),
         message.received_at,
         message.expires_at,
-        envelope.body.value,
+        _BODIES[envelope.body],
         envelope.smtputf8,
         None if envelope.ret is None else envelope.ret.value,
         _safe_or_none(envelope.envid),

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from sqlalchemy import BindParameter, bindparam, delete, null, select, update
 
@@ -24,6 +24,7 @@ from smtpplus.store.rows import attempt_facts, json_text, safe_text
 from smtpplus.store.schema import attempt, content, delivery, message
 from smtpplus.store.suppression_sql import suppress
 from smtpplus.values.message import Accepted, DeliveryState, EventType, Settlement
+from smtpplus.values.outcome import Result, Stage
 
 __all__ = ["Settled", "Settlements"]
 
@@ -36,6 +37,11 @@ _EVENTS = {
     DeliveryState.EXPIRED: EventType.EXPIRED,
     DeliveryState.CANCELLED: EventType.CANCELLED,
 }
+_STATES = {state.value: state for state in DeliveryState}
+_WORDS = {state: state.value for state in DeliveryState}  # as Enum's own ``value``, sooner
+_STAGES = {stage: stage.value for stage in Stage}
+_RESULTS = {result: result.value for result in Result}
+_QUEUED, _HELD = DeliveryState.QUEUED, DeliveryState.HELD
 _FINAL = frozenset(state for state in DeliveryState if state.is_final)
 
 _DELIVERY_NAMES = [
@@ -125,7 +131,7 @@ class Settlements:
         """Write all settlements of all `items`, and the reports that belong to them."""
         ids = {one.delivery.id for item in items for one in item.settlements}
         standing = {
-            row[0]: _Standing(DeliveryState(row[1]), row[2], bool(row[3]), row[4], row[5], row[6])
+            row[0]: _Standing(_STATES[row[1]], row[2], bool(row[3]), row[4], row[5], row[6])
             for row in transaction.of_ids(self._standing, ids)
         }
         gathered = _Gathered(Facts(self._facts), Ended(self._recipients), standing)
@@ -174,7 +180,14 @@ class Settlements:
         gathered.deliveries.append(_delivery_row(settlement, after))
         if settlement.attempt is not None:
             gathered.attempts.append(self._attempt_row(settlement))
-        gathered.facts.add(**_event(settlement), provider=after.provider or "")
+        gathered.facts.add(
+            _EVENTS[settlement.state],
+            settlement.at,
+            settlement.delivery.message,
+            delivery_id=settlement.delivery.id,
+            detail=_detail(settlement),
+            provider=after.provider or "",
+        )
         if settlement.state in _FINAL:
             gathered.recipients.add(settlement)
             gathered.ended[settlement.delivery.message.id] += 1
@@ -182,7 +195,7 @@ class Settlements:
 
     def _keep_attempt(self, settlement: Settlement, before: _Standing, gathered: _Gathered) -> None:
         """The attempt that was under way when its delivery was cancelled: kept, not counted."""
-        after = replace(before, attempts=before.attempts + 1)
+        after = before._replace(attempts=before.attempts + 1)
         gathered.standing[settlement.delivery.id] = after
         gathered.deliveries.append(_delivery_row(settlement, after))
         gathered.attempts.append(self._attempt_row(settlement))
@@ -195,7 +208,7 @@ class Settlements:
             settlement.delivery.id,
             settlement.delivery.message.id,
             tried.started_at,
-            settlement.outcome.result.value,
+            _RESULTS[settlement.outcome.result],
             safe_text(tried.host),
             attempt_facts(tried, settlement.outcome),
         )
@@ -214,8 +227,7 @@ class Settlements:
         transaction.of_ids(self._no_content, rows)
 
 
-@dataclass(frozen=True, slots=True)
-class _Standing:
+class _Standing(NamedTuple):
     """Where a delivery stands while settlements are applied one after the other."""
 
     state: DeliveryState
@@ -264,9 +276,9 @@ def _is_too_late(settlement: Settlement, before: _Standing) -> bool:
 
 
 def _after(settlement: Settlement, before: _Standing) -> _Standing:
-    tried = settlement.attempt is not None or settlement.state is DeliveryState.QUEUED
+    tried = settlement.attempt is not None or settlement.state is _QUEUED
     due_at = before.due_at if settlement.due_at is None else settlement.due_at
-    was_held = before.state is DeliveryState.HELD and settlement.state is DeliveryState.QUEUED
+    was_held = before.state is _HELD and settlement.state is _QUEUED
     return _Standing(
         before.state if was_held else settlement.state,  # held meanwhile: it stays so
         before.attempts + tried,
@@ -287,7 +299,7 @@ def _provider(settlement: Settlement) -> str | None:
 
 def _delivery_row(settlement: Settlement, after: _Standing) -> tuple[Any, ...]:
     return (
-        after.state.value,
+        _WORDS[after.state],
         after.due_at,
         after.attempts,
         after.delay_reported,
@@ -298,23 +310,18 @@ def _delivery_row(settlement: Settlement, after: _Standing) -> tuple[Any, ...]:
     )
 
 
-def _event(settlement: Settlement) -> dict[str, Any]:
+def _detail(settlement: Settlement) -> dict[str, Any]:
+    """What its event says."""
     outcome = settlement.outcome
     detail: dict[str, Any] = {
-        "stage": outcome.stage.value,
+        "stage": _STAGES[outcome.stage],
         "status": str(outcome.status),
         "text": str(outcome.reply or outcome.text)[:_TEXT_IN_EVENT],
     }
     if settlement.attempt is not None and settlement.attempt.host:
         detail["host"] = settlement.attempt.host
-    if settlement.due_at is not None and settlement.state is DeliveryState.QUEUED:
+    if settlement.due_at is not None and settlement.state is _QUEUED:
         detail["due_at"] = settlement.due_at
     if outcome.uncertain:
         detail["uncertain"] = True
-    return {
-        "kind": _EVENTS[settlement.state],
-        "at": settlement.at,
-        "message": settlement.delivery.message,
-        "delivery_id": settlement.delivery.id,
-        "detail": detail,
-    }
+    return detail

@@ -31,8 +31,16 @@ _MAX_PATH = 254  # RFC 5321 §4.5.3.1.3: 256 octets with the angle brackets
 _MAX_LABEL = 63  # RFC 1035 §2.3.4, octets of the A-label
 
 
+class _Forms:
+    """Where an address keeps the forms that it is asked for several times a message."""
+
+    __slots__ = ("_ascii_domain", "_key")
+    _ascii_domain: str
+    _key: str
+
+
 @dataclass(frozen=True, slots=True, order=True)
-class Address:
+class Address(_Forms):
     """``local@domain``; `local` as written (a quoted string keeps its quotes).
 
     `domain` is as written: ASCII, with U-labels (RFC 6531), or an address literal in brackets.
@@ -55,14 +63,22 @@ class Address:
     @property
     def key(self) -> str:
         """The address in the form used to compare: lower case, domain in A-labels."""
-        domain = self.domain  # asked several times a message
-        return f"{self.local.lower()}@{domain.lower() if domain.isascii() else to_ascii(domain)}"
+        try:
+            return self._key
+        except AttributeError:
+            key = f"{self.local.lower()}@{to_ascii(self.domain)}"
+            object.__setattr__(self, "_key", key)
+            return key
 
     @property
     def ascii_domain(self) -> str:
         """The domain in lower-case A-labels (RFC 5890); a literal stays as it is."""
-        domain = self.domain
-        return domain.lower() if domain.isascii() else to_ascii(domain)
+        try:
+            return self._ascii_domain
+        except AttributeError:
+            domain = to_ascii(self.domain)
+            object.__setattr__(self, "_ascii_domain", domain)
+            return domain
 
     @property
     def is_ascii(self) -> bool:

@@ -27,6 +27,8 @@ __all__ = [
 class DeliveryState(enum.StrEnum):
     """Every delivery ends in exactly one of the last four."""
 
+    __hash__ = str.__hash__  # Enum's own is slow, and in Python
+
     QUEUED = "queued"
     HELD = "held"
     DELIVERED = "delivered"
@@ -37,11 +39,16 @@ class DeliveryState(enum.StrEnum):
     @property
     def is_final(self) -> bool:
         """Is this delivery over?"""
-        return self not in {DeliveryState.QUEUED, DeliveryState.HELD}
+        return self not in _UNSETTLED
+
+
+_UNSETTLED = (DeliveryState.QUEUED, DeliveryState.HELD)
 
 
 class EventType(enum.StrEnum):
     """An immutable fact; later issues add more."""
+
+    __hash__ = str.__hash__
 
     ACCEPTED = "accepted"
     DELIVERED = "delivered"

@@ -15,6 +15,8 @@ __all__ = ["Attempt", "Outcome", "Result", "Stage", "TlsFacts"]
 class Stage(enum.StrEnum):
     """Where in an attempt something was said or went wrong."""
 
+    __hash__ = str.__hash__  # Enum's own is slow, and in Python
+
     ROUTE = "route"  # DNS, null MX, loops: before any connection
     CONNECT = "connect"
     GREETING = "greeting"
@@ -30,6 +32,8 @@ class Stage(enum.StrEnum):
 
 class Result(enum.StrEnum):
     """How an attempt ended for its delivery."""
+
+    __hash__ = str.__hash__
 
     DELIVERED = "delivered"
     DEFERRED = "deferred"
