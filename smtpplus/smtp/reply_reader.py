@@ -8,6 +8,7 @@ nothing can be read after that. Does not judge which reply was due.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -32,6 +33,7 @@ MAX_REPLY_OCTETS = 65_536
 MAX_LINES = 100
 MAX_KEPT_OCTETS = 2_048
 _MAX_QUOTED = 120
+_MAX_REMEMBERED = 256  # octets of a line
 
 # Reply-code = %x32-35 %x30-35 %x30-39, and the code may stand alone (RFC 5321 §4.2).
 # Departure: any second digit, because the meaning is in the first.
@@ -65,25 +67,29 @@ class RawReply:
 
     def reply(self) -> Reply:
         """The reply as it is kept: enhanced code split off, text printable and bounded."""
-        if len(self.lines) == 1:
-            line = self.lines[0]
-            enhanced, text = self._split(printable(line[:MAX_KEPT_OCTETS]))
-            if len(line) < MAX_KEPT_OCTETS // 4:  # nothing in it grows beyond that when escaped
-                return Reply(self.code, enhanced, (text,))
-            return Reply(self.code, enhanced, _bounded([text]))
+        if len(self.lines) == 1 and len(self.lines[0]) <= _MAX_REMEMBERED:
+            return _short(self.code, self.lines[0])
         texts = [printable(line[:MAX_KEPT_OCTETS]) for line in self.lines]
-        enhanced, texts[0] = self._split(texts[0])
+        enhanced, texts[0] = _split(self.code, texts[0])
         if enhanced is not None:  # RFC 2034 §4: every line repeats the code
             mark = f"{enhanced} "
             texts[1:] = [text.removeprefix(mark) for text in texts[1:]]
         return Reply(self.code, enhanced, _bounded(texts))
 
-    def _split(self, text: str) -> tuple[EnhancedCode | None, str]:
-        enhanced, rest = EnhancedCode.leading(text)
-        # RFC 2034 §4: class and first digit agree; where they do not, the text keeps the code.
-        if enhanced is not None and enhanced.klass == self.code // 100:
-            return enhanced, rest
-        return None, text
+
+@functools.lru_cache(maxsize=1024)  # to MAIL, RCPT and DATA a host says the same all the time
+def _short(code: int, line: bytes) -> Reply:
+    """A reply of one line that is shorter, also when escaped, than what is kept."""
+    enhanced, text = _split(code, printable(line))
+    return Reply(code, enhanced, (text,))
+
+
+def _split(code: int, text: str) -> tuple[EnhancedCode | None, str]:
+    enhanced, rest = EnhancedCode.leading(text)
+    # RFC 2034 §4: class and first digit agree; where they do not, the text keeps the code.
+    if enhanced is not None and enhanced.klass == code // 100:
+        return enhanced, rest
+    return None, text
 
 
 def _bounded(texts: list[str]) -> tuple[str, ...]:

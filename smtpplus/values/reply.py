@@ -18,16 +18,17 @@ _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 _MAX_TEXT = 500  # RFC 5321 §4.5.3.1.5: a reply line has at most 512 octets with code and CRLF
 
 
-class _Encoded:
-    """Where a reply keeps its octets: most are said many times."""
+class _Written:
+    """Where a reply keeps its octets and its text: most are said many times."""
 
-    __slots__ = ("_octets",)
+    __slots__ = ("_octets", "_shown")
     _octets: bytes
+    _shown: str
 
 
 @made_quickly
 @dataclass(frozen=True, slots=True)
-class Reply(_Encoded):
+class Reply(_Written):
     """One reply: a three-digit code, an optional enhanced code, one or more lines of text."""
 
     code: int
@@ -96,5 +97,10 @@ class Reply(_Encoded):
         ).encode("ascii")
 
     def __str__(self) -> str:
-        mark = f"{self.enhanced} " if self.enhanced else ""
-        return f"{self.code} {mark}{self.text}".rstrip()
+        try:
+            return self._shown
+        except AttributeError:
+            mark = f"{self.enhanced} " if self.enhanced else ""
+            shown = f"{self.code} {mark}{self.text}".rstrip()
+            object.__setattr__(self, "_shown", shown)
+            return shown
