@@ -23,8 +23,8 @@ _CUT = (
 
 
 class _Short(postgresql.Harmed):
-    messages = 800
-    per_second = 120.0
+    messages = 500
+    per_second = 80.0
     every_seconds = 2.0
     away_seconds = (0.0, 4.0)
     lease = "3s"
@@ -38,7 +38,8 @@ class RelaysKilledTests(_Short, postgresql.RelaysKilled):
 
 
 class AllRolesKilledTests(_Short, postgresql.AllRolesKilled):
-    messages = 600
+    messages = 300
+    per_second = 25.0  # three harms at least while mail flows
     every_seconds = 4.0
 
 
