@@ -44,6 +44,10 @@ _ROWS = select(suppression, mail_list.c.name.label("list_name")).outerjoin(
 )
 
 
+# SQLite would take the index of accounts, and look through all that an account has.
+_BY_KEY = (suppression, "INDEXED BY ix_suppression_address_key", "sqlite")
+
+
 def erased_key(secret: bytes, account_id: int, address_key: str) -> str:
     """What an erased address is known by: nobody without the secret can try addresses."""
     text = f"{account_id}\0{address_key}".encode()
@@ -83,7 +87,8 @@ def suppress(
         _in_list(wanted.list_id),
         *_stands(now),
     )
-    found = transaction.execute(same.order_by(suppression.c.id).limit(1)).scalar()
+    same = same.with_hint(*_BY_KEY).order_by(suppression.c.id).limit(1)
+    found = transaction.execute(same).scalar()
     if found is not None:
         return int(found)
     made = ids.next(now)
@@ -138,6 +143,7 @@ def of_keys(
     query = select(suppression).where(
         suppression.c.account_id == account_id, suppression.c.lifted_at.is_(None)
     )
+    query = query.with_hint(*_BY_KEY)
     for some in chunks(keys):
         rows = connection.execute(query.where(suppression.c.address_key.in_(some)))
         for row in rows:
@@ -187,7 +193,7 @@ def rows_of_key(
 ) -> list[SuppressionRow]:
     """All rows of an address, newest first."""
     query = _ROWS.where(suppression.c.account_id == account_id, suppression.c.address_key.in_(keys))
-    return rows(connection, query.order_by(suppression.c.id.desc()))
+    return rows(connection, query.with_hint(*_BY_KEY).order_by(suppression.c.id.desc()))
 
 
 def _in_list(list_id: int | None) -> ColumnElement[bool]:
