@@ -91,11 +91,22 @@ class IRecipients(Interface):
     """The recipients that an account's mail has made. `account_id` None sees all accounts."""
 
     async def recipients(
-        account_id: int | None, search: str, before: int | None, most: int
+        account_id: int | None,
+        search: str,
+        before: int | None,
+        most: int,
+        down_to: int | None = None,
     ) -> Sequence[RecipientRow]:
-        """Newest first, ids below `before`, without subscriptions and suppressions.
+        """Newest first, ids below `before`, none below `down_to`.
 
-        `search` is part of address or name.
+        Without subscriptions and suppressions. `search` is an address, or part of address or name.
+        """
+
+    async def reach(account_id: int | None, search: str, before: int | None) -> int | None:
+        """Down to which id `recipients` can be found while somebody waits; None: all of them.
+
+        A part is looked for in one recipient after the other, and some thousands are looked
+        through; a whole address is found by index.
         """
 
     async def recipient(account_id: int | None, address: str) -> Sequence[RecipientRow]:

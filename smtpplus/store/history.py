@@ -50,7 +50,7 @@ class SqlHistory:
 
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions
-        self.looked_through = 20_000
+        self.looked_through = 30_000
 
     async def messages(
         self,
@@ -89,7 +89,8 @@ class SqlHistory:
         """See `IHistory.reach`."""
         if not (is_words(search) or (state is not None and user_id is not None)):
             return None
-        query = _newest(account_id, user_id, before).offset(self.looked_through - 1).limit(2)
+        of = account_id if user_id is None else None  # an index alone is to answer
+        query = _newest(of, user_id, before).offset(self.looked_through - 1).limit(2)
 
         def work(connection: Connection) -> int | None:
             found = list(connection.scalars(query))  # the last one, and an older one

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, select
+from sqlalchemy import Connection, Row, Select, select
 from zope.interface import implementer
 
 from smtpplus.ports import IRecipients, MailRow, RecipientRow
@@ -27,27 +27,53 @@ __all__ = ["SqlRecipients"]
 
 @implementer(IRecipients)
 class SqlRecipients:
-    """Recipients of all accounts; `secret` hides erased addresses."""
+    """Recipients of all accounts; `secret` hides erased addresses.
+
+    `looked_through` recipients are searched for a part of an address or name at a time.
+    """
 
     def __init__(self, transactions: Transactions, erasure: Erasure, secret: bytes) -> None:
         self._transactions = transactions
         self._erasure = erasure
         self._secret = secret
+        self.looked_through = 50_000
 
     async def recipients(
-        self, account_id: int | None, search: str, before: int | None, most: int
+        self,
+        account_id: int | None,
+        search: str,
+        before: int | None,
+        most: int,
+        down_to: int | None = None,
     ) -> Sequence[RecipientRow]:
         """See `IRecipients.recipients`."""
-        query = select(recipient).order_by(recipient.c.id.desc()).limit(most)
-        if account_id is not None:
-            query = query.where(recipient.c.account_id == account_id)
-        if before is not None:
-            query = query.where(recipient.c.id < before)
-        if search.strip():
-            query = query.where(_matching(search.strip()))
+        query = _newest(select(recipient), account_id, before).limit(most)
+        word = search.strip()
+        if is_address(word):
+            # A whole address is found by index, which the accounts lead.
+            query = query.where(address_holds(recipient.c.address_key, word))
+            if account_id is None:
+                query = query.where(recipient.c.account_id.in_(select(account.c.id)))
+        elif word:
+            query = query.where(contains(recipient.c.search, word))
+        if down_to is not None:
+            query = query.where(recipient.c.id >= down_to)
         return await self._transactions.read(
             lambda connection: [_row(row) for row in connection.execute(query)]
         )
+
+    async def reach(self, account_id: int | None, search: str, before: int | None) -> int | None:
+        """See `IRecipients.reach`."""
+        if not search.strip() or is_address(search):
+            return None
+        query = _newest(select(recipient.c.id), account_id, before)
+        query = query.offset(self.looked_through - 1).limit(2)
+
+        def work(connection: Connection) -> int | None:
+            found = list(connection.scalars(query))  # the last one, and an older one
+            return found[0] if len(found) > 1 else None
+
+        return await self._transactions.read(work)
 
     async def recipient(self, account_id: int | None, address: str) -> Sequence[RecipientRow]:
         """See `IRecipients.recipient`."""
@@ -90,11 +116,11 @@ class SqlRecipients:
         return found
 
 
-def _matching(word: str) -> ColumnElement[bool]:
-    """A whole address is found by index; what is less is looked for in addresses and names."""
-    if is_address(word):
-        return address_holds(recipient.c.address_key, word)
-    return contains(recipient.c.search, word)
+def _newest(query: Select[Any], account_id: int | None, before: int | None) -> Select[Any]:
+    query = query.order_by(recipient.c.id.desc())
+    if account_id is not None:
+        query = query.where(recipient.c.account_id == account_id)
+    return query if before is None else query.where(recipient.c.id < before)
 
 
 def _row(row: Row[Any], lists: tuple[Any, ...] = (), held: tuple[Any, ...] = ()) -> RecipientRow:

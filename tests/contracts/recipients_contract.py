@@ -160,6 +160,27 @@ class RecipientsContract(StoreCase):
         self.assertEqual([row.id for row in rest], [listed[1].id])
         self.assertEqual(await self.recipients.recipients(self.account + 1, "", None, 9), [])
 
+    async def test_a_part_is_looked_for_in_so_many_recipients_at_a_time(self) -> None:
+        for number in range(5):
+            await self.send(EnvelopeRecipient(Address(f"one{number}", "example.net")))
+        self.recipients.looked_through = 2
+        seen: list[list[str]] = []
+        before = None
+        while True:
+            down_to = await self.recipients.reach(self.account, "ONE", before)
+            rows = await self.recipients.recipients(self.account, "ONE", before, 9, down_to)
+            seen.append([row.address.partition("@")[0] for row in rows])
+            if down_to is None:
+                break
+            before = down_to
+        self.assertEqual(seen, [["one4", "one3"], ["one2", "one1"], ["one0"]])
+        self.assertIsNotNone(await self.recipients.reach(None, "one", None))
+        for search in ("", "one0@example.net"):
+            self.assertIsNone(await self.recipients.reach(None, search, None), search)
+        for account in (None, self.account):
+            found = await self.recipients.recipients(account, "ONE0@example.net", None, 9)
+            self.assertEqual([row.address for row in found], ["one0@example.net"])
+
     async def test_its_mails_are_shown_with_what_happened(self) -> None:
         first = await self.send()
         second = await self.send(subject="again", at=NOW + 5)

@@ -41,6 +41,21 @@ class RecipientListTests(PageTestCase):
             self.assertEqual("anna@example.net" in page, found, query)
         self.assertIn("No recipient matches", browser.get("/recipients?q=nobody").text)
 
+    def test_a_search_goes_further_back_when_asked_to(self) -> None:
+        tenant = self.house.tenants[0]
+        self.house.store.recipients.looked_through = 10
+        for number in range(25):
+            local = "bruno" if number == 0 else f"anna{number}"
+            self.run_now(self.house.send(tenant, (DELIVERED,), Texts(local=local)))
+        browser = self.browser(tenant.owner)
+        self.assertNotIn("further back", browser.get("/recipients").text)
+        path, pages = "/recipients?q=bruno", []
+        while path:
+            pages.append(browser.get(path).text)
+            path = pages[-1].partition('push" href="')[2].partition('"')[0].replace("&amp;", "&")
+        self.assertEqual(["/recipient?" in page for page in pages], [False, False, True])
+        self.assertEqual(["so far" in page for page in pages], [True, True, False])
+
     def test_W9_accounts_are_separate(self) -> None:
         a, b = self.house.tenants
         self.run_now(self.house.send(a, (DELIVERED,), Texts(subject="only for A")))

@@ -15,7 +15,7 @@ from smtpplus.ports import MailRow, RecipientRow
 from smtpplus.rules.suppression import Reason
 from smtpplus.values.address import Address
 from smtpplus.values.errors import AddressError
-from smtpplus.values.ids import parse_id, show_id
+from smtpplus.values.ids import id_milliseconds, parse_id, show_id
 from smtpplus.values.message import DeliveryState
 from smtpplus.web.context import Visit
 from smtpplus.web.exchange import PageError, Response
@@ -60,12 +60,17 @@ class RecipientPages:
         query, ports = visit.asked.query, self._shell.ports
         search = query.get("q", "").strip()[:MOST_SEARCH]
         before = parse_id(query.get("before", ""))
-        rows = await ports.recipients.recipients(visit.scope, search, before, _ROWS + 1)
+        down_to = await ports.recipients.reach(visit.scope, search, before)
+        rows = await ports.recipients.recipients(visit.scope, search, before, _ROWS + 1, down_to)
         names = {one.id: one.name for one in await visible_accounts(visit, ports.accounts)}
-        older = ""
+        older = further = ""
         if len(rows) > _ROWS:
             older = urlencode({"q": search, "before": show_id(rows[_ROWS - 1].id)})
+        elif down_to is not None:
+            further = urlencode({"q": search, "before": show_id(down_to)})
         values = {
+            "further": further,
+            "looked_to": None if down_to is None else id_milliseconds(down_to) / 1000,
             "rows": rows[:_ROWS],
             "search": search,
             "accounts": names,

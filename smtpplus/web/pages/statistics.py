@@ -18,7 +18,7 @@ from smtpplus.web.spans import SPANS, span_of, times
 
 __all__ = ["GROUPS", "StatisticsPages"]
 
-_MOST_ROWS = 500
+_MOST_ROWS = 100
 GROUPS = (
     ("campaign", "Campaigns"),
     ("user", "SMTP users"),

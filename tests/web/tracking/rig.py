@@ -84,9 +84,17 @@ class MemoryResponses:
         return {one: self.times[one] for one in delivery_ids if one in self.times}
 
     async def recipients(
-        self, account_id: int | None, search: str, before: int | None, most: int
+        self,
+        account_id: int | None,
+        search: str,
+        before: int | None,
+        most: int,
+        down_to: int | None = None,
     ) -> Sequence[RecipientRow]:
         return []
+
+    async def reach(self, account_id: int | None, search: str, before: int | None) -> int | None:
+        return None
 
     async def mails(
         self, account_id: int | None, address: str, before: int | None, most: int
