@@ -143,6 +143,8 @@ class _Known:
 
     def __init__(self, past: Installation, users: Sequence[MailUser]) -> None:
         self.user = users[0]
+        known = run(past.accounts.user_by_id(self.user.user_id))
+        self.username = "" if known is None else known.username
         newest = run(past.history.messages(None, "", None, None, None, 50))
         begin = newest[-1].message.id
         oldest = newest[-1].message.id - int(DAYS * DAY * 1000 * 0.9 * (1 << 22))
@@ -242,14 +244,25 @@ def _addresses(known: _Known) -> dict[str, str]:
     return {
         **{f"overview of {span}": f"/?range={span}" for span in spans},
         "messages": "/messages",
+        "messages that are old": f"/messages?before={show_id(known.befores[0])}",
         "messages that bounced": "/messages?state=bounced",
+        "messages that are held: none": "/messages?state=held",
+        "messages of a user that are held: none": f"/messages?user={known.username}&state=held",
+        "messages by a word": "/messages?q=invoice",
+        "messages by a word that is rare": "/messages?q=nothing+of+this+kind",
         "messages by an address": f"/messages?q={address}",
         "message": f"/messages/{show_id(known.messages[0])}",
         "recipients": "/recipients",
+        "recipients by a part": "/recipients?q=person00042",
+        "recipients by a part that is rare": "/recipients?q=nobody",
         "recipients by an address": f"/recipients?q={address}",
         "recipient": f"/recipient?address={address}",
         "suppressions": "/suppressions",
+        "suppressions by a part that is rare": "/suppressions?q=nobody",
+        "suppressions for complaints: none": "/suppressions?reason=complaint",
         "campaigns": "/campaigns",
+        "campaigns by a word": "/campaigns?q=invoice",
+        "campaigns that are old": "/campaigns?skip=150",
         **{f"campaign of {span}": f"{of_campaign}&range={span}" for span in spans},
         **{
             f"statistics of {span} by {by}": f"/statistics?by={by}&range={span}"
