@@ -14,7 +14,7 @@ Pure, never raises, linear time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from smtpplus.message.copy_plan import LeftAlone
 from smtpplus.message.structure import Part, Structure
@@ -35,8 +35,7 @@ _NAMED = {"smime.p7m": "application/pkcs7-mime", "winmail.dat": "application/ms-
 _TEXT = frozenset({"text/plain", "text/html"})
 
 
-@dataclass(frozen=True, slots=True)
-class BodyPart:
+class BodyPart(NamedTuple):
     """A part to be changed; `is_main`: header, footer and pixel go here."""
 
     index: int

@@ -11,10 +11,12 @@ is not 7-bit there. A body that is damaged or in an unknown encoding cannot be o
 from __future__ import annotations
 
 import binascii
+import functools
 import re
 import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import accumulate
 
 from smtpplus.message.copy_plan import CopyFields
 from smtpplus.message.edits import NotFittingError, OctetEdit, OctetFill, Piece
@@ -24,6 +26,7 @@ __all__ = ["Base64Body", "EncodedBody", "PlainBody", "QuotedPrintableBody", "bod
 
 PLAIN_ENCODINGS = frozenset({"7bit", "8bit", "binary", "7bits", "8bits", "7-bit", "8-bit", "none"})
 _LINE = 76
+_MAX_KEPT = 4_096  # octets of a constant whose quoted form is kept
 _LEAST_ROOM = 160  # octets that a URL of ours may need
 
 _QP = re.compile(rb"=[0-9A-Fa-f]{2}|=[ \t]*(?:\r?\n|\Z)|(?<![ \t])[ \t]++(?=\r?\n|\Z)")
@@ -155,69 +158,69 @@ class _Tokens:
         return self._encoded_at[index - 1] + at - self._decoded_at[index - 1]
 
 
-class _Signs:
-    """The same of a body as encoders write it: its signs are counted from where one asked last.
+class _Stretches:
+    """The same of a body as encoders write it, in stretches between its soft breaks.
 
-    Every sign is an escape, of three octets for one, or a soft break, of three (of two with LF
-    alone) for none. What is asked for comes in order.
+    Every sign is an escape, of three octets for one, or a soft break for nothing.
     """
 
-    def __init__(self, encoded: bytes, octets: bytes) -> None:
+    def __init__(
+        self, encoded: bytes, octets: bytes, encoded_at: list[int], decoded_at: list[int]
+    ) -> None:
         self._encoded = encoded
         self.octets = octets
-        self._asked = (0, 0)  # so many decoded octets stand before this one of the encoded form
+        # Where each stretch begins, in the encoded form less the breaks before it.
+        self._encoded_at = encoded_at
+        self._decoded_at = decoded_at
 
     @classmethod
-    def of(cls, encoded: bytes) -> _Signs | None:
+    def of(cls, encoded: bytes) -> _Stretches | None:
         """None: a sign is neither escape nor soft break, or a line ends in a blank."""
-        if b" \r\n" in encoded or b" \n" in encoded or encoded.endswith((b" ", b"\t")):
+        if b" \r\n" in encoded or encoded.endswith((b" ", b"\t")):
             return None
         if b"\t" in encoded and (b"\t\r\n" in encoded or b"\t\n" in encoded):
             return None
+        stretches = encoded.split(b"=\r\n")
+        lines = encoded.count(b"\r\n")
+        if not lines == encoded.count(b"\n") == encoded.count(b"\r") and (
+            b" \n" in encoded or encoded.count(b"=\r") != len(stretches) - 1
+        ):
+            return None
         octets = binascii.a2b_qp(encoded)
-        breaks = encoded.count(b"=\r\n")
-        # Of any other sign less would be gone, but for one before a CR alone.
-        if len(octets) != len(encoded) - 2 * encoded.count(b"=") - breaks:
+        sizes = [len(one) - 2 * one.count(b"=") for one in stretches]
+        decoded_at = list(accumulate(sizes, initial=0))
+        if decoded_at[-1] != len(octets):  # of any other sign less is gone
             return None
-        if encoded.count(b"=\r") != breaks:
-            return None
-        return cls(encoded, octets)
+        return cls(encoded, octets, list(accumulate(map(len, stretches), initial=0)), decoded_at)
 
     def place(self, start: int, end: int) -> tuple[int, int]:
         """Where decoded octets stand in the encoded form: between the soft breaks around them."""
         begin = self._position(start)
         if self._encoded.startswith(_SOFT, begin):
-            begin = self._behind_soft(begin)
-            self._asked = (start, begin)
-        return begin, begin if end == start else self._position(end)
+            soft = _SOFT_BREAKS.match(self._encoded, begin)
+            assert soft is not None  # the pattern matches nothing, too
+            begin = soft.end()
+        return begin, begin if end == start else max(begin, self._position(end))
 
     def _position(self, at: int) -> int:
-        """Where decoded octet `at` begins, before soft breaks there.
-
-        Goes on by as many octets as are missing: each sign among them leaves some still missing.
-        """
-        encoded, count = self._encoded, self._encoded.count
-        known, position = self._asked if at >= self._asked[0] else (0, 0)
-        missing = at - known
-        while missing:
-            stop = position + missing
-            signs = count(b"=", position, stop)
-            if not signs:
-                position = stop
-                break
-            cut = encoded.rfind(b"=", max(stop - 2, position), stop)
-            if cut >= 0:
-                stop = cut + (2 if encoded.startswith(b"\n", cut + 1) else 3)
-            found = stop - position - 2 * signs - count(b"=\r\n", position, stop)
-            missing -= found
-            position = stop if found else self._behind_soft(stop)
-        self._asked = (at, position)
+        """Where decoded octet `at` begins, before soft breaks there."""
+        if not at:
+            return 0
+        encoded, find = self._encoded, self._encoded.find
+        stretch = bisect_left(self._decoded_at, at) - 1
+        position = self._encoded_at[stretch] + 3 * stretch
+        left = at - self._decoded_at[stretch]
+        while left:
+            sign = find(b"=", position, position + left)
+            if sign < 0:
+                return position + left
+            left -= sign - position
+            if encoded[sign + 1] == 10:
+                position = sign + 2
+            else:
+                left -= 1
+                position = sign + 3
         return position
-
-    def _behind_soft(self, position: int) -> int:
-        soft = _SOFT_BREAKS.match(self._encoded, position)
-        assert soft is not None  # the pattern matches nothing, too
-        return soft.end()
 
 
 class QuotedPrintableBody:
@@ -225,7 +228,7 @@ class QuotedPrintableBody:
 
     def __init__(self, encoded: bytes) -> None:
         self.encoded = encoded
-        self._map = _Signs.of(encoded) or _Tokens(encoded)
+        self._map = _Stretches.of(encoded) or _Tokens(encoded)
         self.octets = self._map.octets
 
     def spliced(self, edits: Sequence[OctetEdit]) -> list[Piece]:
@@ -245,7 +248,7 @@ class QuotedPrintableBody:
             for index, piece in enumerate(made):
                 is_last = ends_line and index == last
                 pieces.append(
-                    _quoted(piece, ends_line=is_last)
+                    _quoted_constant(piece, ends_line=is_last)
                     if isinstance(piece, bytes)
                     else _quoted_fill(piece, ends_line=is_last)
                 )
@@ -305,6 +308,11 @@ def _is_soft(encoded: bytes, at: int) -> bool:
     return encoded[at] == 61 and encoded[at + 1 : at + 2] in {b"\r", b"\n", b" ", b"\t", b""}
 
 
+def _quoted_constant(value: bytes, *, ends_line: bool) -> bytes:
+    """The same of what stands in the copies of many messages, such as a footer."""
+    return (_quoted_once if len(value) <= _MAX_KEPT else _quoted)(value, ends_line=ends_line)
+
+
 def _quoted(value: bytes, *, ends_line: bool) -> bytes:
     """`value` as whole lines, the last one with a soft break unless it `ends_line`."""
     if len(value) < _LINE and value.isalnum():
@@ -329,6 +337,9 @@ def _quoted(value: bytes, *, ends_line: bool) -> bytes:
     if made.endswith(b"\n") or (ends_line and value[-1] not in b" \t"):
         return before + made
     return before + made + b"=\r\n"
+
+
+_quoted_once = functools.lru_cache(maxsize=512)(_quoted)
 
 
 def _quoted_fill(fill: OctetFill, *, ends_line: bool) -> OctetFill:

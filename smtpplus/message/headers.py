@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from smtpplus.message.charset import decode, harmless
 from smtpplus.message.transfer_encoding import from_base64
@@ -40,8 +40,7 @@ _WORD = re.compile(r"=\?([!->@-~]{1,75})\?([bBqQ])\?([^?\r\n]*)\?=")  # RFC 2047
 _MAX_DECODED = 64 * 1024  # characters of a value that are looked at for encoded words
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderField:
+class HeaderField(NamedTuple):
     """One field: its name as written and where it stands in the head.
 
     `end` is after the line end of its last line. `value` is what follows the colon, still

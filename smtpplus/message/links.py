@@ -122,9 +122,12 @@ class Links:
     def target(self, url: str) -> LinkTarget | None:
         """The target that `url` is, cleaned; None where it is not to be changed."""
         target = LinkTarget.of(url)
-        if target is None or target.host in self.plan.own_hosts:
-            return None
-        if target.url in self.unsubscribe or is_unsubscribe_target(target.url):
+        if (
+            target is None
+            or target.host in self.plan.own_hosts
+            or target.url in self.unsubscribe
+            or is_unsubscribe_target(target.url)
+        ):
             return None
         return target
 
@@ -134,10 +137,11 @@ class Links:
         return target if made == target.url else LinkTarget.of(made) or target
 
     def _number(self, target: str) -> int:
-        if self.is_full:
+        targets = self.targets
+        if len(targets) >= MAX_LINKS:
             return 0
-        self.targets.append(target)
-        return len(self.targets)
+        targets.append(target)
+        return len(targets)
 
     def _merged(
         self,

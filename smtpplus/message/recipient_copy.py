@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from smtpplus.message.body_edits import BodyEdits
 from smtpplus.message.body_parts import BodyPart, body_parts
@@ -59,8 +60,7 @@ class Excerpts:
     octets: Mapping[tuple[int, int], bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
+class Copy(NamedTuple):
     """One recipient's copy. Spans are octets of the stored content."""
 
     head: bytes
@@ -77,9 +77,9 @@ class Copy:
         return b"".join([self.head, *(p for p in self.body if isinstance(p, bytes))])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Prepared:
-    """A message ready to be filled in.
+    """A message ready to be filled in. Is not changed from outside.
 
     `links` are the targets of the tracked links, the first is number 1 (with ``…`` where a
     merge value goes). `unknown_tags` have the form of a merge tag and no field.
@@ -171,7 +171,7 @@ class _SealedError(Exception):
     """The whole body is not to be touched."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Source:
     """What was given; `wide`: parts that could get too narrow are switched beforehand."""
 
@@ -327,11 +327,10 @@ def _joined(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
     for piece in pieces:
         if isinstance(piece, bytes):
             run.append(piece)
-            continue
-        if run:
-            joined.append(b"".join(run))
-            run = []
-        if not (isinstance(piece, Span) and piece.start == piece.end):
+        elif not (isinstance(piece, Span) and piece.start == piece.end):
+            if run:
+                joined.append(run[0] if len(run) == 1 else b"".join(run))
+                run = []
             joined.append(piece)
     joined.append(b"".join(run))
-    return tuple(piece for piece in joined if piece != b"")
+    return tuple([piece for piece in joined if piece != b""])

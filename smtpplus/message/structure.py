@@ -9,7 +9,8 @@ stand. Decodes no body and unpacks no archive.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from smtpplus.message.charset import harmless
 from smtpplus.message.headers import MAX_HEAD_OCTETS, decode_words, head_length, parse_head
@@ -25,6 +26,7 @@ _SMALL_HEAD = 1024  # octets of a part's header that are looked at first
 _MAX_PART_HEAD = 64 * 1024  # octets of one part's header
 _MAX_ALL_HEADS = 512 * 1024  # octets of all parts' headers together
 _MAX_FILENAME = 255
+_MAX_KNOWN = 256  # octets of a header that is kept as read
 _CONTENT_FIELD = re.compile(
     rb"(?:\A|[\r\n])(content-(?:type|transfer-encoding|disposition)[ \t]*:"
     rb"[^\r\n]*(?:(?:\r\n|\n|\r)[ \t][^\r\n]*)*)",
@@ -34,8 +36,7 @@ _MESSAGES = frozenset({"message/rfc822", "message/global", "message/news"})
 _ENCODED = frozenset({"base64", "quoted-printable"})  # no message may be, some are
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One part; spans are octets of the content.
 
     The header is ``content[header_start:body_start]`` with its empty line, the body
@@ -67,8 +68,7 @@ class Part:
         return self.type.startswith("text/")
 
 
-@dataclass(frozen=True, slots=True)
-class Structure:
+class Structure(NamedTuple):
     """All parts, each after its parent; the first is the message itself."""
 
     parts: tuple[Part, ...]
@@ -88,7 +88,6 @@ class _Open:
         "body_start",
         "boundary",
         "charset",
-        "child_type",
         "disposition",
         "encoding",
         "filename",
@@ -103,36 +102,68 @@ class _Open:
         self.header_start = header_start
         self.body_start = body_start
         self.body_end = end
-        self.type = "text/plain"
-        self.charset = self.disposition = self.filename = ""
-        self.encoding = "7bit"
-        self.boundary = b""
         self.has_children = False
 
+    def found(self) -> Part:
+        """What it is in the end."""
+        return Part(
+            self.parent,
+            self.header_start,
+            self.body_start,
+            self.body_end,
+            self.type,
+            self.charset,
+            self.encoding,
+            self.disposition,
+            self.filename,
+            self.has_children,
+        )
+
     def read(self, head: bytes, default_type: str) -> None:
-        """Take over what the header says; of a field that is there twice the first counts."""
-        self.type = default_type
-        seen: set[str] = set()
-        name = ""
-        for match in _CONTENT_FIELD.finditer(head):
-            field = parse_head(match[1])[0]
-            lower = field.lower
-            if lower in seen:
-                continue
-            seen.add(lower)
-            if lower == "content-type":
-                value, given = parameterised(field.unfolded)
-                self.type = value if _is_type(value) else "text/plain"
-                self.charset = harmless(given.get("charset", ""))[:64].strip().lower()
-                name = given.get("name", "")
-                self.boundary = given.get("boundary", "").encode("utf-8", "surrogateescape")
-            elif lower == "content-transfer-encoding":
-                self.encoding = harmless(field.unfolded).strip().lower()[:64] or "7bit"
-            else:
-                value, given = parameterised(field.unfolded)
-                self.disposition = harmless(value)[:64]
-                self.filename = given.get("filename", "")
-        self.filename = _safe_filename(self.filename or name)
+        """Take over what the header says."""
+        # Those of most parts are the same again and again; a boundary never is.
+        known = _known if len(head) <= _MAX_KNOWN and b"oundary" not in head else _said
+        (
+            self.type,
+            self.charset,
+            self.encoding,
+            self.disposition,
+            self.filename,
+            self.boundary,
+        ) = known(head, default_type)
+
+
+def _said(head: bytes, default_type: str) -> tuple[str, str, str, str, str, bytes]:
+    """Type, charset, encoding, disposition, filename, boundary, as a header says them.
+
+    Of a field that is there twice the first counts.
+    """
+    kind, charset, encoding, disposition, boundary = default_type, "", "7bit", "", b""
+    name = filename = ""
+    seen: set[str] = set()
+    for match in _CONTENT_FIELD.finditer(head):
+        field = parse_head(match[1])[0]
+        lower = field.lower
+        if lower in seen:
+            continue
+        seen.add(lower)
+        if lower == "content-type":
+            value, given = parameterised(field.unfolded)
+            kind = value if _is_type(value) else "text/plain"
+            charset = harmless(given.get("charset", ""))[:64].strip().lower()
+            name = given.get("name", "")
+            boundary = given.get("boundary", "").encode("utf-8", "surrogateescape")
+        elif lower == "content-transfer-encoding":
+            encoding = harmless(field.unfolded).strip().lower()[:64] or "7bit"
+        else:
+            value, given = parameterised(field.unfolded)
+            disposition = harmless(value)[:64]
+            filename = given.get("filename", "")
+    named = filename or name
+    return kind, charset, encoding, disposition, _safe_filename(named) if named else "", boundary
+
+
+_known = lru_cache(maxsize=512)(_said)
 
 
 def _is_type(value: str) -> bool:
@@ -283,21 +314,7 @@ def scan(content: bytes) -> Structure:
     work = _Scan(content)
     work.run()
     return Structure(
-        tuple(
-            Part(
-                parent=part.parent,
-                header_start=part.header_start,
-                body_start=part.body_start,
-                body_end=part.body_end,
-                type=part.type,
-                charset=part.charset,
-                encoding=part.encoding,
-                disposition=part.disposition,
-                filename=part.filename,
-                has_children=part.has_children,
-            )
-            for part in work.parts
-        ),
+        tuple([part.found() for part in work.parts]),
         work.complete,
     )
 
