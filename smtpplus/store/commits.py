@@ -77,6 +77,10 @@ class Transaction:
         """A Core statement."""
         return self.connection.execute(statement, parameters)
 
+    def say(self, sql: str) -> None:
+        """A statement for the driver, without parameters or rows."""
+        self._cursor.execute(sql)
+
     def many(self, sql: ManySql, rows: Sequence[Sequence[Any]]) -> None:
         """Driver SQL over many rows of positional parameters: the hot path."""
         if not rows:
@@ -306,15 +310,16 @@ class Committer:
     def _guarded(self, unit: list[Request], transaction: Transaction) -> None:
         """Run one unit behind a savepoint; one that fails by its own fault fails alone."""
         already = len(transaction.after)
-        point = transaction.connection.begin_nested()
+        transaction.say("SAVEPOINT unit")
         try:
             _call(unit, transaction)
-            point.commit()
+            transaction.say("RELEASE SAVEPOINT unit")
         except Exception as error:
             stands = self._dialect.in_transaction(transaction.connection)
             if not stands or self._dialect.fault(error) is not Fault.REQUEST:
                 raise
-            point.rollback()
+            transaction.say("ROLLBACK TO SAVEPOINT unit")
+            transaction.say("RELEASE SAVEPOINT unit")
             del transaction.after[already:]
             if len(unit) == 1:
                 unit[0].error = self._dialect.ours(error)
