@@ -39,6 +39,10 @@ def when_starting(reactor: Any) -> None:
 
 
 def when_ready() -> None:
-    """Once everything is loaded: what is there now stays."""
+    """Once everything is loaded: what is there now stays, what starting left behind goes."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
     gc.freeze()
     gc.set_threshold(*_GARBAGE_THRESHOLDS)
