@@ -87,6 +87,7 @@ TITLES = {
     8314: "Cleartext considered obsolete: TLS for submission",
     8463: "Ed25519 for DKIM",
     9110: "HTTP semantics",
+    9112: "HTTP/1.1",
     9266: "Channel bindings for TLS 1.3",
     9325: "Recommendations for the secure use of TLS",
     9422: "SMTP LIMITS",
