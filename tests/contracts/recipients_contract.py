@@ -10,6 +10,7 @@ from dataclasses import replace
 from smtpplus.ports import ICampaigns, IHistory, IQueue, IRecipients, IResponses, ISuppressions
 from smtpplus.rules.suppression import Reason, Scope, Suppression
 from smtpplus.store import Store
+from smtpplus.store.recipients import SqlRecipients
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import EnvelopeRecipient
 from smtpplus.values.errors import NotFoundError, UsageError
@@ -163,6 +164,7 @@ class RecipientsContract(StoreCase):
     async def test_a_part_is_looked_for_in_so_many_recipients_at_a_time(self) -> None:
         for number in range(5):
             await self.send(EnvelopeRecipient(Address(f"one{number}", "example.net")))
+        assert isinstance(self.recipients, SqlRecipients)
         self.recipients.looked_through = 2
         seen: list[list[str]] = []
         before = None
