@@ -10,7 +10,7 @@ known. Raises nothing but cancellation. Writes nothing: `smtpplus.relay.settle` 
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -108,7 +108,9 @@ class Courier:
     copies: Copies
     settings: CourierSettings
 
-    def carry(self, delivery: Delivery, lane: str, lease: ILease) -> Awaitable[Attempted | None]:
+    def carry(
+        self, delivery: Delivery, lane: str, lease: ILease
+    ) -> Coroutine[Any, Any, Attempted | None]:
         """Attempt `delivery` once under `lease`, over an open session of `lane` or a new one.
 
         None: the lease does not hold any more, and nothing came of it.
