@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 
-__all__ = ["decode", "encode", "text_length"]
+__all__ = ["decode", "encode", "encode_number", "text_length"]
 
 _ALPHABET = b"0123456789abcdefghijklmnopqrstuv"  # RFC 4648 §7
 _TO_LETTERS = bytes.maketrans(bytes(range(32)), _ALPHABET)
@@ -24,8 +24,13 @@ def text_length(octets: int) -> int:
 
 def encode(octets: bytes) -> str:
     """`octets` as text."""
-    spare, length, steps = _spreading(len(octets))
-    number = int.from_bytes(octets, "big") << spare
+    return encode_number(int.from_bytes(octets, "big"), len(octets))
+
+
+def encode_number(number: int, octets: int) -> str:
+    """`number` as text, taken as so many octets, the highest first."""
+    spare, length, steps = _spreading(octets)
+    number <<= spare
     for low, high, shift in steps:
         number = (number & low) | ((number & high) << shift)
     return number.to_bytes(length, "big").translate(_TO_LETTERS).decode("ascii")

@@ -14,7 +14,7 @@ Pure, never raises, linear time.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from smtpplus.message.copy_plan import LeftAlone
 from smtpplus.message.structure import Part, Structure
@@ -35,7 +35,8 @@ _NAMED = {"smime.p7m": "application/pkcs7-mime", "winmail.dat": "application/ms-
 _TEXT = frozenset({"text/plain", "text/html"})
 
 
-class BodyPart(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class BodyPart:
     """A part to be changed; `is_main`: header, footer and pixel go here."""
 
     index: int

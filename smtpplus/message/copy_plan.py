@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from smtpplus.message.token import TokenFacts
@@ -136,6 +136,12 @@ class CopyPlan:
     head_cuts: frozenset[str] = frozenset()
     # What was found out about the plan itself, kept for the next message that it holds for.
     found: dict[object, Any] = field(init=False, default_factory=dict, compare=False, repr=False)
+
+    def with_head_block(self, block: Callable[[CopyFields], bytes]) -> CopyPlan:
+        """The same plan for another message: what was found out about it goes with it."""
+        made = replace(self, head_block=block)
+        object.__setattr__(made, "found", self.found)  # no init field, so `replace` leaves it out
+        return made
 
     @property
     def changes_bodies(self) -> bool:

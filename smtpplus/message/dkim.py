@@ -269,7 +269,9 @@ def _folded(names: tuple[str, ...]) -> str:
 
 def _canonical(name: bytes, value: bytes) -> bytes:
     """Relaxed header canonicalisation (RFC 6376 §3.4.2)."""
-    return name + b":" + _VALUE_BLANKS.sub(b" ", value).strip(b" ") + b"\r\n"
+    if b"\x0b" in value or b"\x0c" in value:  # which `split` takes for blanks
+        return name + b":" + _VALUE_BLANKS.sub(b" ", value).strip(b" ") + b"\r\n"
+    return b"%b:%b\r\n" % (name, b" ".join(value.split()))
 
 
 def sign(

@@ -86,6 +86,11 @@ class ClickFill(UrlFill):
         made = self._click_url(fields, self._number, self.target)
         return made.replace("&", "&amp;") if self._in_html else made
 
+    def octets(self, fields: CopyFields) -> bytes:
+        """The same as octets."""
+        made = self._click_url(fields, self._number, self.target).encode("ascii")
+        return made.replace(b"&", b"&amp;") if self._in_html else made
+
     def escaped(self) -> ClickFill:
         """The same for HTML."""
         return ClickFill(self._click_url, self._number, self.target, in_html=True)

@@ -17,6 +17,7 @@ import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
+from string import ascii_letters, digits
 
 from smtpplus.message.copy_plan import CopyFields
 from smtpplus.message.edits import NotFittingError, OctetEdit, OctetFill, Piece
@@ -32,7 +33,8 @@ _LEAST_ROOM = 160  # octets that a URL of ours may need
 _QP = re.compile(rb"=[0-9A-Fa-f]{2}|=[ \t]*(?:\r?\n|\Z)|(?<![ \t])[ \t]++(?=\r?\n|\Z)")
 _SOFT = (b"=\r\n", b"=\n")
 _SOFT_BREAKS = re.compile(rb"(?:=\r?\n)*+")
-_PLAIN_URL = re.compile(rb"[A-Za-z0-9:/?&;.,_~%+\-]++")  # needs nothing but line breaks
+_PLAIN = b"".join([ascii_letters.encode(), digits.encode(), b":/?&;.,_~%+-"])
+_PLAIN_LINE = re.compile(rb".{1,75}")  # of what needs nothing but line breaks
 _BASE64 = re.compile(rb"[A-Za-z0-9+/ \t\r\n]*+={0,2}[ \t\r\n]*+")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
 
@@ -319,8 +321,8 @@ def _quoted(value: bytes, *, ends_line: bool) -> bytes:
         return value if ends_line else value + b"=\r\n"
     if not value:
         return b""
-    if _PLAIN_URL.fullmatch(value):
-        lines = [value[at : at + _LINE - 1] for at in range(0, len(value), _LINE - 1)]
+    if not value.translate(None, _PLAIN):
+        lines = _PLAIN_LINE.findall(value)
         return b"=\r\n".join(lines) if ends_line else b"=\r\n".join([*lines, b""])
     before = b""
     if b"\n" in value:
@@ -344,7 +346,10 @@ _quoted_once = functools.lru_cache(maxsize=512)(_quoted)
 
 def _quoted_fill(fill: OctetFill, *, ends_line: bool) -> OctetFill:
     def quoted(fields: CopyFields) -> bytes:
-        return _quoted(fill(fields), ends_line=ends_line)
+        value = fill(fields)
+        if ends_line or value.translate(None, _PLAIN):
+            return _quoted(value, ends_line=ends_line)
+        return b"=\r\n".join([*_PLAIN_LINE.findall(value), b""])
 
     return quoted
 

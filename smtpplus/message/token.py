@@ -50,6 +50,7 @@ _TAG = 12  # octets; a return path has to fit 64 letters
 _CLICK_TAG = 16  # promise W2: 128 bits between us and a redirect
 _NUMBERS = struct.Struct(">HIIQQ")  # day, account, list, message, delivery
 _NUMBERS_AND_LINK = struct.Struct(">HIIQQH")
+_LINK = struct.Struct(">H")
 
 
 class Purpose(enum.StrEnum):
@@ -149,6 +150,10 @@ class Tokens:
         self._keys = {
             purpose: tuple(_Keys.of(secret, purpose) for secret in secrets) for purpose in Purpose
         }
+        self._newest = {purpose: keys[0].seal for purpose, keys in self._keys.items()}
+        # A copy has a token for each of its links, and one in several places: what was packed
+        # last, and the tokens made of it that are bound to nothing.
+        self._packed: tuple[TokenFacts | None, int, bytes, dict[Purpose, str]] = (None, 0, b"", {})
 
     def make(
         self, purpose: Purpose, facts: TokenFacts, now: float, *, link: int = 0, bound: bytes = b""
@@ -162,14 +167,19 @@ class Tokens:
             link: which link of the message (0 to 65,535), kept for clicks only.
             bound: octets the token is worth nothing without, such as a click's target.
         """
-        day = min(max(int(now // _DAY_SECONDS) - _EPOCH_DAY, 0), 0xFFFF)
-        numbers = (day, facts.account_id, facts.list_id, facts.message_id, facts.delivery_id)
-        keys = self._keys[purpose][0]
+        day = int(now // _DAY_SECONDS)
+        known, on, numbers, made = self._packed
+        if known is not facts or on != day:
+            numbers, made = _packed(facts, day), {}
+            self._packed = (facts, day, numbers, made)
         if purpose is Purpose.CLICK:
-            return base32.encode(
-                keys.seal(_NUMBERS_AND_LINK.pack(*numbers, link), bound, _CLICK_TAG)
-            )
-        return base32.encode(keys.seal(_NUMBERS.pack(*numbers), bound, _TAG))
+            return self._newest[purpose](numbers + _LINK.pack(link), bound, _CLICK_TAG)
+        if bound:
+            return self._newest[purpose](numbers, bound, _TAG)
+        token = made.get(purpose)
+        if token is None:
+            token = made[purpose] = self._newest[purpose](numbers, bound, _TAG)
+        return token
 
     def read(self, purpose: Purpose, text: str, now: float, *, bound: bytes = b"") -> Token:
         """What `text` names.
@@ -188,6 +198,11 @@ class Tokens:
             if plain is not None:
                 return _token(purpose, plain, now)
         raise TokenError(TokenFault.FORGED)
+
+
+def _packed(facts: TokenFacts, day: int) -> bytes:
+    day = min(max(day - _EPOCH_DAY, 0), 0xFFFF)
+    return _NUMBERS.pack(day, facts.account_id, facts.list_id, facts.message_id, facts.delivery_id)
 
 
 def token_length(purpose: Purpose) -> int:
@@ -214,26 +229,39 @@ def _token(purpose: Purpose, plain: bytes, now: float) -> Token:
 
 @dataclass(frozen=True, slots=True)
 class _Keys:
-    """The pair of one secret and one purpose, as functions."""
+    """The pair of one secret and one purpose, as functions; `seal` makes a token's text."""
 
     sign: Callable[[bytes], bytes]
     stream: Callable[[bytes], bytes]
+    seal: Callable[[bytes, bytes, int], str]
 
     @classmethod
     def of(cls, secret: bytes, purpose: Purpose) -> _Keys:
         info = b"smtpplus token 1 " + purpose.encode()
         key = HKDF(SHA256(), 64, salt=None, info=info).derive(secret)
-        return cls(_hmac_sha256(key[:32]), _hmac_sha256(key[32:]))
-
-    def seal(self, plain: bytes, bound: bytes, tag_octets: int) -> bytes:
-        tag = self.sign(plain + bound)[:tag_octets]  # the numbers have one length: no ambiguity
-        return tag + _xor(plain, self.stream(tag))
+        sign, stream = _hmac_sha256(key[:32]), _hmac_sha256(key[32:])
+        return cls(sign, stream, _sealing(sign, stream))
 
     def open(self, octets: bytes, bound: bytes, tag_octets: int) -> bytes | None:
         tag = octets[:tag_octets]
         plain = _xor(octets[tag_octets:], self.stream(tag))
         expected = self.sign(plain + bound)[:tag_octets]
         return plain if hmac.compare_digest(tag, expected) else None
+
+
+def _sealing(
+    sign: Callable[[bytes], bytes], stream: Callable[[bytes], bytes]
+) -> Callable[[bytes, bytes, int], str]:
+    """Seals `plain`, bound to `bound`, with a tag of so many octets; as text."""
+    number, encode = int.from_bytes, base32.encode_number
+
+    def seal(plain: bytes, bound: bytes, tag_octets: int) -> str:
+        length = len(plain)
+        tag = sign(plain + bound)[:tag_octets]  # the numbers have one length: no ambiguity
+        covered = number(plain, "big") ^ number(stream(tag)[:length], "big")
+        return encode((number(tag, "big") << length * 8) | covered, tag_octets + length)
+
+    return seal
 
 
 def _xor(octets: bytes, stream: bytes) -> bytes:
@@ -257,8 +285,10 @@ def _hmac_sha256(key: bytes) -> Callable[[bytes], bytes]:
     inner = hashlib.sha256(padded.translate(inner_pad))
     outer = hashlib.sha256(padded.translate(outer_pad))
 
+    inner_copy, outer_copy = inner.copy, outer.copy
+
     def digest(octets: bytes) -> bytes:
-        first, second = inner.copy(), outer.copy()
+        first, second = inner_copy(), outer_copy()
         first.update(octets)
         second.update(first.digest())
         return second.digest()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -36,9 +36,10 @@ __all__ = ["Rendered", "Rendering", "RenderingSettings"]
 _CopyUrl: TypeAlias = Callable[[CopyFields], str]
 _ClickUrl: TypeAlias = Callable[[CopyFields, int, LinkTarget], str]
 
-_KeptPlan: TypeAlias = "tuple[Effective, str, frozenset[str], bool, RenderingSettings, CopyPlan]"
+_PlanKey: TypeAlias = tuple[int, str, frozenset[str], bool]
 
 _MOST_SETTLED = 1_000
+_MOST_PLANS = 200
 _ANSWERS = frozenset({"in-reply-to", "references"})
 _ALWAYS = frozenset({"email", "name"})
 _EDGES = ("header_html", "header_text", "footer_html", "footer_text")
@@ -88,7 +89,7 @@ class Rendered:
         """The plan for copies that are not plain."""
         if self.plan.head_block is not None:
             return self.plan
-        return replace(self.plan, head_block=lambda _: self.shared_block)
+        return self.plan.with_head_block(lambda _: self.shared_block)
 
     @property
     def plain_fields(self) -> tuple[HeaderField, ...]:
@@ -104,7 +105,7 @@ class Rendering:
         self._clock = clock
         self.settings = settings
         self._settled: dict[tuple[int, int], tuple[SmtpUser, MailList, Effective]] = {}
-        self._plan: _KeptPlan | None = None
+        self._plans: dict[_PlanKey, tuple[Effective, RenderingSettings, CopyPlan]] = {}
 
     async def of(self, message: Message, head: bytes, names: Collection[str]) -> Rendered | None:
         """What is done to `message`, whose head goes out as `head`; None: nothing.
@@ -142,7 +143,7 @@ class Rendering:
         plan = self._kept_plan(effective, base, names, is_own=is_own)
         is_plain = is_same and not plan.changes_bodies
         if not is_same:
-            plan = replace(plan, head_block=lambda copy: self._block(copy, listed, base, feedback))
+            plan = plan.with_head_block(lambda copy: self._block(copy, listed, base, feedback))
         return Rendered(head, fields, plan, is_plain, block, visible_addresses(fields))
 
     def copy_fields(self, delivery: Delivery) -> CopyFields:
@@ -209,16 +210,14 @@ class Rendering:
     ) -> CopyPlan:
         """The same for all messages that say nothing: those of a list share it."""
         wanted = frozenset(names) | _ALWAYS
-        known = self._plan
-        if (
-            known is not None
-            and known[0] is effective
-            and known[1:4] == (base, wanted, is_own)
-            and known[4] is self.settings
-        ):
-            return known[5]
+        key = (id(effective), base, wanted, is_own)
+        known = self._plans.get(key)
+        if known is not None and known[0] is effective and known[1] is self.settings:
+            return known[2]
+        if len(self._plans) >= _MOST_PLANS:
+            self._plans.clear()
         plan = self._plan_of(effective, base, wanted, is_own=is_own)
-        self._plan = (effective, base, wanted, is_own, self.settings, plan)
+        self._plans[key] = (effective, self.settings, plan)
         return plan
 
     def _plan_of(
@@ -261,10 +260,12 @@ class Rendering:
         return lambda copy: tracking_urls.unsubscribe_url(base, tokens, _of(copy), now())
 
     def _click_url(self, base: str) -> _ClickUrl:
-        tokens, now = self.settings.tokens, self._clock.now
+        tokens, now, made = self.settings.tokens, self._clock.now, tracking_urls.click_url
 
         def url(copy: CopyFields, link: int, target: LinkTarget) -> str:
-            return tracking_urls.click_url(base, tokens, _of(copy), now(), target, link)
+            facts = copy.facts
+            assert facts is not None
+            return made(base, tokens, facts, now(), target, link)
 
         return url
 
@@ -294,6 +295,7 @@ def _of(copy: CopyFields) -> TokenFacts:
     return copy.facts
 
 
+@functools.lru_cache(maxsize=256)
 def _secure(base: str) -> str:
     """RFC 8058 §3.1 wants https; a trial on this machine has no other than http."""
     parts = urlsplit(base)
