@@ -38,8 +38,8 @@ class RelaysKilledTests(_Short, postgresql.RelaysKilled):
 
 
 class AllRolesKilledTests(_Short, postgresql.AllRolesKilled):
-    messages = 300
-    per_second = 25.0  # three harms at least while mail flows
+    messages = 500
+    per_second = 50.0
     every_seconds = 4.0
 
 
