@@ -167,9 +167,7 @@ class Harmed:
 
     def _was_under_way(self, moment: float, harms: list[_Harm]) -> bool:
         """Was a relay stopped right after this moment, or just before the sink had read it all?"""
-        return any(
-            -_READ_LATE_SECONDS <= harm.at - moment <= self.window_seconds for harm in harms
-        )
+        return any(-_READ_LATE_SECONDS <= harm.at - moment <= self.window_seconds for harm in harms)
 
 
 class RelaysKilled(Harmed, SynchronousTestCase):

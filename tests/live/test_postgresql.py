@@ -38,7 +38,7 @@ class RelaysKilledTests(_Short, postgresql.RelaysKilled):
 
 
 class AllRolesKilledTests(_Short, postgresql.AllRolesKilled):
-    messages = 500
+    messages = 300
     per_second = 50.0
     every_seconds = 4.0
 
