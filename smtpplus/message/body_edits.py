@@ -186,7 +186,9 @@ class BodyEdits:
             pieces = self._url_pieces(real, start, end, tags, attribute_text)
             made = self.links.replacement(pieces)
         else:
-            made = self.links.replaced(attribute_text(real(start, end)))
+            made = self.links.replaced(attribute_text(real(start, end)), in_html=True)
+            if isinstance(made, ClickFill):
+                return Edit(start, end, (made,))
         return None if made is None else Edit(start, end, (_escaped(made),))
 
     def _url_pieces(

@@ -174,6 +174,7 @@ class _Stretches:
         # Where each stretch begins, in the encoded form less the breaks before it.
         self._encoded_at = encoded_at
         self._decoded_at = decoded_at
+        self._asked = (0, 0)  # what was asked for last, and the answer: places come in order
 
     @classmethod
     def of(cls, encoded: bytes) -> _Stretches | None:
@@ -210,18 +211,23 @@ class _Stretches:
             return 0
         encoded, find = self._encoded, self._encoded.find
         stretch = bisect_left(self._decoded_at, at) - 1
-        position = self._encoded_at[stretch] + 3 * stretch
-        left = at - self._decoded_at[stretch]
+        begins = self._decoded_at[stretch]
+        known, position = self._asked
+        if not begins < known <= at:
+            known, position = begins, self._encoded_at[stretch] + 3 * stretch
+        left = at - known
         while left:
             sign = find(b"=", position, position + left)
             if sign < 0:
-                return position + left
+                position += left
+                break
             left -= sign - position
             if encoded[sign + 1] == 10:
                 position = sign + 2
             else:
                 left -= 1
                 position = sign + 3
+        self._asked = (at, position)
         return position
 
 

@@ -107,8 +107,8 @@ class Links:
             return None
         return self._merged(tuple(pieces), click_url, number)
 
-    def replaced(self, url: str) -> str | Fill | None:
-        """The same of a URL without merge values."""
+    def replaced(self, url: str, *, in_html: bool = False) -> str | Fill | None:
+        """The same of a URL without merge values; a fill is escaped already where `in_html`."""
         target = self.target(url)
         if target is None:
             return None
@@ -117,7 +117,7 @@ class Links:
         if click_url is None:
             return made.url if made is not target else None
         number = self._number(made.url)
-        return ClickFill(click_url, number, made) if number else None
+        return ClickFill(click_url, number, made, in_html=in_html) if number else None
 
     def target(self, url: str) -> LinkTarget | None:
         """The target that `url` is, cleaned; None where it is not to be changed."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from smtpplus.message.body_edits import BodyEdits
 from smtpplus.message.body_parts import BodyPart
@@ -163,8 +163,7 @@ class PartCopy:
         return self._spliced(self.body, view, self._found_in(view), lossy=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(NamedTuple):
     """What `BodyEdits` had found before a part, to find it again."""
 
     links: int

@@ -617,6 +617,8 @@ class BombTest(SynchronousTestCase):
             (b"plain", b"7bit", b"> x\r\n", ""),
             (b"plain", b"7bit", b"https://x.example/)))) ", ""),
             (b"html", b"quoted-printable", b" " * 500 + b"x=", ""),
+            (b"html", b"quoted-printable", b"=C3=A4 <a href=3D'https://x.example/'>x</a>", ""),
+            (b"html", b"quoted-printable", b"=\r\n", ""),
             (b"html", b"base64", b"PGI+" * 700_000, "longer"),
         ]:
             body = (unit * (1_000_000 // len(unit) + 1))[: max(1_000_000, len(unit))]
