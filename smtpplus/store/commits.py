@@ -25,7 +25,14 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, Executable
 from twisted.logger import Logger
 
-from smtpplus.store.dialects import Fault, IdsSql, ManySql, RowsSql, StoreDialect
+from smtpplus.store.dialects import (
+    Fault,
+    IdsSql,
+    ManySql,
+    RowsSql,
+    StoreDialect,
+    disk_error,
+)
 from smtpplus.store.process_lock import WriteTurn
 from smtpplus.values.errors import (
     SmtpplusError,
@@ -178,10 +185,17 @@ class Committer:
 
     def run(self, requests: Sequence[Request]) -> list[Callable[[], None]]:
         """Give each request its result or its error; what is to be done after the commit."""
-        if self._turn is None:
+        turn = self._turn or contextlib.nullcontext()
+        try:
+            turn.__enter__()
+        except OSError as error:  # no descriptor is left, say
+            for request in requests:
+                request.error = disk_error(error)
+            return []
+        try:
             return self._run(requests, _CLASHES)
-        with self._turn:
-            return self._run(requests, _CLASHES)
+        finally:
+            turn.__exit__(None, None, None)
 
     def _run(self, requests: Sequence[Request], clashes: int) -> list[Callable[[], None]]:
         for request in requests:

@@ -88,19 +88,22 @@ class WriteTurn:
     SQLite itself makes a second writer sleep for longer and longer and look again: up to a
     tenth of a second for a transaction of one millisecond. Here it wakes when the first is done.
     Each writer has its own. May be entered again by whoever has the turn. Where the file is not
-    there, as beside a service of one process, there are no turns (`keep_turns`).
+    there when it is first entered, as beside a service of one process, there are no turns
+    (`keep_turns`). Entering raises OSError where the file cannot be opened.
     """
 
     def __init__(self, data_dir: Path) -> None:
         self._path = data_dir / _TURN_NAME
         self._descriptor: int | None = None
+        self._has_looked = False
         self._depth = 0
 
     def __enter__(self) -> None:
         if self._depth == 0:
-            if self._descriptor is None:
+            if not self._has_looked:
                 with contextlib.suppress(FileNotFoundError):
                     self._descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+                self._has_looked = True
             if self._descriptor is not None:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         self._depth += 1
@@ -114,4 +117,4 @@ class WriteTurn:
         """Forget the file, unless it is our turn; harmless where it was never opened."""
         if self._depth == 0 and self._descriptor is not None:
             os.close(self._descriptor)
-            self._descriptor = None
+            self._descriptor, self._has_looked = None, False

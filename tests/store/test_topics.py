@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import threading
 from pathlib import Path
 
+from sqlalchemy import Connection
 from twisted.trial.unittest import SynchronousTestCase
 
+from smtpplus.store.commits import Committer, Request
 from smtpplus.store.process_lock import WriteTurn, keep_turns
 from smtpplus.store.topics import ACCOUNTS, DUE, QUEUE, TOPICS, told_again, told_between
+from smtpplus.values.errors import StoreUnavailableError
 
 
 class TopicsTests(SynchronousTestCase):
@@ -62,9 +67,33 @@ class WriteTurnTests(SynchronousTestCase):
         with turn:
             pass
 
+    def test_D8_a_turn_that_cannot_be_taken_costs_the_requests_and_not_the_writer(self) -> None:
+        keep_turns(self.folder, wanted=True)
+        turn = WriteTurn(self.folder)
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        committer = Committer(_never, None, lambda: 0.0, turn=turn)  # type: ignore[arg-type]
+        request = Request(lambda _: None)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_descriptors_in_use(), limits[1]))
+        try:
+            committer.run([request])
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        self.assertIsInstance(request.error, StoreUnavailableError)
+
     def test_beside_a_service_of_one_process_nobody_waits(self) -> None:
         keep_turns(self.folder, wanted=True)
         keep_turns(self.folder, wanted=False)
         with WriteTurn(self.folder):
             self._other().join(10)
         self.assertEqual(self.order, ["other"])
+
+
+def _never(_check: bool) -> Connection:
+    raise AssertionError("the store was opened without a turn")
+
+
+def _descriptors_in_use() -> int:
+    """No descriptor is free below it: the next one fails."""
+    probe = os.dup(0)
+    os.close(probe)
+    return probe
