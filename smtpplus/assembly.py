@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -239,7 +239,7 @@ class Assembly(Service):
         queue = self._queue = CountedQueue(store.queue, self._metrics.counts, self._mail_log(store))
         await self._recover(queue)
         self._has_come_up("store")
-        others = self._start_siblings(store)
+        self._start_siblings(store)
         self._watch(store, queue)
         await self._tell_how_it_writes(store)
         self._tls = self._server_tls()
@@ -273,8 +273,6 @@ class Assembly(Service):
             self._metrics.sources.stressed = self._submission.stress_by_listener
         if self._siblings is not None:
             self._stops.append(("siblings", self._siblings.terminate))  # they stop beside us
-        await others
-        self._has_come_up("processes")
 
     @property
     def _node_name(self) -> str:
@@ -282,15 +280,15 @@ class Assembly(Service):
         mark = f".{self._place.number}" if self._place.is_sibling else ""
         return f"{server.hostname}/{server.node}{mark}"
 
-    def _start_siblings(self, store: Store) -> Deferred[Any]:
-        """The other processes; fires when they are ready."""
+    def _start_siblings(self, store: Store) -> None:
         if self._siblings is None:
-            return succeed(None)
+            return
         self._stops.append(("siblings", self._siblings.ended))
         siblings = self._siblings
         self._metrics.sources.others = siblings.metrics
         self._metrics.sources.processes = lambda: 1 + siblings.ready
-        return self._siblings.start(self._bound, store.lock_descriptor)
+        siblings.all_ready.addCallback(lambda _: self._has_come_up("processes"))
+        siblings.start(self._bound, store.lock_descriptor)
 
     def _begin(self, name: str, service: Any) -> None:
         service.startService()

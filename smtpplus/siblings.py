@@ -2,8 +2,8 @@
 
 Each takes mail in and delivers it, with sockets and a node of its own, on the same store; the
 first has the pages, too. Guarantees: one that ends is started again, after longer and longer
-rests; none outlives the first; their log lines go to the log of the first. Raises
-`ConflictError` where one does not come up at the start.
+rests, also where it never came up (why is in the log); none outlives the first; their log lines
+go to the log of the first. Raises nothing.
 
 On descriptor `TALK` a sibling tells, a line each: ``ready``; ``metrics N`` and N octets, when it
 was asked by the line ``metrics`` on its standard input. Its standard output is its log.
@@ -26,7 +26,6 @@ from twisted.python.failure import Failure
 from smtpplus.net.bound import BoundPorts
 from smtpplus.net.tally import SharedTally
 from smtpplus.ports import IClock
-from smtpplus.values.errors import ConflictError
 
 __all__ = ["TALK", "SiblingOf", "Siblings"]
 
@@ -83,15 +82,16 @@ class Siblings:
         self._siblings: dict[int, _Sibling] = {}
         self._rests = dict.fromkeys(range(1, processes), 0.0)
         self._stopping = False
+        self.all_ready: Deferred[None] = Deferred()
 
-    def start(self, bound: BoundPorts, lock: int | None) -> Deferred[Any]:
-        """Start all; fires when they are ready.
+    def start(self, bound: BoundPorts, lock: int | None) -> None:
+        """Start all; `all_ready` fires once they are.
 
         `bound` has a socket for each; whoever has `lock` open holds the data directory.
         """
         self._bound, self._lock = bound, lock
-        started = [self._start(number).ready for number in range(1, self._processes)]
-        return Deferred.fromCoroutine(_all_of(started))
+        for number in range(1, self._processes):
+            self._start(number)
 
     def hang_up(self) -> None:
         """Let them read their configuration again."""
@@ -129,7 +129,7 @@ class Siblings:
         for sibling in self._siblings.values():
             sibling.signal(name)
 
-    def _start(self, number: int) -> _Sibling:
+    def _start(self, number: int) -> None:
         sockets = self._bound.of_sibling(number)
         places = {where: _FIRST_OF_SOCKETS + place for place, where in enumerate(sockets)}
         inherited = {_TALLY: self.tally.descriptor}
@@ -144,7 +144,9 @@ class Siblings:
             tally=_TALLY,
             sockets=places,
         )
-        sibling = self._siblings[number] = _Sibling(number, self._put_line, self._has_ended)
+        sibling = self._siblings[number] = _Sibling(
+            number, self._put_line, self._has_come_up, self._has_ended
+        )
         self._reactor.spawnProcess(
             sibling,
             sys.executable,
@@ -153,7 +155,10 @@ class Siblings:
             childFDs={0: "w", 1: "r", 2: 2, TALK: "r"} | inherited,
         )
         sibling.begun = self._clock.monotonic()
-        return sibling
+
+    def _has_come_up(self) -> None:
+        if self.ready == self._processes - 1 and not self.all_ready.called:
+            self.all_ready.callback(None)
 
     def _has_ended(self, sibling: _Sibling, reason: str) -> None:
         number = sibling.number
@@ -174,28 +179,27 @@ class Siblings:
 
         def again() -> None:
             if not self._stopping:
-                self._start(number).ready.addErrback(lambda _: None)
+                self._start(number)
 
         self._clock.call_later(rest, again)
-
-
-async def _all_of(ready: list[Deferred[None]]) -> None:
-    for one in ready:
-        await one
 
 
 class _Sibling(ProcessProtocol):
     """The first process's end of the talk with one of them."""
 
     def __init__(
-        self, number: int, put_line: Callable[[str], object], ended: Callable[..., None]
+        self,
+        number: int,
+        put_line: Callable[[str], object],
+        come_up: Callable[[], None],
+        ended: Callable[[_Sibling, str], None],
     ) -> None:
         self.number = number
         self.begun = 0.0
         self.is_ready = False
-        self.ready: Deferred[None] = Deferred()
         self.ended: Deferred[None] = Deferred()
         self._put_line = put_line
+        self._tell_come_up = come_up
         self._tell_ended = ended
         self._lines = b""
         self._told = b""
@@ -229,13 +233,9 @@ class _Sibling(ProcessProtocol):
         for answer in self._answers:
             answer.callback(b"")
         self._answers.clear()
-        text = reason.getErrorMessage()
-        if not self.is_ready:
-            error = ConflictError(f"Process {self.number} did not start: see the log ({text})")
-            self.ready.errback(error)
         self.is_ready = False
         self.ended.callback(None)
-        self._tell_ended(self, text)
+        self._tell_ended(self, reason.getErrorMessage())
 
     def _take_told(self) -> bool:
         line, end, rest = self._told.partition(b"\n")
@@ -243,7 +243,7 @@ class _Sibling(ProcessProtocol):
             return False
         if line == b"ready":
             self.is_ready = True
-            self.ready.callback(None)
+            self._tell_come_up()
         elif line.startswith(b"metrics "):
             size = int(line[8:])
             if len(rest) < size:

@@ -85,6 +85,7 @@ class Fleet:
             "store.lease": lease,
             "submission.listen_tls": "[]",
             "submission.max_connections_per_address": "200",
+            "server.processes": "1",  # each is a node of its own
             "relay.deliver": "smarthost",
             "relay.smarthost": f"127.0.0.1:{self.sink.port}",
             "relay.retry": '["1s"]',

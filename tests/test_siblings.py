@@ -1,0 +1,124 @@
+"""What the first process does when others come up, answer, or end; without processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from smtpplus.net.bound import BoundPorts
+from smtpplus.net.clock import ReactorClock
+from smtpplus.siblings import TALK, Siblings
+
+
+class AReactor(Clock):
+    """Starts nothing, and remembers what it was to start."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[Any] = []
+
+    def spawnProcess(self, protocol: Any, *_: object, **__: object) -> None:
+        """Twisted's."""
+        protocol.transport = ATransport()
+        self.started.append(protocol)
+
+
+class ATransport:
+    """The first process's end of the pipes."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.signals: list[str] = []
+        self.is_gone = False
+
+    def write(self, octets: bytes) -> None:
+        self.written += octets
+
+    def signalProcess(self, name: str) -> None:
+        if self.is_gone:
+            raise ProcessExitedAlready
+        self.signals.append(name)
+
+
+class SiblingsTests(SynchronousTestCase):
+    """Three processes: two siblings."""
+
+    def setUp(self) -> None:
+        self.reactor = AReactor()
+        self.lines: list[str] = []
+        self.siblings = Siblings(
+            self.reactor,
+            ReactorClock(self.reactor),
+            processes=3,
+            config="smtpplus.toml",
+            settings=(),
+            put_line=self.lines.append,
+        )
+        self.siblings.start(BoundPorts(), None)
+
+    def end(self, place: int) -> None:
+        protocol = self.reactor.started[place]
+        protocol.transport.is_gone = True
+        protocol.processEnded(Failure(ProcessTerminated(1)))
+
+    def ready(self, place: int) -> None:
+        self.reactor.started[place].childDataReceived(TALK, b"ready\n")
+
+    def test_all_are_ready_once_each_has_said_so(self) -> None:
+        self.ready(0)
+        self.assertNoResult(self.siblings.all_ready)
+        self.ready(1)
+        self.successResultOf(self.siblings.all_ready)
+        self.assertEqual(self.siblings.ready, 2)
+
+    def test_one_that_never_came_up_is_started_again_after_longer_and_longer_rests(self) -> None:
+        self.ready(0)
+        for rest in (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0):
+            started = len(self.reactor.started)
+            self.end(-1)
+            self.reactor.advance(rest - 0.1)
+            self.assertEqual(len(self.reactor.started), started)
+            self.reactor.advance(0.1)
+            self.assertEqual(len(self.reactor.started), started + 1)
+        self.ready(-1)
+        self.successResultOf(self.siblings.all_ready)
+
+    def test_one_that_was_well_for_a_while_comes_back_soon(self) -> None:
+        for _ in range(5):
+            self.end(-1)
+            self.reactor.advance(30.0)
+        self.reactor.advance(100.0)
+        self.end(-1)
+        started = len(self.reactor.started)
+        self.reactor.advance(0.5)
+        self.assertEqual(len(self.reactor.started), started + 1)
+
+    def test_nothing_is_started_again_while_it_stops(self) -> None:
+        self.siblings.terminate()
+        self.assertEqual([one.transport.signals for one in self.reactor.started], [["TERM"]] * 2)
+        self.end(0)
+        self.end(1)
+        self.reactor.advance(100.0)
+        self.assertEqual(len(self.reactor.started), 2)
+
+    def test_lines_and_answers_come_in_any_pieces(self) -> None:
+        asked = self.reactor.started[0]
+        for octet in b'{"text":"a"}\n{"text":"b"}\n':
+            asked.childDataReceived(1, bytes([octet]))
+        self.assertEqual(self.lines, ['{"text":"a"}\n', '{"text":"b"}\n'])
+        answer = asked.ask()
+        self.assertEqual(asked.transport.written, b"metrics\n")
+        for octet in b"ready\nmetrics 7\na 1\nb 2ready":
+            asked.childDataReceived(TALK, bytes([octet]))
+        self.assertEqual(self.successResultOf(answer), b"a 1\nb 2")
+
+    def test_who_ends_while_it_is_asked_answers_nothing(self) -> None:
+        answer = self.reactor.started[0].ask()
+        self.end(0)
+        self.assertEqual(self.successResultOf(answer), b"")
+        self.siblings.hang_up()
+        self.assertEqual(self.reactor.started[1].transport.signals, ["HUP"])
