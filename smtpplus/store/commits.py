@@ -185,17 +185,33 @@ class Committer:
 
     def run(self, requests: Sequence[Request]) -> list[Callable[[], None]]:
         """Give each request its result or its error; what is to be done after the commit."""
-        turn = self._turn or contextlib.nullcontext()
-        try:
-            turn.__enter__()
-        except OSError as error:  # no descriptor is left, say
+        error = self.take_turn()
+        if error is not None:
             for request in requests:
-                request.error = disk_error(error)
+                request.error = error
             return []
         try:
             return self._run(requests, _CLASHES)
         finally:
-            turn.__exit__(None, None, None)
+            self.end_turn()
+
+    def take_turn(self) -> SmtpplusError | None:
+        """Wait until no other process writes; why one cannot, where so.
+
+        `run` does it by itself. Who takes the turn before it gathers requests has those, too, that
+        came meanwhile: half as many commits for two processes that are busy.
+        """
+        if self._turn is not None:
+            try:
+                self._turn.take()
+            except OSError as error:  # no descriptor is left, say
+                return disk_error(error)
+        return None
+
+    def end_turn(self) -> None:
+        """Once for each `take_turn` that answered nothing."""
+        if self._turn is not None:
+            self._turn.end()
 
     def _run(self, requests: Sequence[Request], clashes: int) -> list[Callable[[], None]]:
         for request in requests:

@@ -87,9 +87,9 @@ class WriteTurn:
 
     SQLite itself makes a second writer sleep for longer and longer and look again: up to a
     tenth of a second for a transaction of one millisecond. Here it wakes when the first is done.
-    Each writer has its own. May be entered again by whoever has the turn. Where the file is not
-    there when it is first entered, as beside a service of one process, there are no turns
-    (`keep_turns`). Entering raises OSError where the file cannot be opened.
+    Each writer has its own. May be taken again by whoever has the turn. Where the file is not
+    there when it is first taken, as beside a service of one process, there are no turns
+    (`keep_turns`). `take` raises OSError where the file cannot be opened.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -98,7 +98,8 @@ class WriteTurn:
         self._has_looked = False
         self._depth = 0
 
-    def __enter__(self) -> None:
+    def take(self) -> None:
+        """Wait for it."""
         if self._depth == 0:
             if not self._has_looked:
                 with contextlib.suppress(FileNotFoundError):
@@ -108,7 +109,8 @@ class WriteTurn:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         self._depth += 1
 
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
+        """It is the next one's, once it was ended as often as taken."""
         self._depth -= 1
         if self._depth == 0 and self._descriptor is not None:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)

@@ -317,6 +317,7 @@ class ThreadedTransactions:
 
     def _write_until_stopped(self) -> None:
         while (first := self._writes.get()) is not None:
+            waited = self._committer.take_turn() is None  # else each request is told
             batch, peeks, stopping = self._gather(first)
             for task, answer in peeks:
                 self._settle_task(task, answer)
@@ -330,6 +331,8 @@ class ThreadedTransactions:
                 for call in after:
                     self._files.put((call, None))
                 self._reactor.callFromThread(_fire, batch)
+            if waited:
+                self._committer.end_turn()
             if stopping:
                 break
         self._committer.close()

@@ -44,8 +44,10 @@ class WriteTurnTests(SynchronousTestCase):
 
     def _other(self) -> threading.Thread:
         def write() -> None:
-            with WriteTurn(self.folder):
-                self.order.append("other")
+            turn = WriteTurn(self.folder)
+            turn.take()
+            self.order.append("other")
+            turn.end()
 
         thread = threading.Thread(target=write)
         thread.start()
@@ -54,18 +56,20 @@ class WriteTurnTests(SynchronousTestCase):
     def test_the_second_waits_for_the_first_also_when_that_enters_again(self) -> None:
         keep_turns(self.folder, wanted=True)
         turn = WriteTurn(self.folder)
-        with turn:
-            other = self._other()
-            with turn:
-                other.join(0.05)
-                turn.close()  # not while it is ours
-            other.join(0.05)
-            self.order.append("first")
+        turn.take()
+        other = self._other()
+        turn.take()
+        other.join(0.05)
+        turn.close()  # not while it is ours
+        turn.end()
+        other.join(0.05)
+        self.order.append("first")
+        turn.end()
         other.join(10)
         self.assertEqual(self.order, ["first", "other"])
         turn.close()
-        with turn:
-            pass
+        turn.take()
+        turn.end()
 
     def test_D8_a_turn_that_cannot_be_taken_costs_the_requests_and_not_the_writer(self) -> None:
         keep_turns(self.folder, wanted=True)
@@ -83,8 +87,10 @@ class WriteTurnTests(SynchronousTestCase):
     def test_beside_a_service_of_one_process_nobody_waits(self) -> None:
         keep_turns(self.folder, wanted=True)
         keep_turns(self.folder, wanted=False)
-        with WriteTurn(self.folder):
-            self._other().join(10)
+        turn = WriteTurn(self.folder)
+        turn.take()
+        self._other().join(10)
+        turn.end()
         self.assertEqual(self.order, ["other"])
 
 
