@@ -29,18 +29,20 @@ class DiskRoom:
     def __init__(self, database: SqliteFile) -> None:
         self._database = database
         self._spare_octets = 0  # inside the file; as of the last `make_room`
+        self._log_room = 0  # in the log, which begins anew in the room that it has; likewise
 
     def left(self) -> int:
         """Octets that may be taken; negative where the reserve is touched already.
 
-        Room inside the file counts for no more than what is free beside it: the log goes first.
+        Room inside the file counts for no more than the log has room for: it goes there first.
         """
         free = self._free - self._reserve
-        return free + min(self._spare_octets, max(free, 0))
+        return free + min(self._spare_octets, max(free, 0) + self._log_room)
 
     def check(self, messages: int, octets: int) -> None:
         """Raise StoreFullError where so many messages of together so many octets are too much."""
-        if self._free - self._reserve < octets + messages * _OF_A_MESSAGE:
+        left = self._free - self._reserve + self._log_room
+        if left < octets + messages * _OF_A_MESSAGE:
             raise StoreFullError("The disk of the store is full.")
 
     def is_short(self) -> bool:
@@ -49,8 +51,12 @@ class DiskRoom:
 
     def make_room(self, connection: Connection) -> None:
         """On the writer's connection, outside a transaction: let the log begin anew."""
-        self._database.dialect.make_room(connection)
+        is_anew = self._database.dialect.make_room(connection)
         self._spare_octets = self._database.spare_octets(connection)
+        # A file that the queue has filled has all its room inside once mail was delivered: without
+        # the log's own room there would be none beside it for the first new message, for ever.
+        room = self._database.log_octets if is_anew else 0
+        self._log_room = min(room, self._spare_octets) // 2
         self._database.keep_reserve()
 
     @property

@@ -1,0 +1,68 @@
+"""How much a disk that the queue itself has filled has left for new mail (D6)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from smtpplus.store.room import DiskRoom
+from smtpplus.values.errors import StoreFullError
+
+_KIB = 1 << 10
+
+
+class ADatabase:
+    """A file of SQLite on a small disk: octets."""
+
+    checkpoint_octets = 256 * _KIB
+    reserve_octets = 0
+
+    def __init__(self, spare: int, log: int, *, begins_anew: bool) -> None:
+        self.dialect = self
+        self.log_octets = log
+        self._spare = spare
+        self._begins_anew = begins_anew
+
+    def make_room(self, _: Any) -> bool:
+        return self._begins_anew
+
+    def spare_octets(self, _: Any) -> int:
+        return self._spare
+
+    def keep_reserve(self) -> None:
+        pass
+
+
+class ARoom(DiskRoom):
+    """`free` octets beside the file."""
+
+    free = 300 * _KIB
+
+    @property
+    def _free(self) -> int:
+        return self.free
+
+
+class RoomTests(SynchronousTestCase):
+    """All of the disk's room is inside the file, as after the delivery of what filled it."""
+
+    def room(self, spare: int, log: int = 512 * _KIB, *, begins_anew: bool = True) -> ARoom:
+        room = ARoom(ADatabase(spare, log, begins_anew=begins_anew))  # type: ignore[arg-type]
+        room.make_room(None)  # type: ignore[arg-type]
+        return room
+
+    def test_D6_room_inside_the_file_takes_new_mail_where_little_is_left_beside_it(self) -> None:
+        room = self.room(6_000 * _KIB)
+        self.assertGreater(room.left(), 98 * _KIB)  # one and a half of the smallest maximum
+        room.check(2, 20 * _KIB)
+
+    def test_D6_a_log_that_cannot_begin_anew_has_no_room(self) -> None:
+        room = self.room(6_000 * _KIB, begins_anew=False)
+        self.assertLess(room.left(), 98 * _KIB)
+        self.assertRaises(StoreFullError, room.check, 2, 20 * _KIB)
+
+    def test_D6_without_room_inside_nothing_is_taken(self) -> None:
+        room = self.room(0)
+        self.assertLess(room.left(), 98 * _KIB)
+        self.assertRaises(StoreFullError, room.check, 1, 10 * _KIB)
