@@ -54,8 +54,8 @@ class Siblings:
 
     Args:
         config, settings: the configuration's file, and what overrides it.
+        processes: of the service, the first included.
         put_line: takes a line of their logs.
-        descriptors: for each: the tally's, the lock's where there is one.
     """
 
     _log = Logger()
