@@ -20,7 +20,7 @@ from typing import Any
 from sqlalchemy import Table
 
 from smtpplus.store import schema
-from smtpplus.store.facts import COUNTERS, DAY, HOUR, Sums, day_of, hour_of, sums_of
+from smtpplus.store.facts import DAY, HOUR, Sums, day_of, hour_of, sums_of
 from smtpplus.store.rows import attempt_facts, json_text
 from smtpplus.values.ids import IdSource
 from smtpplus.values.outcome import Attempt, Outcome, Result, Stage
@@ -120,7 +120,7 @@ class _Counts:
     """Counters of one day after the other."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
-        self._rows = [_Rows(database, table) for table in COUNTERS]
+        self._rows = [_Rows(database, table) for table in schema.COUNTERS]
         self._counts: Sums = defaultdict(int)
         self._ever: Sums = defaultdict(int)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from smtpplus.store.commits import Transaction
+from smtpplus.store.compression import Compressor
 from smtpplus.store.dialects import StoreDialect, insert_sql
 from smtpplus.store.facts import MESSAGES, Facts, FactSql
 from smtpplus.store.once import AskedOnce, OnceRows
@@ -48,6 +49,7 @@ class Accepts:
         self._deliveries = insert_sql(delivery, dialect)
         self._campaigns = CampaignRows(dialect)
         self._once = OnceRows(dialect)
+        self._compressor = Compressor()
 
     def write(self, transaction: Transaction, items: Sequence[Accepted | AskedOnce]) -> None:
         """Write all `items` but those that were accepted before."""
@@ -60,7 +62,8 @@ class Accepts:
 
     def _write(self, transaction: Transaction, items: Sequence[Accepted]) -> None:
         facts, mailed = Facts(self._facts), Mailed(self._recipients)
-        messages, contents, deliveries = [], [], []
+        messages, deliveries = [], []
+        contents: list[tuple[int, bytes]] = []
         is_due = False
         for item in items:
             lease_until = item.message.received_at + LEASE_SECONDS
@@ -68,7 +71,7 @@ class Accepts:
             messages.append(message_row(item))
             waiting = [new for new in item.deliveries if not new.withheld]
             if waiting and item.content is not None:
-                contents.append((item.message.id, item.content))
+                contents.append((item.message.id, self._compressor.row(item.content)))
             elif not waiting and item.content is None:
                 self._remove_large(transaction, item.message.id)
             if has_recipients(item.message):

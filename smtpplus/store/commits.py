@@ -271,6 +271,7 @@ class Committer:
         self._reopen_at = self._monotonic() + _REOPEN_AFTER_SECONDS
         try:
             self._connection = self._open(self._broken is not None)
+            self._dialect.prepare(self._connection)
         except Exception as error:
             ours = self._dialect.ours(error)
             if isinstance(ours, StoreUnavailableError):

@@ -6,15 +6,16 @@ their own in PostgreSQL (large_rows.py): the accept transaction names them eithe
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, select
 from zope.interface import implementer
 
 from smtpplus.ports import IBody, IContents, IContentWriter
 from smtpplus.store.commits import Transaction
+from smtpplus.store.compression import decompressed
 from smtpplus.store.content_check import checked
 from smtpplus.store.schema import content
 from smtpplus.store.transactions import Transactions
@@ -80,7 +81,7 @@ class StoredContents:
         """See `IContents.read`."""
         if message.in_file:
             return await self._large.read(message)
-        return await self._row(message, content.c.octets, lambda octets: checked(message, octets))
+        return await self._row(message)
 
     async def body(self, message: Message, start: int) -> IBody:
         """See `IContents.body`."""
@@ -99,24 +100,21 @@ class StoredContents:
         if message.in_file:
             octets = await self._large.head(message)
         else:
-            column = func.substr(content.c.octets, 1, message.head_octets)
-            octets = await self._row(message, column, bytes)
+            octets = await self._row(message)
         if octets is None:
             raise _gone(message)
-        return octets
+        return octets[: message.head_octets]
 
     async def quarantine(self, message: Message) -> str:
         """See `IContents.quarantine`."""
         return await self._large.quarantine(message.id) if message.in_file else ""
 
-    async def _row(
-        self, message: Message, column: Any, check: Callable[[bytes], bytes]
-    ) -> bytes | None:
-        query: Select[Any] = select(column).where(content.c.message_id == message.id)
+    async def _row(self, message: Message) -> bytes | None:
+        query = select(content.c.octets).where(content.c.message_id == message.id)
 
         def work(connection: Connection) -> bytes | None:
-            octets = self._transactions.dialect.octets(connection, query)
-            return None if octets is None else check(octets)
+            row = self._transactions.dialect.octets(connection, query)
+            return None if row is None else checked(message, decompressed(message, row))
 
         try:
             return await self._transactions.read(work)

@@ -12,6 +12,7 @@ import errno
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -21,6 +22,7 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from smtpplus.store.counting import COUNTING_COLUMNS, make_counting
 from smtpplus.store.topics import told_again
 from smtpplus.values.errors import (
     ConflictError,
@@ -51,7 +53,8 @@ __all__ = [
 BUSY_MS = 5_000  # how long SQLite waits for another process's lock
 _CHECKPOINT_PATIENCE_MS = 200
 _IDS_IN_ONE = 1_000
-_ROWS_IN_ONE = 64  # a power of two
+_ANY_NUMBER = 16  # of rows has a statement of its own up to this one, then powers of two
+_ROWS_IN_ONE = 64
 
 
 class Fault(enum.Enum):
@@ -79,6 +82,9 @@ class StoreDialect(Protocol):
 
     def set_up(self, connection: Connection) -> None:
         """In a transaction: let nobody else make or change the tables beside us."""
+
+    def prepare(self, connection: Connection) -> None:
+        """Outside a transaction, once: the connection is going to write."""
 
     def begin(self, connection: Connection) -> None:
         """Begin a transaction that will write."""
@@ -113,6 +119,9 @@ class StoreDialect(Protocol):
     def update(self, sql: str) -> ManySql:
         """How many rows are changed: by `sql` for one row, or more quickly."""
 
+    def counting(self) -> ManySql | None:
+        """How counts are added to all counters at once (counting.py); None: to each by itself."""
+
     def lock_claimed(self, query: Select[Any], name: str) -> FromClause:
         """`query` as a table `name` whose rows concurrent claims pass by."""
 
@@ -131,7 +140,6 @@ class CopySql:
     types: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
 class RowsSql:
     """SQLite's way to do the same to many rows: one statement, a parenthesis for each row.
 
@@ -139,20 +147,30 @@ class RowsSql:
     beside a busy reactor takes longer than the statement.
     """
 
-    head: str
-    row: str
-    tail: str
+    __slots__ = ("_head", "_row", "_tail", "_texts")
+
+    def __init__(self, head: str, row: str, tail: str) -> None:
+        self._head = head
+        self._row = row
+        self._tail = tail
+        self._texts: dict[int, str] = {}  # by the number of rows
 
     def pieces(self, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[str, list[Any]]]:
-        """The statements, few different ones, with their parameters."""
-        start, size = 0, _ROWS_IN_ONE
+        """The statements, few different ones that the driver keeps, with their parameters."""
+        start = 0
         while start < len(rows):
-            while size > len(rows) - start:
-                size //= 2
-            some = rows[start : start + size]
-            text = f"{self.head}{', '.join([self.row] * size)}{self.tail}"
-            yield text, [value for row in some for value in row]
+            size = len(rows) - start
+            if size > _ANY_NUMBER:
+                size = min(1 << (size.bit_length() - 1), _ROWS_IN_ONE)
+            yield self._text(size), list(chain.from_iterable(rows[start : start + size]))
             start += size
+
+    def _text(self, size: int) -> str:
+        text = self._texts.get(size)
+        if text is None:
+            text = f"{self._head}{', '.join([self._row] * size)}{self._tail}"
+            self._texts[size] = text
+        return text
 
 
 ManySql: TypeAlias = "str | CopySql | RowsSql"
@@ -220,6 +238,9 @@ def disk_error(error: OSError) -> SmtpplusError:
     return StoreUnavailableError(f"The queue directory cannot be used: {error.strerror}.")
 
 
+_COUNTING = RowsSql(
+    "INSERT INTO counting VALUES ", f"({', '.join('?' * len(COUNTING_COLUMNS))})", ""
+)
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _BROKEN = {sqlite3.SQLITE_IOERR, *_CORRUPT}
 
@@ -245,6 +266,10 @@ class SqliteDialect:
 
     def set_up(self, connection: Connection) -> None:
         """Nothing to do: whoever writes is alone."""
+
+    def prepare(self, connection: Connection) -> None:
+        """It counts."""
+        make_counting(_driver(connection))
 
     def begin(self, connection: Connection) -> None:
         """The write lock at once: no upgrade of a read lock can fail in the middle."""
@@ -327,6 +352,10 @@ class SqliteDialect:
             f"({', '.join('?' * len(rest))})",
             f") {changes} FROM given WHERE {where}",
         )
+
+    def counting(self) -> ManySql | None:
+        """By a trigger."""
+        return _COUNTING
 
     def lock_claimed(self, query: Select[Any], name: str) -> FromClause:
         """Nothing to do: there is one writer."""

@@ -12,25 +12,15 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sqlalchemy import Table
-
 from smtpplus.store.commits import Transaction
+from smtpplus.store.counting import adding
 from smtpplus.store.dialects import StoreDialect, insert_sql
 from smtpplus.store.rows import json_text, safe_text
-from smtpplus.store.schema import (
-    counter,
-    counter_campaign,
-    counter_day,
-    counter_day_campaign,
-    counter_day_provider,
-    counter_hour,
-    event,
-)
+from smtpplus.store.schema import COUNTERS, event
 from smtpplus.values.ids import IdSource
 from smtpplus.values.message import EventType, Message
 
 __all__ = [
-    "COUNTERS",
     "DAY",
     "HOUR",
     "MESSAGES",
@@ -50,14 +40,6 @@ HOUR = 3_600
 DAY = 24 * HOUR
 MESSAGES = "messages"  # the metric that counts submissions, for limits
 PERSON = "person"  # see smtpplus.rules.opens
-COUNTERS = (
-    counter,
-    counter_hour,
-    counter_day,
-    counter_day_campaign,
-    counter_day_provider,
-    counter_campaign,
-)
 Sums: TypeAlias = defaultdict[tuple[Any, ...], int]
 ONCE = {  # metrics that count a delivery once, however often a person opened it or clicked in it
     EventType.OPENED: "opened once",
@@ -104,13 +86,8 @@ class FactSql:
         self.ids = ids
         self.node = node
         self.events = insert_sql(event, dialect)
-        self.counters = [insert_sql(table, dialect, _adding(table)) for table in COUNTERS]
-
-
-def _adding(table: Table) -> str:
-    """Where such a row is there, it grows."""
-    key = ", ".join(column.name for column in table.primary_key)
-    return f" ON CONFLICT ({key}) DO UPDATE SET n = {table.name}.n + excluded.n"
+        self.counting = dialect.counting()
+        self.counters = [insert_sql(table, dialect, adding(table)) for table in COUNTERS]
 
 
 class Facts:
@@ -175,6 +152,13 @@ class Facts:
         """Write them all."""
         sql, node = self._sql, self._sql.node
         transaction.many(sql.events, self._events)
+        if sql.counting is not None:
+            rows = [
+                (*key[:2], key[1] - key[1] % DAY, *key[2:], node, n)
+                for key, n in self._counts.items()
+            ]
+            transaction.many(sql.counting, rows)
+            return
         for statement, counts in zip(sql.counters, sums_of(self._counts), strict=True):
             transaction.many(statement, [(*key, node, n) for key, n in counts.items()])
 

@@ -78,6 +78,9 @@ class PostgresqlDialect:
             connection.exec_driver_sql(f"SET LOCAL {setting} = 0")
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (_SET_UP_LOCK,))
 
+    def prepare(self, connection: Connection) -> None:
+        """Nothing to do."""
+
     def begin(self, connection: Connection) -> None:
         """The driver says BEGIN with the first statement."""
         connection.begin()
@@ -147,6 +150,10 @@ class PostgresqlDialect:
     def update(self, sql: str) -> ManySql:
         """A statement for each row: psycopg sends them all before it reads an answer."""
         return sql
+
+    def counting(self) -> ManySql | None:
+        """No: rows that two transactions both change are changed in the order of their keys."""
+        return None
 
     def lock_claimed(self, query: Select[Any], name: str) -> FromClause:
         """Each concurrent claim takes what no other has; chosen once, before the update."""

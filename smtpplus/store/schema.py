@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 
 __all__ = [
+    "COUNTERS",
     "HEAD",
     "METADATA",
     "account",
@@ -61,7 +62,7 @@ __all__ = [
     "suppression",
 ]
 
-HEAD = "0005"
+HEAD = "0006"
 
 METADATA = MetaData(
     naming_convention={
@@ -259,7 +260,7 @@ content = Table(
     "content",
     METADATA,
     _given_id("message_id"),
-    Column("octets", LargeBinary, nullable=False),
+    Column("octets", LargeBinary, nullable=False),  # mostly compressed, see compression.py
 )
 
 # A large content where the database keeps it (PostgreSQL): pieces in their order.
@@ -434,6 +435,15 @@ counter_campaign = Table(
     Column("node", Integer, primary_key=True, autoincrement=False),
     Column("n", BigInteger, nullable=False),
     sqlite_with_rowid=False,
+)
+
+COUNTERS = (
+    counter,
+    counter_hour,
+    counter_day,
+    counter_day_campaign,
+    counter_day_provider,
+    counter_campaign,
 )
 
 # What was clicked in a campaign's mails: clicks by persons, and by everything else.

@@ -155,7 +155,7 @@ class SqliteFile:
             timeout=BUSY_MS / 1_000,
             isolation_level=None,  # BEGIN is ours
             check_same_thread=False,  # opened in one thread, used in another, never in two
-            cached_statements=256,
+            cached_statements=512,
         )
 
     def _configure_writer(self, connection: Connection) -> None:

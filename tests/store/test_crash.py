@@ -46,6 +46,9 @@ def _kill_again_and_again(folder: Path) -> dict[int, str]:
     return acknowledged
 
 
+LONG = random.Random(6).randbytes(100_000)  # does not become shorter
+
+
 class KillTests(StoreCase):
     async def test_D3_every_acknowledged_message_is_there_after_kill_9(self) -> None:
         acknowledged = _kill_again_and_again(self.data_dir)
@@ -89,9 +92,7 @@ class FullTests(StoreCase):
         await store.queue.accept(first)
         facts = await store.facts()
         await self._limit_pages(store, int(facts["page_count"]) + 10)
-        answers = [
-            store.queue.accept(accepted(store.ids, content=bytes(100_000))) for _ in range(4)
-        ]
+        answers = [store.queue.accept(accepted(store.ids, content=LONG)) for _ in range(4)]
         for answer in answers:
             with self.assertRaises(StoreFullError):
                 await answer
@@ -99,7 +100,7 @@ class FullTests(StoreCase):
         await store.queue.accept(small)  # what fits is taken
         await store.queue.settle([settlement(delivery_of(first))])
         await self._limit_pages(store, 1_000_000)
-        await store.queue.accept(accepted(store.ids, content=bytes(100_000)))
+        await store.queue.accept(accepted(store.ids, content=LONG))
         self.assertEqual(sum((await store.history.queue_size(None)).values()), 2)
 
     async def test_D6_a_full_disk_loses_nothing(self) -> None:
