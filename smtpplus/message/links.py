@@ -13,6 +13,7 @@ links the others stay as they are.
 
 from __future__ import annotations
 
+import functools
 import html
 import re
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ from smtpplus.values.options import Utm
 __all__ = ["MAX_LINKS", "TEXT_LINK", "Links", "attribute_text", "text_link_end", "with_utm"]
 
 MAX_LINKS = 5_000
+_MAX_KEPT = 500  # characters of a URL that is kept from message to message
 
 TEXT_LINK = re.compile(r"(?<![A-Za-z0-9])https?://[^\s<>\"\x00-\x20]++", re.IGNORECASE)
 _REFERENCE = re.compile(
@@ -121,13 +123,8 @@ class Links:
 
     def target(self, url: str) -> LinkTarget | None:
         """The target that `url` is, cleaned; None where it is not to be changed."""
-        target = LinkTarget.of(url)
-        if (
-            target is None
-            or target.host in self.plan.own_hosts
-            or target.url in self.unsubscribe
-            or is_unsubscribe_target(target.url)
-        ):
+        target = (_target_again if len(url) <= _MAX_KEPT else _target)(url)
+        if target is None or target.host in self.plan.own_hosts or target.url in self.unsubscribe:
             return None
         return target
 
@@ -161,6 +158,15 @@ class Links:
             return target.url if click_url is None else click_url(fields, number, target)
 
         return fill
+
+
+def _target(url: str) -> LinkTarget | None:
+    target = LinkTarget.of(url)
+    return None if target is None or is_unsubscribe_target(target.url) else target
+
+
+# Most links of a template are in all of its mails.
+_target_again = functools.lru_cache(maxsize=1_024)(_target)
 
 
 def attribute_text(raw: str) -> str:
