@@ -1,8 +1,8 @@
 """From a submitted head to the message and its deliveries, as they will be queued.
 
-`Composer.read` reads the head and its control headers and settles what they ask for; between it
+`Composer.look` reads the head and its control headers, `settle` what they ask for; between that
 and `compose` the caller finds out who is suppressed. Guarantees: control headers are out of the
-content when `read` returns; what one recipient alone is told stands in its delivery, not in the
+content when `look` returns; what one recipient alone is told stands in its delivery, not in the
 message's options. Raises `RefusedError`, where the message may not be taken; nothing was kept then.
 Pure but for the ids it takes: it knows neither store nor relay.
 """
@@ -32,7 +32,7 @@ from smtpplus.values.message import EventType, Message, NewDelivery
 from smtpplus.values.options import NOTHING_SAID, Options
 from smtpplus.values.submission import MailList, SmtpUser
 
-__all__ = ["Composed", "Composer", "ComposerSettings", "Origin", "Reading"]
+__all__ = ["Composed", "Composer", "ComposerSettings", "Looked", "Origin", "Reading"]
 
 _SENT = ("", EventType.SUPPRESSED)
 _DROPPED = (
@@ -67,16 +67,26 @@ class Origin:
     mechanism: str
 
 
+class Looked(NamedTuple):
+    """What a submission says. `envelope` names those who get it."""
+
+    envelope: Envelope
+    head: bytes
+    known: SubmittedHead
+    options: Options
+    mails: Sequence[Addressed]
+
+
 class Reading(NamedTuple):
-    """What a submission says and what of it holds. `envelope` names those who get it."""
+    """What a submission says, as in `Looked`, and what of it holds."""
 
     origin: Origin
     envelope: Envelope
     head: bytes
     known: SubmittedHead
     options: Options
-    effective: Effective
     mails: Sequence[Addressed]
+    effective: Effective
 
 
 class Composed(NamedTuple):
@@ -97,13 +107,15 @@ class Composer:
         self._ids = ids
         self._settled = SettledOptions()
 
-    def read(self, origin: Origin, envelope: Envelope, content: IncomingContent) -> Reading:
-        """What the submission says.
+    def look(
+        self, origin: Origin, envelope: Envelope, content: IncomingContent, head: bytes
+    ) -> Looked:
+        """What the submission says; `head` is its content's. May run in any thread.
 
         Raises:
             RefusedError: it cannot be taken; the reply says why.
         """
-        head, options = _controls(content, envelope)
+        head, options = _controls(content, envelope, head)
         known = examine(head, smtputf8=envelope.smtputf8)
         sender = known.sender_mailbox
         refusal = refuse_header(
@@ -120,8 +132,13 @@ class Composer:
         )
         if options.replaces_envelope or options.extra_recipients:
             envelope = replace(envelope, recipients=tuple(one.recipient for one in mails))
-        effective = self._settled.of(options, origin.user, origin.mail_list)
-        return Reading(origin, envelope, head, known, options, effective, mails)
+        return Looked(envelope, head, known, options, mails)
+
+    def settle(self, origin: Origin, looked: Looked) -> Reading:
+        """What of it holds."""
+        return Reading(
+            origin, *looked, self._settled.of(looked.options, origin.user, origin.mail_list)
+        )
 
     def compose(
         self,
@@ -260,9 +277,8 @@ class Composer:
         )
 
 
-def _controls(content: IncomingContent, envelope: Envelope) -> tuple[bytes, Options]:
+def _controls(content: IncomingContent, envelope: Envelope, head: bytes) -> tuple[bytes, Options]:
     """The head as it is kept, and what its control headers said."""
-    head = content.head()
     if not may_have_controls(head):
         return head, NOTHING_SAID
     check_count(head)

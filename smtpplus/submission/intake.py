@@ -16,7 +16,7 @@ from typing import NamedTuple
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
-from smtpplus.ports import IClock, IContents, IDispatch, IQueue, ISpawn
+from smtpplus.ports import IClock, IContents, IDispatch, IQueue, ISpawn, IWorkers
 from smtpplus.rules.suppression import Suppressed
 from smtpplus.submission.composing import Composed, Composer, Origin, Reading
 from smtpplus.submission.content import STORE_ERRORS, ContentMemory, IncomingContent
@@ -36,6 +36,7 @@ from smtpplus.values.status_codes import EnhancedCode
 
 __all__ = ["Intake", "store_reply"]
 
+_LONG_HEAD = 16 * 1024  # octets: such a one is read in another thread
 _DONE = EnhancedCode(2, 0, 0)
 _NOBODY: Mapping[str, Suppressed] = {}
 _UNEXPECTED = Reply.of(451, "4.3.0", "An error on our side, please try again later")
@@ -55,6 +56,7 @@ class Intake:
         dispatch: IDispatch,
         clock: IClock,
         spawn: ISpawn,
+        workers: IWorkers,
         ids: IdSource,
         log: Logger | None = None,
     ) -> None:
@@ -66,6 +68,7 @@ class Intake:
         self._dispatch = dispatch
         self._clock = clock
         self._spawn = spawn
+        self._workers = workers
         self._ids = ids
         self._log = log or Logger()
 
@@ -84,15 +87,8 @@ class Intake:
     ) -> Reply:
         """The final reply. The content and the place are used up, whatever it is."""
         try:
-            reading = self._composer.read(origin, envelope, content)
-            addresses = [one.recipient.address for one in reading.mails]
-            asked = self._suppressed.may_hold(origin.mail_list, addresses)
-            suppressed = _NOBODY
-            if asked:
-                suppressed = await self._suppressed.among(
-                    origin.mail_list, asked, bypass=reading.effective.bypass_suppression
-                )
-            composed = self._composer.compose(reading, content, suppressed, self._clock.now())
+            reading = await self._read(origin, envelope, content)
+            composed = await self._compose(reading, content)
             await self._commit(composed, content)
         except CancelledError:
             place.give_back()
@@ -125,6 +121,25 @@ class Intake:
         if not content.is_promised:  # else the next start finds out
             await content.discard()
         return reply
+
+    async def _read(self, origin: Origin, envelope: Envelope, content: IncomingContent) -> Reading:
+        composer, head = self._composer, content.head()
+        if len(head) <= _LONG_HEAD:
+            looked = composer.look(origin, envelope, content, head)
+        else:  # 10,000 recipients take a tenth of a second or two
+            looked = await self._workers.run(composer.look, origin, envelope, content, head)
+        return composer.settle(origin, looked)
+
+    async def _compose(self, reading: Reading, content: IncomingContent) -> Composed:
+        mail_list = reading.origin.mail_list
+        addresses = [one.recipient.address for one in reading.mails]
+        asked = self._suppressed.may_hold(mail_list, addresses)
+        suppressed = _NOBODY
+        if asked:
+            suppressed = await self._suppressed.among(
+                mail_list, asked, bypass=reading.effective.bypass_suppression
+            )
+        return self._composer.compose(reading, content, suppressed, self._clock.now())
 
     async def _commit(self, composed: Composed, content: IncomingContent) -> None:
         domains, next_due = _going(composed)

@@ -257,6 +257,7 @@ def _parts(
             dispatch=ports.dispatch,
             clock=ports.clock,
             spawn=ports.spawn,
+            workers=ports.workers,
             ids=ports.ids,
             log=log,
         ),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 import zlib
 from typing import Any
 
+from smtpplus.submission.composing import Composer
 from smtpplus.submission.content import CONTROL_OCTETS
 from smtpplus.values.address import Address
 from tests.submission.rig import SubmissionTestCase, a_mail
@@ -115,6 +117,21 @@ class ControlsTests(SubmissionTestCase):
             self.assertTrue(taken.message.options.own_to)
             self.assertEqual(len(taken.message.envelope.recipients), count)
         self.assertEqual(self.service._memory.held, 0)
+
+    async def test_R_a_long_head_is_read_beside_the_reactor(self) -> None:
+        await self.start()
+        look, in_reactor = Composer.look, []
+
+        def watched(*arguments: Any) -> Any:
+            in_reactor.append(threading.current_thread() is reactor_thread)
+            return look(*arguments)
+
+        reactor_thread = threading.current_thread()
+        self.patch(Composer, "look", watched)
+        for count in (10, 3_000):
+            said = {"to": [f"user{n}@example.net" for n in range(count)]}
+            await self.in_thread(self.send, a_mail(head=smtpapi(said, fold=900)))
+        self.assertEqual(in_reactor, [True, False])
 
     async def test_R_long_controls_before_a_large_body(self) -> None:
         await self.start()
