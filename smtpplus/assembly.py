@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import random
 import secrets
-import socket
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any
 
@@ -29,6 +28,7 @@ from smtpplus.net.certificates import CertificateFiles
 from smtpplus.net.clock import ReactorClock
 from smtpplus.net.delay import ReactorDelay
 from smtpplus.net.dialer import Dialer
+from smtpplus.net.own_addresses import has_ipv6, is_own_address
 from smtpplus.net.resolver import Resolver
 from smtpplus.net.spawn import Spawn
 from smtpplus.net.tally import SharedTally, Tally
@@ -397,7 +397,7 @@ class Assembly(Service):
             self._dns,
             self._spawn,
             nameservers=self._config.dns.nameservers,
-            ipv6=_has_ipv6(),
+            ipv6=has_ipv6(),
             total_seconds=self._config.dns.timeout.seconds,
         )
 
@@ -413,7 +413,7 @@ class Assembly(Service):
             dialer=Dialer(self._reactor, self._clock, OutboundTls()),
             signing=self._signing,
             ids=store.ids,
-            is_own_address=_is_own_address,
+            is_own_address=is_own_address,
             chance=random.random,
         )
         return RelayService(settings, needs)
@@ -495,26 +495,3 @@ def _place(config: Config, sibling: SiblingOf | None) -> Place:
 async def _as_awaitable(result: Deferred[Any] | Coroutine[Any, Any, Any] | None) -> None:
     if result is not None:
         await result
-
-
-def _has_ipv6() -> bool:
-    """Is there a way to the IPv6 internet? Asks the routing table, sends nothing."""
-    try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
-            probe.connect(("2001:db8::1", 9))
-    except OSError:
-        return False
-    return True
-
-
-def _is_own_address(ip: str) -> bool:
-    """Is `ip` an address of this machine? Whoever may bind it, owns it."""
-    if ip.startswith("127.") or ip == "::1":
-        return False  # judged by rules.routing
-    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((ip, 0))
-    except OSError:
-        return False
-    return True

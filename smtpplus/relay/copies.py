@@ -11,14 +11,12 @@ found once, and a signed copy is shared by the recipients for whom it is the sam
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
-from smtpplus.message import dkim
 from smtpplus.message.edits import Span
 from smtpplus.message.headers import HeaderField, head_length, parse_head
 from smtpplus.message.recipient_copy import Excerpts, Prepared, needed_spans, prepare
@@ -26,19 +24,19 @@ from smtpplus.message.structure import Structure, scan, unscanned
 from smtpplus.message.transfer import NotConvertibleError, to_seven_bit
 from smtpplus.ports import Extensions, IAccounts, IBody, IClock, IContents, IWorkers
 from smtpplus.relay.bodies import JoinedBody, SplicedBody
+from smtpplus.relay.held_contents import Held, HeldContents, Signed
 from smtpplus.relay.rendering import Rendered, Rendering
+from smtpplus.relay.signer import Signer
 from smtpplus.rules.failure import undeliverable
 from smtpplus.values.address import Address
 from smtpplus.values.errors import CorruptContentError, NotFoundError, SmtpplusError
 from smtpplus.values.ids import show_id
 from smtpplus.values.message import Accepted, Delivery, Message
 from smtpplus.values.outcome import Outcome, Stage
-from smtpplus.values.submission import DkimKey
 
 __all__ = ["Copies", "Copy", "CopyFailedError"]
 
 _log = Logger()
-_LARGE = 256 * 1024  # octets; a longer body is digested in a thread
 _LONG = 48 * 1024  # octets; a longer content is looked through in a thread
 _MOST_NOTES = 10
 _NOTE = 200  # characters
@@ -71,42 +69,6 @@ class CopyFailedError(Exception):
         self.corrupt = corrupt
 
 
-@dataclass(slots=True)
-class _Held:
-    """What is kept of a message while it is sent: its content, and what was found in it.
-
-    `content` is None where it stays in its file. `is_new`: just accepted, so that its recipients
-    are known; else `recipients_left` counts the attempts under way. `signed` are copies that
-    recipients share, by variant.
-    """
-
-    content: bytes | None
-    recipients_left: int
-    is_new: bool = False
-    octets: int = 0
-    names: frozenset[str] = frozenset()
-    head: bytes = b""
-    is_rendered: bool = False
-    rendered: Rendered | None = None
-    prepared: Prepared | None = None
-    signed: dict[bool, _Signed] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Signed:
-    """A finished copy: `head` with signatures; `body` None: the content's own, from its file.
-
-    `pieces` stand for the body where only some of it is in memory.
-    """
-
-    head: bytes
-    body: bytes | None
-    eight_bit: bool
-    signed_by: tuple[str, ...]
-    pieces: tuple[bytes | Span, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
 class Copies:
     """Makes copies.
 
@@ -136,31 +98,29 @@ class Copies:
         most_octets: int = 64 * 1024 * 1024,
     ) -> None:
         self._contents = contents
-        self._accounts = accounts
-        self._signing = signing
-        self._clock = clock
-        self._relay_domains = relay_domains
+        self._threads = signing
+        self._signer = Signer(accounts, signing, clock, relay_domains)
         self._rendering = rendering
         self._reading_whole = DeferredLock()  # one large content in memory at a time
         self._always_seven_bit = always_seven_bit
         self._recode_long_lines = recode_long_lines
-        self._loaded: dict[int, dkim.SigningKey] = {}
-        self._most_octets = most_octets
-        self._octets = 0
-        self._held: OrderedDict[int, _Held] = OrderedDict()
+        self._held = HeldContents(contents, most_octets)
 
     def reconfigure(
         self, relay_domains: tuple[str, ...], *, always_seven_bit: bool, recode_long_lines: bool
     ) -> None:
         """What holds from the next copy on."""
-        self._relay_domains = relay_domains
+        self._signer.relay_domains = relay_domains
         self._always_seven_bit = always_seven_bit
         self._recode_long_lines = recode_long_lines
 
     def remember(self, accepted: Accepted) -> None:
         """Keep a content that was just accepted: it is about to be sent."""
-        held = _Held(accepted.content, len(accepted.deliveries), is_new=True)
-        self._hold(accepted.message.id, held)
+        self._held.remember(accepted)
+
+    def forget(self, message_id: int) -> None:
+        """One recipient of this message is done with."""
+        self._held.forget(message_id)
 
     async def copy_for(self, delivery: Delivery, extensions: Extensions) -> Copy:
         """The copy of `delivery` for a next hop that offers `extensions`.
@@ -218,31 +178,7 @@ class Copies:
             return True
         return message.eight_bit and (self._always_seven_bit or "8BITMIME" not in extensions)
 
-    def forget(self, message_id: int) -> None:
-        """One recipient of this message is done with; after the last, its content leaves memory."""
-        held = self._held.get(message_id)
-        if held is None:
-            return
-        held.recipients_left -= 1
-        if held.recipients_left <= 0:
-            self._drop(message_id)
-
     # ------------------------------------------------ content
-
-    async def _held_for(self, message: Message) -> _Held:
-        """What is kept of the message; its content is there where it is not in a file."""
-        held = self._held.get(message.id)
-        if held is None:
-            content = None if message.in_file else await self._contents.read(message)
-            if content is None and not message.in_file:
-                raise NotFoundError("The content of the message is gone from the store.")
-            held = self._held.get(message.id)  # another recipient's attempt may have been first
-            if held is None:
-                held = _Held(content, 0)
-                self._hold(message.id, held)
-        if not held.is_new:
-            held.recipients_left += 1
-        return held
 
     async def _whole_file(self, message: Message) -> bytes:
         """A large content at once: only where it must be converted for this next hop."""
@@ -255,22 +191,9 @@ class Copies:
             body.close()
         return b"".join(pieces)
 
-    def _hold(self, message_id: int, held: _Held) -> None:
-        self._held[message_id] = held
-        self._grow(held, len(held.content or b""))
-        while self._octets > self._most_octets and len(self._held) > 1:
-            self._drop(next(iter(self._held)))
-
-    def _grow(self, held: _Held, octets: int) -> None:
-        held.octets += octets
-        self._octets += octets
-
-    def _drop(self, message_id: int) -> None:
-        self._octets -= self._held.pop(message_id).octets
-
     # ------------------------------------------------ what is put in
 
-    async def _render(self, delivery: Delivery, held: _Held) -> Rendered | None:
+    async def _render(self, delivery: Delivery, held: Held) -> Rendered | None:
         """What is done to the message, found out for its first recipient."""
         names = held.names | frozenset(delivery.fields)
         if held.is_rendered and names == held.names:
@@ -287,7 +210,7 @@ class Copies:
         held.names, held.is_rendered, held.prepared = names, True, None
         return held.rendered
 
-    async def _prepare(self, message: Message, held: _Held, rendered: Rendered) -> Prepared:
+    async def _prepare(self, message: Message, held: Held, rendered: Rendered) -> Prepared:
         """All places in the message that copies change, found once."""
         if held.prepared is not None:
             return held.prepared
@@ -296,15 +219,15 @@ class Copies:
         elif held.content is not None:
             content, start = held.content, message.head_octets
             if len(content) > _LONG:
-                found = await self._signing.run(_prepared, rendered, content, start)
+                found = await self._threads.run(_prepared, rendered, content, start)
             else:
                 found = _prepared(rendered, content, start)
-            self._grow(held, len(content))
+            self._held.grow(held, len(content))
         else:
             await self._reading_whole.acquire()
             try:
                 content = await self._whole_file(message)
-                found = await self._signing.run(_prepared_of_file, rendered, content)
+                found = await self._threads.run(_prepared_of_file, rendered, content)
             finally:
                 self._reading_whole.release()
         held.prepared = found
@@ -312,9 +235,9 @@ class Copies:
 
     # ------------------------------------------------ signing
 
-    async def _signed(self, delivery: Delivery, *, convert: bool) -> _Signed:
+    async def _signed(self, delivery: Delivery, *, convert: bool) -> Signed:
         message = delivery.message
-        held = await self._held_for(message)
+        held = await self._held.of(message)
         rendered = await self._render(delivery, held)
         prepared = None
         if rendered is None or (rendered.is_plain and rendered.shows(delivery.recipient.address)):
@@ -331,10 +254,10 @@ class Copies:
         return signed
 
     async def _sign(
-        self, delivery: Delivery, held: _Held, prepared: Prepared | None, *, convert: bool
-    ) -> _Signed:
+        self, delivery: Delivery, held: Held, prepared: Prepared | None, *, convert: bool
+    ) -> Signed:
         message = delivery.message
-        keys = await self._keys(message)
+        keys = await self._signer.keys(message)
         notes: tuple[str, ...] = ()
         pieces: tuple[bytes | Span, ...] = ()
         body: bytes | None = None
@@ -359,15 +282,18 @@ class Copies:
             pieces = ()
         digest = b""
         if keys:
-            digest = await self._digest(message, body, pieces)
+            if body is not None:
+                digest = await self._signer.digest(body)
+            else:
+                digest = await self._signer.digest_of(await self._stored(message, pieces))
         if keys and (convert or not fields):
             fields = parse_head(head)
-        signatures = [await self._signature(fields, digest, key) for key in keys]
+        signatures = [await self._signer.signature(fields, digest, key) for key in keys]
         if body is not None:
             eight_bit = not body.isascii()
         else:
             eight_bit = message.eight_bit or any(_is_eight_bit(piece) for piece in pieces)
-        return _Signed(
+        return Signed(
             head=b"".join([*signatures, head]),
             body=body,
             eight_bit=eight_bit or not head.isascii(),
@@ -388,62 +314,18 @@ class Copies:
         return b"".join([p if isinstance(p, bytes) else content[p.start : p.end] for p in pieces])
 
     async def _converted(self, head: bytes, body: bytes) -> tuple[bytes, bytes]:
-        converted = await self._signing.run(to_seven_bit, head + body)
+        converted = await self._threads.run(to_seven_bit, head + body)
         length = head_length(converted)
         if length is None:  # without an empty line all of it is head
             length = len(converted)
         return converted[:length], converted[length:]
-
-    async def _digest(
-        self, message: Message, body: bytes | None, pieces: tuple[bytes | Span, ...]
-    ) -> bytes:
-        if body is not None:
-            if len(body) > _LARGE:
-                return await self._signing.run(_digest, body)
-            return _digest(body)
-        digest = dkim.BodyHash()
-        stored = await self._stored(message, pieces)
-        try:
-            while chunk := await stored.next_chunk():
-                digest.update(chunk)
-        finally:
-            stored.close()
-        return digest.digest()
 
     async def _stored(self, message: Message, pieces: tuple[bytes | Span, ...]) -> IBody:
         """The body of a copy whose content is in a file."""
         stored = await self._contents.body(message, message.head_octets)
         return SplicedBody(stored, message.head_octets, pieces) if pieces else stored
 
-    async def _keys(self, message: Message) -> list[DkimKey]:
-        """The From domain's key, and the installation's own where it has one (DK1)."""
-        keys = []
-        own = await self._accounts.signing_key(message.from_domain)
-        if own is not None:
-            keys.append(own)
-        for domain in self._relay_domains:
-            key = await self._accounts.signing_key(domain)
-            if key is not None:
-                if key != own:
-                    keys.append(key)
-                break
-        return keys
-
-    async def _signature(self, fields: Sequence[HeaderField], digest: bytes, key: DkimKey) -> bytes:
-        loaded = self._loaded.get(key.id)
-        if loaded is None:
-            loaded = self._loaded[key.id] = dkim.SigningKey.load(key.private_pem)
-        unsigned = dkim.prepare(
-            fields,
-            digest,
-            algorithm=loaded.algorithm,
-            domain=key.domain,
-            selector=key.selector,
-            now=int(self._clock.now()),
-        )
-        return await self._signing.run(unsigned.sign, loaded)
-
-    async def _body(self, message: Message, signed: _Signed) -> IBody:
+    async def _body(self, message: Message, signed: Signed) -> IBody:
         if signed.body is not None:
             return JoinedBody(signed.head, signed.body)
         return JoinedBody(signed.head, b"", await self._stored(message, signed.pieces))
@@ -503,12 +385,6 @@ def _as_sent(head: bytes, message: Message) -> bytes:
         at = end
     pieces.append(head[at:])
     return b"".join(pieces)
-
-
-def _digest(body: bytes) -> bytes:
-    digest = dkim.BodyHash()
-    digest.update(body)
-    return digest.digest()
 
 
 def _needs_smtputf8(delivery: Delivery) -> bool:

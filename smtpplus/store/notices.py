@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import threading
 import time
 from collections.abc import Callable, Collection
 from typing import Any
@@ -42,8 +41,6 @@ class Notices:
         self._name = name
         self._session: psycopg.Connection[Any] | None = None
         self._reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._closing = threading.Lock()
-        self._is_closed = False
 
     def open(self) -> None:
         """Take the node's place, and listen.
@@ -80,17 +77,14 @@ class Notices:
 
     def interrupt(self) -> None:
         """See `Watched.interrupt`."""
-        with self._closing, contextlib.suppress(BlockingIOError):
-            if not self._is_closed:
-                os.write(self._writer, b"x")
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._writer, b"x")
 
     def close(self) -> None:
         """Give the place up."""
         self._drop()
-        with self._closing:
-            self._is_closed = True
-            os.close(self._reader)
-            os.close(self._writer)
+        os.close(self._reader)
+        os.close(self._writer)
 
     def _reopen(self) -> Collection[str]:
         try:

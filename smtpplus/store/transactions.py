@@ -21,7 +21,6 @@ from typing import Any, Protocol, TypeAlias, TypeVar, TypeVarTuple
 
 from sqlalchemy import Connection
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.python.failure import Failure
 
 from smtpplus.store.commits import Committer, Request, Transaction
 from smtpplus.store.dialects import StoreDialect, disk_error
@@ -191,7 +190,8 @@ class ThreadedTransactions:
             "file": [],
             "watch": [],
         }
-        self._watched: Watched | None = None
+        self._watched: Watched | None = None  # until it closes itself
+        self._ending = threading.Lock()
         self._closing = False
         self.observe: Callable[[int, float, float], None] | None = (
             None  # see `Store.observe_commits`
@@ -209,9 +209,9 @@ class ThreadedTransactions:
         """Finish what was asked, then end the threads and close the connections."""
         self._closing = True
         self._end_turn()
-        watched, self._watched = self._watched, None
-        if watched is not None:
-            watched.interrupt()
+        with self._ending:
+            if self._watched is not None:
+                self._watched.interrupt()
         for name, tasks in (
             ("watch", None),
             ("write", self._writes),
@@ -270,13 +270,8 @@ class ThreadedTransactions:
         """Follow `watched` in a thread of its own until `stop`; fires once it is open."""
         opened: Deferred[None] = Deferred()
         self._watched = watched
-
-        def forget(failure: Failure) -> Failure:  # it has closed itself
-            self._watched = None
-            return failure
-
         self._add("watch", lambda: self._watch(watched, noticed, opened))
-        return opened.addErrback(forget)
+        return opened
 
     def refuse(self, error: SmtpplusError) -> None:
         """Write nothing any more: each request fails with `error`."""
@@ -377,15 +372,20 @@ class ThreadedTransactions:
         try:
             watched.open()
         except Exception as error:  # noqa: BLE001 - it arrives where it was asked for
+            self._end_watch(watched)
             self._reactor.callFromThread(opened.errback, self.dialect.ours(error))
-            watched.close()
             return
         self._reactor.callFromThread(opened.callback, None)
         while not self._closing:
             topics = watched.wait()
             if topics and not self._closing:
                 self._reactor.callFromThread(noticed, topics)
-        watched.close()
+        self._end_watch(watched)
+
+    def _end_watch(self, watched: Watched) -> None:
+        with self._ending:  # what is closed is not interrupted any more
+            self._watched = None
+            watched.close()
 
     def _settle_task(self, task: Callable[[], Any], answer: Deferred[Any] | None) -> None:
         if answer is None:

@@ -208,7 +208,7 @@ class CopyTests(SynchronousTestCase):
         self._copy(copies, delivery)
         self.assertEqual(contents.reads, 0)
         copies.forget(delivery.message.id)
-        self.assertEqual(copies._octets, 0)
+        self.assertEqual(copies._held._octets, 0)
         self._copy(copies, delivery)
         self.assertEqual(contents.reads, 1)
 
@@ -217,4 +217,4 @@ class CopyTests(SynchronousTestCase):
         copies = self._copies(content, most_octets=50_000, relay_domains=())
         for number in range(20):
             self._copy(copies, self._delivery(content, id=number))
-        self.assertLessEqual(copies._octets, 50_000)
+        self.assertLessEqual(copies._held._octets, 50_000)
