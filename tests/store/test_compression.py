@@ -51,7 +51,11 @@ class CompressionTests(SynchronousTestCase):
     def test_D15_what_was_damaged_is_corrupt_and_never_more_than_was_accepted(self) -> None:
         octets = b"From: a@example.com\r\n\r\n" + b"again and again\r\n" * 5_000
         row = self.row(octets)
-        for damaged in (row[:-1], bytes(len(row)), b"", octets[:-1], self.row(octets * 2)):
+        size = len(octets).to_bytes(4, "little")
+        self.assertEqual(row.count(size), 1)
+        endless = row.replace(size, b"\xff\xff\xff\xff")
+        more = self.row(octets * 2)
+        for damaged in (row[:-1], bytes(len(row)), b"", octets[:-1], more, endless):
             with self.assertRaises(CorruptContentError):
                 decompressed(message_of(octets), damaged)
 
