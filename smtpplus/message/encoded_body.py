@@ -31,6 +31,7 @@ _MAX_KEPT = 4_096  # octets of a constant whose quoted form is kept
 _LEAST_ROOM = 160  # octets that a URL of ours may need
 
 _QP = re.compile(rb"=[0-9A-Fa-f]{2}|=[ \t]*(?:\r?\n|\Z)|(?<![ \t])[ \t]++(?=\r?\n|\Z)")
+_BLANK_END = re.compile(rb"[ \t]++(?:\r?\n|\Z)")
 _SOFT = (b"=\r\n", b"=\n")
 _SOFT_BREAKS = re.compile(rb"(?:=\r?\n)*+")
 _PLAIN = b"".join([ascii_letters.encode(), digits.encode(), b":/?&;.,_~%+-"])
@@ -245,7 +246,7 @@ class QuotedPrintableBody:
         for edit in edits:
             start, end = self._map.place(edit.start, edit.end)
             ends_line = end == len(encoded) or (
-                encoded[end] in b"\r\n=" and (encoded[end] != 61 or _is_soft(encoded, end))
+                encoded[end] in b"\r\n= \t" and _ends_line(encoded, end)
             )
             made = _constants_joined(edit.pieces)
             if made and not isinstance(made[0], bytes):
@@ -312,8 +313,11 @@ def _constants_joined(pieces: Sequence[bytes | OctetFill]) -> Sequence[bytes | O
     return joined
 
 
-def _is_soft(encoded: bytes, at: int) -> bool:
-    return encoded[at] == 61 and encoded[at + 1 : at + 2] in {b"\r", b"\n", b" ", b"\t", b""}
+def _ends_line(encoded: bytes, at: int) -> bool:
+    """Does nothing follow on the line, or nothing but what stands for nothing?"""
+    if encoded[at] == 61:
+        return encoded[at + 1 : at + 2] in {b"\r", b"\n", b" ", b"\t", b""}
+    return encoded[at] in b"\r\n" or _BLANK_END.match(encoded, at) is not None
 
 
 def _quoted_constant(value: bytes, *, ends_line: bool) -> bytes:

@@ -109,6 +109,16 @@ class EncodedBodyTest(SynchronousTestCase):
             again.octets, expected(body.octets, edits), (body.encoded, edits, again.encoded)
         )
 
+    def test_M6_what_stands_before_a_blank_at_a_lines_end(self) -> None:
+        for written, start, end, left in ((b" a ", 1, 2, b" "), (b"b a \t\r\nc", 2, 3, b"b \r\nc")):
+            body = QuotedPrintableBody(written)
+            for pieces in ((), (b"x",), (b" ",), (constant(b"y "),)):
+                edits = [OctetEdit(start, end, pieces)]
+                made = QuotedPrintableBody(spliced(body.spliced(edits))).octets
+                self.assertEqual(made, expected(body.octets, edits))
+                if not pieces:
+                    self.assertEqual(made, left)
+
     def test_base64_keeps_its_first_lines(self) -> None:
         octets = bytes(random.Random(1).randbytes(5_000))
         for width in (76, 64, 60, 4):
