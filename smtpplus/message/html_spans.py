@@ -19,6 +19,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from smtpplus.message.html_quotes import (
+    Quotation,
+    draws_outlooks_rule,
+    may_quote,
+    quotation_of,
+)
+
 __all__ = ["Anchor", "HtmlSpans", "Place", "PlaceKind", "attributes_of", "html_spans", "lowered"]
 
 _ATTRIBUTE_PATTERN = r"""[^\s/>][^\s/>=]*+
@@ -45,51 +52,8 @@ _HEADISH = frozenset(
     {"html", "head", "title", "meta", "link", "style", "script", "base", "noscript", "template"}
 )
 _URLS = frozenset({"href", "src", "action", "background", "formaction", "cite", "data", "poster"})
-_QUOTE_CLASSES = frozenset(
-    {
-        "gmail_quote",
-        "gmail_quote_container",
-        "gmail_extra",
-        "yahoo_quoted",
-        "moz-cite-prefix",
-        "protonmail_quote",
-        "zmail_extra",
-        "tutanota_quote",
-    }
-)
-_QUOTE_IDS = frozenset(
-    {
-        "divrplyfwdmsg",
-        "appendonsend",
-        "mail-editor-reference-message-container",
-        "olk_src_body_section",
-        "reply-intro",
-        "replybody",
-    }
-)
-_SIGNATURE_CLASSES = frozenset(
-    {"gmail_signature", "gmail_signature_prefix", "moz-signature", "protonmail_signature_block"}
-)
-_SIGNATURE_IDS = frozenset({"signature", "ms-outlook-mobile-signature"})
-# Outlook's line above the header of what is answered; everything after it is the quotation.
-_OUTLOOK_RULE = re.compile(r"border-top:\s*solid\s*#(?:e1e1e1|b5c4df)\s*1\.0pt", re.IGNORECASE)
-_OUTLOOK_COLOUR = re.compile(rb"border-top:[^#]*+#(?:e1e1e1|b5c4df)")  # in what is lower case
 _WATCHED = frozenset({"a", "area", "body", "blockquote", "div", "span", "pre", "hr", "p"})
 _NOTHING_SHOWN = re.compile(r"(?:<!--.*?-->|<[^>]*+>|&nbsp;|&#160;|\s++)*+", re.DOTALL)
-# What all those names have in common: a text without any of it holds no quotation.
-_SOME_QUOTE = (
-    b"quote",  # blockquote, too
-    b"mail_extra",
-    b"moz-cite-prefix",
-    b"signature",
-    b"rplyfwdmsg",
-    b"appendonsend",
-    b"mail-editor-reference-message-container",
-    b"olk_src_body_section",
-    b"reply-intro",
-    b"replybody",
-)
-_QUOTED_BY_NAME = (b"mail_quote", b"yahoo_quoted", b"tutanota_quote")
 # Elements without any part in what is looked for, as they are mostly written.
 _DULL_NAMES = (
     "t(?:[dr]|able|h(?:ead)?|body|foot)|br?|s(?:trong|mall|u[bp])?|i(?:mg)?|ul?|ol|li|em|font"
@@ -138,7 +102,6 @@ _PROLOGUE = re.compile(
         |<(title|style|script)(?=[\s>]){_NEAT}>(?:[^<]++|<(?!/))*+</\1>)*+""",
     re.VERBOSE,
 )
-_MAX_CLASSES = 2_000  # characters of an attribute that are looked at for names
 
 
 class PlaceKind(enum.Enum):
@@ -223,21 +186,6 @@ def attributes_of(text: str) -> dict[str, str]:
     return found
 
 
-def _may_quote(lower: bytes) -> bool:
-    """Is there any name that a quotation or a signature is known by?"""
-    for word in _SOME_QUOTE:  # noqa: SIM110 - a generator costs three times as much
-        if word in lower and (word != b"quote" or _means_quote(lower)):
-            return True
-    return False
-
-
-def _means_quote(lower: bytes) -> bool:
-    """Does a word that others use as well stand for a quotation?"""
-    if any(name in lower for name in _QUOTED_BY_NAME):
-        return True
-    return b"<blockquote" in lower and b"cite" in lower
-
-
 class _Scan:
     """One pass over a text."""
 
@@ -259,7 +207,7 @@ class _Scan:
         self.lower = lower
         self.may_quote: bool | None = None  # not known yet
         self.skip_dull = _SKIP_UNNAMED
-        if b"border-top:" in lower and _OUTLOOK_COLOUR.search(lower):
+        if draws_outlooks_rule(lower):
             self.may_quote, self.skip_dull = True, _SKIP_DULL
 
     # ------------------------------------------------ the pass
@@ -461,33 +409,22 @@ class _Scan:
     def knows_quotes(self) -> bool:
         """May a quotation or a signature begin anywhere? Looked for when it is first asked."""
         if self.may_quote is None:
-            self.may_quote = _may_quote(self.lower)
+            self.may_quote = may_quote(self.lower)
             if not self.may_quote:
                 self.skip_dull = _SKIP_ALL
         return self.may_quote
 
     def quotation(self, name: str, match: re.Match[str]) -> None:
         """Does a reply's quotation, or a signature, begin here?"""
-        attributes = attributes_of(match[3])
-        classes = set(attributes.get("class", "")[:_MAX_CLASSES].lower().split())
-        identity = attributes.get("id", "")[:100].lower().removeprefix("x_")
         start = match.start()
-        if classes & _SIGNATURE_CLASSES or identity in _SIGNATURE_IDS:
+        found = quotation_of(name, attributes_of(match[3]))
+        if found is Quotation.SIGNATURE:
             self.signature = start if self.signature < 0 else self.signature
-            return
-        if classes & _QUOTE_CLASSES:
-            runs_on = "moz-cite-prefix" in classes
-        elif identity in _QUOTE_IDS or _OUTLOOK_RULE.search(
-            attributes.get("style", "")[:_MAX_CLASSES]
-        ):
-            runs_on = True
-        elif name == "blockquote" and attributes.get("type", "").lower() == "cite":
-            runs_on = False
-        else:
+        if found not in {Quotation.QUOTED, Quotation.RUNS_ON}:
             return
         if self.rule[1] >= 0 and not self.text[self.rule[1] : start].strip():
             start = self.rule[0]  # Outlook on the web draws a line above it
-        self.quote = (start, name, 0 if runs_on else 1)
+        self.quote = (start, name, 0 if found is Quotation.RUNS_ON else 1)
 
     def end_tag(self, name: str, start: int, end: int) -> None:
         if name == "body":
