@@ -86,6 +86,7 @@ TITLES = {
     8301: "Cryptographic algorithms of DKIM",
     8314: "Cleartext considered obsolete: TLS for submission",
     8463: "Ed25519 for DKIM",
+    8878: "Zstandard compression",
     9110: "HTTP semantics",
     9112: "HTTP/1.1",
     9266: "Channel bindings for TLS 1.3",
