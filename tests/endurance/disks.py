@@ -139,7 +139,7 @@ def full_disk(ground: Ground, mebibytes: int = 4) -> list[str]:
     house.start()
     ballast = disk / "ballast"
     ballast.write_bytes(bytes(disk_octets(disk) // 2))  # somebody else's
-    mails = [Mail(f"full-{n}", octets=9_000) for n in range(3_000)]
+    mails = [Mail(f"full-{n}", octets=9_000, is_dense=True) for n in range(3_000)]
     load = Load(house.submission, mails, threads=4)
     load.patient = True
     load.start()
@@ -219,7 +219,7 @@ def full_of_itself(ground: Ground, mebibytes: int) -> list[str]:
     arrivals = Arrivals(ground.test, slow=hold)
     house = House(ground, arrivals.port, submission__max_message_bytes="65536")
     house.start()
-    mails = [Mail(f"log-{n}", octets=9_000) for n in range(6_000)]
+    mails = [Mail(f"log-{n}", octets=9_000, is_dense=True) for n in range(6_000)]
     load = Load(house.submission, mails, threads=4, patient=True).start()
     wait_for("a refusal", lambda: len(load.refused) >= 30, 60)
     load.stop()
@@ -235,7 +235,7 @@ def full_of_itself(ground: Ground, mebibytes: int) -> list[str]:
     wait_for("an empty queue", lambda: house.waiting() == 0, 60)
     told.append(f"all were delivered within {time.monotonic() - begun:.1f} s")
     begun = time.monotonic()
-    again = [Mail(f"room-{n}", octets=9_000) for n in range(len(load.accepted) // 2)]
+    again = [Mail(f"room-{n}", octets=9_000, is_dense=True) for n in range(len(load.accepted) // 2)]
     after = Load(house.submission, again, threads=4, patient=True).start().wait(60)
     told.append(
         f"intake resumed {after.taken_at[0] - begun:.1f} s after, half as many once more within "
