@@ -99,6 +99,7 @@ class Siege:
         )
         self._processes = processes
         self._accepted: dict[str, Mail] = {}
+        self._before: dict[str, int] = {}  # how often each had arrived at the kill before
         self._sent: dict[str, Mail] = {}
         self._allowed: Counter[str] = Counter()
         self._life = 0
@@ -240,11 +241,14 @@ class Siege:
             for address in mail.addresses:
                 if address not in ledger.states:
                     toll.wrong.append(f"{where}: {address} got 250 and is lost")
+        # What arrived before an earlier kill and waits to be sent again is not this kill's.
+        times = dict(self.arrivals.times)
         open_ones = [
             address
-            for address in list(self.arrivals.times)
-            if ledger.states.get(address) != "delivered"
+            for address, arrived in times.items()
+            if ledger.states.get(address) != "delivered" and arrived > self._before.get(address, 0)
         ]
+        self._before = times
         toll.widest = max(toll.widest, len(open_ones))
         if len(open_ones) > _WINDOW * self._processes:
             toll.wrong.append(f"{where}: {len(open_ones)} deliveries had no commit yet")
