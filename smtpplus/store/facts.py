@@ -87,7 +87,8 @@ class FactSql:
         self.node = node
         self.events = insert_sql(event, dialect)
         self.counting = dialect.counting()
-        self.counters = [insert_sql(table, dialect, adding(table)) for table in COUNTERS]
+        each = COUNTERS if self.counting is None else ()
+        self.counters = [insert_sql(table, dialect, adding(table)) for table in each]
 
 
 class Facts:

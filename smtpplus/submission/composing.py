@@ -2,7 +2,7 @@
 
 `Composer.look` reads the head and its control headers, `settle` what they ask for; between that
 and `compose` the caller finds out who is suppressed. Guarantees: control headers are out of the
-content when `look` returns; what one recipient alone is told stands in its delivery, not in the
+content when `settle` returns; what one recipient alone is told stands in its delivery, not in the
 message's options. Raises `RefusedError`, where the message may not be taken; nothing was kept then.
 Pure but for the ids it takes: it knows neither store nor relay.
 """
@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from smtpplus.message.controls import may_have_controls, read_controls
+from smtpplus.message.headers import cut_spans
 from smtpplus.message.submitted import SubmittedHead, check_count, examine
 from smtpplus.message.trace import date_field, message_id_field, protocol, received
 from smtpplus.rules.admission import SenderRights, refuse_header
@@ -68,13 +69,14 @@ class Origin:
 
 
 class Looked(NamedTuple):
-    """What a submission says. `envelope` names those who get it."""
+    """What a submission says. `envelope` names those who get it, `head` is as it is kept."""
 
     envelope: Envelope
     head: bytes
     known: SubmittedHead
     options: Options
     mails: Sequence[Addressed]
+    cuts: tuple[tuple[int, int], ...]
 
 
 class Reading(NamedTuple):
@@ -85,8 +87,8 @@ class Reading(NamedTuple):
     head: bytes
     known: SubmittedHead
     options: Options
-    mails: Sequence[Addressed]
     effective: Effective
+    mails: Sequence[Addressed]
 
 
 class Composed(NamedTuple):
@@ -107,15 +109,13 @@ class Composer:
         self._ids = ids
         self._settled = SettledOptions()
 
-    def look(
-        self, origin: Origin, envelope: Envelope, content: IncomingContent, head: bytes
-    ) -> Looked:
+    def look(self, origin: Origin, envelope: Envelope, head: bytes) -> Looked:
         """What the submission says; `head` is its content's. May run in any thread.
 
         Raises:
             RefusedError: it cannot be taken; the reply says why.
         """
-        head, options = _controls(content, envelope, head)
+        head, options, cuts = _controls(envelope, head)
         known = examine(head, smtputf8=envelope.smtputf8)
         sender = known.sender_mailbox
         refusal = refuse_header(
@@ -132,13 +132,15 @@ class Composer:
         )
         if options.replaces_envelope or options.extra_recipients:
             envelope = replace(envelope, recipients=tuple(one.recipient for one in mails))
-        return Looked(envelope, head, known, options, mails)
+        return Looked(envelope, head, known, options, mails, cuts)
 
-    def settle(self, origin: Origin, looked: Looked) -> Reading:
-        """What of it holds."""
-        return Reading(
-            origin, *looked, self._settled.of(looked.options, origin.user, origin.mail_list)
-        )
+    def settle(self, origin: Origin, looked: Looked, content: IncomingContent) -> Reading:
+        """What of it holds; takes the control headers out of `content`."""
+        envelope, head, known, options, mails, cuts = looked
+        if cuts:
+            content.leave_out(cuts)
+        effective = self._settled.of(options, origin.user, origin.mail_list)
+        return Reading(origin, envelope, head, known, options, effective, mails)
 
     def compose(
         self,
@@ -277,15 +279,17 @@ class Composer:
         )
 
 
-def _controls(content: IncomingContent, envelope: Envelope, head: bytes) -> tuple[bytes, Options]:
-    """The head as it is kept, and what its control headers said."""
+def _controls(
+    envelope: Envelope, head: bytes
+) -> tuple[bytes, Options, tuple[tuple[int, int], ...]]:
+    """The head as it is kept, what its control headers said, and where they stand."""
     if not may_have_controls(head):
-        return head, NOTHING_SAID
+        return head, NOTHING_SAID, ()
     check_count(head)
     controls = read_controls(head, None, [one.address for one in envelope.recipients])
     if not controls.cuts:
-        return head, NOTHING_SAID
-    return content.leave_out(controls.cuts), controls.options
+        return head, NOTHING_SAID, ()
+    return cut_spans(head, controls.cuts), controls.options, controls.cuts
 
 
 def _of_message(reading: Reading, now: float) -> Options:

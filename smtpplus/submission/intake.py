@@ -125,10 +125,10 @@ class Intake:
     async def _read(self, origin: Origin, envelope: Envelope, content: IncomingContent) -> Reading:
         composer, head = self._composer, content.head()
         if len(head) <= _LONG_HEAD:
-            looked = composer.look(origin, envelope, content, head)
+            looked = composer.look(origin, envelope, head)
         else:  # 10,000 recipients take a tenth of a second or two
-            looked = await self._workers.run(composer.look, origin, envelope, content, head)
-        return composer.settle(origin, looked)
+            looked = await self._workers.run(composer.look, origin, envelope, head)
+        return composer.settle(origin, looked, content)
 
     async def _compose(self, reading: Reading, content: IncomingContent) -> Composed:
         mail_list = reading.origin.mail_list
