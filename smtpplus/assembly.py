@@ -122,7 +122,7 @@ class Assembly(Service):
             )
             self._tally = self._siblings.tally
         self._spawn = Spawn(self._clock)
-        self._signing = Workers(reactor, "signing", _SIGNING_THREADS)
+        self._signing = Workers(reactor, "signing", _SIGNING_THREADS, yield_to_others=True)
         self._passwords = Workers(reactor, "passwords", _PASSWORD_THREADS)
         self._dns = Workers(reactor, "dns", _DNS_THREADS)
         self._stops: list[tuple[str, Any]] = []  # what was started, and how to stop it

@@ -8,6 +8,8 @@ cancelling only forgets its result.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import queue
 import threading
 from collections.abc import Callable
@@ -37,11 +39,17 @@ class Workers:
 
     Twisted's own pool takes three locks, five calls and a team of helpers for each piece of
     work: a tenth of what a signature costs.
+
+    Those that `yield_to_others` do not take a busy processor from the reactor when work comes:
+    sched(7), SCHED_BATCH.
     """
 
-    def __init__(self, reactor: Any, name: str, threads: int) -> None:
+    def __init__(
+        self, reactor: Any, name: str, threads: int, *, yield_to_others: bool = False
+    ) -> None:
         self._reactor = reactor
         self._name = name
+        self._yields = yield_to_others
         self._most = threads
         self._threads: list[threading.Thread] = []
         self._tasks: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
@@ -93,6 +101,9 @@ class Workers:
         return done
 
     def _work(self) -> None:
+        if self._yields:
+            with contextlib.suppress(AttributeError, OSError):  # not Linux; not allowed
+                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
         while (task := self._tasks.get()) is not None:
             function, arguments, done = task
             try:

@@ -132,17 +132,31 @@ class Request:
     """A function that wants a transaction, and what became of it.
 
     With `item` set, requests of the same `work` that wait together are handed to one call
-    ``work(transaction, items)``; else it is ``work(transaction)``.
+    ``work(transaction, items)``; else it is ``work(transaction)``. Where there is a `make`, what
+    it makes of `item` is handed over.
     """
 
-    __slots__ = ("answer", "error", "item", "result", "work")
+    __slots__ = ("_make", "answer", "error", "item", "result", "work")
 
-    def __init__(self, work: Callable[..., Any], item: Any = None, answer: Any = None) -> None:
+    def __init__(
+        self,
+        work: Callable[..., Any],
+        item: Any = None,
+        answer: Any = None,
+        make: Callable[[Any], Any] | None = None,
+    ) -> None:
         self.work = work
         self.item = item
         self.answer = answer
         self.result: Any = None
         self.error: BaseException | None = None
+        self._make = make
+
+    def prepare(self) -> None:
+        """Make what is handed over, unless it was made: best before a transaction begins."""
+        make = self._make
+        if make is not None:
+            self.item, self._make = make(self.item), None
 
 
 class Committer:
@@ -405,4 +419,6 @@ def _call(unit: list[Request], transaction: Transaction) -> None:
     if first.item is None:
         first.result = first.work(transaction)
     else:
+        for request in unit:
+            request.prepare()
         first.work(transaction, [request.item for request in unit])

@@ -31,6 +31,7 @@ __all__ = [
     "Facts",
     "Sums",
     "day_of",
+    "detail_text",
     "hour_of",
     "metric_of",
     "sums_of",
@@ -53,6 +54,11 @@ _WORDS = {kind: kind.value for kind in EventType}  # as Enum's own ``value``, so
 def metric_of(kind: EventType, by: str = PERSON) -> str:
     """What an event is counted as; `by` is who opened or clicked."""
     return _WORDS[kind] if by == PERSON else f"{kind.value} {by}"
+
+
+def detail_text(detail: dict[str, Any]) -> str:
+    """What an event says, as JSON; empty where it says nothing."""
+    return json_text(detail) if detail else ""
 
 
 def day_of(at: float) -> int:
@@ -111,11 +117,14 @@ class Facts:
         about: int | None = None,
         delivery_id: int | None = None,
         n: int = 1,
-        detail: dict[str, Any] | None = None,
+        detail: str = "",
         provider: str = "",
         by: str = PERSON,
     ) -> None:
-        """One event, and what it counts. `about`: the message it is about, where another one."""
+        """One event, and what it counts.
+
+        `about` is the message it is about, where another one; `detail` is of `detail_text`.
+        """
         account, mail_list, user = message.account_id, message.list_id, message.user_id
         message_id = message.id if about is None else about
         self._events.append(
@@ -129,7 +138,7 @@ class Facts:
                 message_id,
                 delivery_id,
                 n,
-                json_text(detail) if detail else "",
+                detail,
             )
         )
         self.count(metric_of(kind, by), at, message, n=n, provider=provider)
@@ -148,6 +157,12 @@ class Facts:
             metric,
         )
         self._counts[key] += n
+
+    def add_all(self, others: Facts) -> None:
+        """Those that were gathered apart."""
+        self._events += others._events
+        for key, n in others._counts.items():
+            self._counts[key] += n
 
     def write(self, transaction: Transaction) -> None:
         """Write them all."""

@@ -25,14 +25,14 @@ from zope.interface import implementer
 
 from smtpplus.ports import ILease, IQueue, Recovery
 from smtpplus.rules.schedule import CLAIM_BY_AGE, LEAST_URGENT
-from smtpplus.store.accepts import LEASE_SECONDS, Accepts
+from smtpplus.store.accepts import LEASE_SECONDS, AcceptRows, Accepts
 from smtpplus.store.claim_sql import ClaimSql
 from smtpplus.store.commits import DoubtfulError, Transaction
 from smtpplus.store.contents import LargeContents
 from smtpplus.store.facts import MESSAGES, hour_of
 from smtpplus.store.leases import Leases
 from smtpplus.store.messages import chunks, load_messages
-from smtpplus.store.once import AskedOnce, plain
+from smtpplus.store.once import AskedOnce
 from smtpplus.store.queue_changes import QueueChanges
 from smtpplus.store.recipient_counts import Key
 from smtpplus.store.room import DiskRoom
@@ -89,10 +89,10 @@ class SqlQueue:
         """See `IQueue.accept`."""
         if accepted.once:
             asked = AskedOnce(accepted)
-            accepting = self._transactions.join(self._write_accepted, asked)
+            accepting = self._transactions.join(self._write_accepted, asked, self._accepts.rows)
             accepting.addCallback(lambda _: asked.check())
         else:
-            accepting = self._transactions.join(self._write_accepted, accepted)
+            accepting = self._transactions.join(self._write_accepted, accepted, self._accepts.rows)
         if accepted.leased:
             accepting.addErrback(self._doubt, accepted.message.id)
         return accepting
@@ -102,7 +102,7 @@ class SqlQueue:
     ) -> Awaitable[Collection[int]]:
         """See `IQueue.settle`."""
         settled = Settled(tuple(settlements), tuple(reports))
-        written = self._transactions.join(self._settlements.write, settled)
+        written = self._transactions.join(self._settlements.write, settled, self._settlements.rows)
 
         def done(_: None) -> Collection[int]:
             if settled.suppressed:
@@ -222,12 +222,10 @@ class SqlQueue:
         """See `IQueue.lease`."""
         return self._leases.lease
 
-    def _write_accepted(
-        self, transaction: Transaction, items: Sequence[Accepted | AskedOnce]
-    ) -> None:
+    def _write_accepted(self, transaction: Transaction, items: Sequence[AcceptRows]) -> None:
         """Mail must leave room for what becomes of it; outcomes need not."""
         if self._room is not None:
-            octets = sum(len(plain(item).content or b"") for item in items)
+            octets = sum(len(item.accepted.content or b"") for item in items)
             self._room.check(len(items), octets)
         self._accepts.write(transaction, items)
 

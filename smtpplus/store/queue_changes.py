@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 from smtpplus.store.commits import Transaction
-from smtpplus.store.facts import Counted, Facts, FactSql
+from smtpplus.store.facts import Counted, Facts, FactSql, detail_text
 from smtpplus.store.messages import chunks
 from smtpplus.store.schema import content, delivery, message
 from smtpplus.store.topics import QUEUE
@@ -114,9 +114,9 @@ class QueueChanges:
         rows = transaction.execute(returning).all()
         abouts = _abouts(transaction, {row.message_id for row in rows})
         facts = Facts(self._facts)
+        detail = detail_text({"by": by} if by else {})
         for row in rows:
             about = abouts[row.message_id]
-            detail = {"by": by} if by else None
             facts.add(_EVENTS[change], now, about, delivery_id=row.id, detail=detail)
         facts.write(transaction)
         if change is QueueChange.CANCEL:

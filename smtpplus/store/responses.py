@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, func, select, update
 from zope.interface import implementer
@@ -18,7 +17,7 @@ from smtpplus.ports import IResponses
 from smtpplus.rules.suppression import Reason, Scope, Suppression
 from smtpplus.store.commits import Transaction
 from smtpplus.store.dialects import IdsSql, StoreDialect, insert_sql, update_sql
-from smtpplus.store.facts import ONCE, PERSON, Counted, Facts, FactSql, hour_of
+from smtpplus.store.facts import ONCE, PERSON, Counted, Facts, FactSql, detail_text, hour_of
 from smtpplus.store.messages import chunks
 from smtpplus.store.recipient_counts import Key
 from smtpplus.store.rows import safe_text
@@ -170,7 +169,7 @@ class SqlResponses:
         strange = {one.kind for one in responses} - {ResponseKind.OPENED, ResponseKind.CLICKED}
         if strange:
             raise ValueError(f"{', '.join(sorted(strange))}: only opens and clicks are recorded")
-        return self._transactions.join(self._write, tuple(responses))
+        return self._transactions.join(self._write, tuple(responses), tuple)
 
     def _write(self, transaction: Transaction, items: Sequence[tuple[Response, ...]]) -> None:
         responses = [one for item in items for one in item]
@@ -320,7 +319,7 @@ def _gather(response: Response, about: _Sent, gathered: _Gathered) -> None:
             at,
             counted,
             about=_NO_MESSAGE,
-            detail={"by": response.by},
+            detail=detail_text({"by": response.by}),
             provider=provider,
             by=by,
         )
@@ -358,7 +357,7 @@ def _gather(response: Response, about: _Sent, gathered: _Gathered) -> None:
         at_recipient.clicked_at = max(at_recipient.clicked_at or 0.0, response.at)
 
 
-def _detail(response: Response) -> dict[str, Any]:
+def _detail(response: Response) -> str:
     """What of it is kept; empty words are left out."""
     found = {
         "by": response.by,
@@ -370,4 +369,4 @@ def _detail(response: Response) -> dict[str, Any]:
     }
     if response.kind in {ResponseKind.UNSUBSCRIBED, ResponseKind.RESUBSCRIBED}:
         del found["by"]
-    return {key: value for key, value in found.items() if value}
+    return detail_text({key: value for key, value in found.items() if value})

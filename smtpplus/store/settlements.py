@@ -1,8 +1,9 @@
 """The settle transaction: the outcomes of many deliveries at once.
 
 Guarantees: a final delivery never changes again; a settlement that is repeated changes
-nothing, and its reports with it; a message's content goes with its last delivery: the row in the same transaction, the
-file after the commit. Runs in the writer's thread; may run twice.
+nothing, and its reports with it; a message's content goes with its last delivery: the row in the
+same transaction, the file after the commit. Runs in the writer's thread; may run twice. What is
+told of an attempt is put into words before the transaction begins.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from smtpplus.rules.providers import provider_of
 from smtpplus.store.accepts import Accepts
 from smtpplus.store.commits import Transaction
 from smtpplus.store.dialects import IdsSql, StoreDialect, insert_sql, update_sql
-from smtpplus.store.facts import Facts, FactSql
+from smtpplus.store.facts import Facts, FactSql, detail_text
 from smtpplus.store.recipient_counts import Ended, Key, RecipientSql
 from smtpplus.store.rows import attempt_facts, json_text, safe_text
 from smtpplus.store.schema import attempt, content, delivery, message
@@ -26,7 +27,7 @@ from smtpplus.store.suppression_sql import suppress
 from smtpplus.values.message import Accepted, DeliveryState, EventType, Settlement
 from smtpplus.values.outcome import Result, Stage
 
-__all__ = ["Settled", "Settlements"]
+__all__ = ["SettleRows", "Settled", "Settlements"]
 
 _TEXT_IN_EVENT = 500
 _EVENTS = {
@@ -104,6 +105,23 @@ class Settled:
     suppressed: set[Key] = field(default_factory=set)
 
 
+class _One(NamedTuple):
+    """A settlement, and what of its rows does not depend on where its delivery stands."""
+
+    settlement: Settlement
+    attempt: tuple[Any, ...] | None
+    outcome: str
+    detail: str
+    provider: str | None
+
+
+class SettleRows(NamedTuple):
+    """What one call of settle may write."""
+
+    settled: Settled
+    ones: list[_One]
+
+
 class Settlements:
     """Writes outcomes; `remove_large` is called where a large content is to go."""
 
@@ -127,9 +145,23 @@ class Settlements:
         self._no_content = IdsSql(_NO_CONTENT, dialect)
         self._remaining = update_sql(_REMAINING, ["n_ended", "n_id"], dialect)
 
-    def write(self, transaction: Transaction, items: Sequence[Settled]) -> None:
+    def rows(self, item: Settled) -> SettleRows:
+        """What `write` takes."""
+        ones = [
+            _One(
+                settlement,
+                None if settlement.attempt is None else self._attempt_row(settlement),
+                json_text(settlement.outcome),
+                _detail(settlement),
+                _provider(settlement),
+            )
+            for settlement in item.settlements
+        ]
+        return SettleRows(item, ones)
+
+    def write(self, transaction: Transaction, items: Sequence[SettleRows]) -> None:
         """Write all settlements of all `items`, and the reports that belong to them."""
-        ids = {one.delivery.id for item in items for one in item.settlements}
+        ids = {one.settlement.delivery.id for item in items for one in item.ones}
         standing = {
             row[0]: _Standing(_STATES[row[1]], row[2], bool(row[3]), row[4], row[5], row[6])
             for row in transaction.of_ids(self._standing, ids)
@@ -138,21 +170,22 @@ class Settlements:
         reports: list[Accepted] = []
         for item in items:
             changed = {
-                settlement.delivery.message.id
-                for settlement in item.settlements
-                if self._gather(settlement, gathered)
+                one.settlement.delivery.message.id
+                for one in item.ones
+                if self._gather(one, gathered)
             }
-            wanted = [report for report in item.reports if report.reports_on in changed]
-            item.queued.clear()  # this may be the second run
-            item.queued.update(report.message.id for report in wanted)
+            wanted = [one for one in item.settled.reports if one.reports_on in changed]
+            item.settled.queued.clear()  # this may be the second run
+            item.settled.queued.update(one.message.id for one in wanted)
             reports += wanted
         transaction.many(self._deliveries, gathered.deliveries)
         transaction.many(self._attempts, gathered.attempts)
         gathered.facts.write(transaction)
         self._end_messages(transaction, gathered.ended)
-        self._end_recipients(transaction, gathered.recipients, items)
+        self._end_recipients(transaction, gathered.recipients, [item.settled for item in items])
         if reports:
-            self._accepts.write(transaction, reports)
+            # Their events come after those that they report.
+            self._accepts.write(transaction, [self._accepts.rows(one) for one in reports])
 
     def _end_recipients(
         self, transaction: Transaction, recipients: Ended, items: Sequence[Settled]
@@ -168,37 +201,31 @@ class Settlements:
             item.suppressed.clear()
             item.suppressed.update(stopped)
 
-    def _gather(self, settlement: Settlement, gathered: _Gathered) -> bool:
+    def _gather(self, one: _One, gathered: _Gathered) -> bool:
         """Add what one settlement writes; False: it changes no delivery."""
+        settlement = one.settlement
         before = gathered.standing.get(settlement.delivery.id)
         if before is None or not _applies(settlement, before, self._node):
             if before is not None and _is_too_late(settlement, before):
-                self._keep_attempt(settlement, before, gathered)
+                _keep_attempt(one, before, gathered)
             return False
-        after = _after(settlement, before)
+        after = _after(one, before)
         gathered.standing[settlement.delivery.id] = after
-        gathered.deliveries.append(_delivery_row(settlement, after))
-        if settlement.attempt is not None:
-            gathered.attempts.append(self._attempt_row(settlement))
+        gathered.deliveries.append(_delivery_row(one, after))
+        if one.attempt is not None:
+            gathered.attempts.append(one.attempt)
         gathered.facts.add(
             _EVENTS[settlement.state],
             settlement.at,
             settlement.delivery.message,
             delivery_id=settlement.delivery.id,
-            detail=_detail(settlement),
+            detail=one.detail,
             provider=after.provider or "",
         )
         if settlement.state in _FINAL:
             gathered.recipients.add(settlement)
             gathered.ended[settlement.delivery.message.id] += 1
         return True
-
-    def _keep_attempt(self, settlement: Settlement, before: _Standing, gathered: _Gathered) -> None:
-        """The attempt that was under way when its delivery was cancelled: kept, not counted."""
-        after = before._replace(attempts=before.attempts + 1)
-        gathered.standing[settlement.delivery.id] = after
-        gathered.deliveries.append(_delivery_row(settlement, after))
-        gathered.attempts.append(self._attempt_row(settlement))
 
     def _attempt_row(self, settlement: Settlement) -> tuple[Any, ...]:
         tried = settlement.attempt
@@ -225,6 +252,15 @@ class Settlements:
             elif remaining <= 0:
                 rows.append(message_id)
         transaction.of_ids(self._no_content, rows)
+
+
+def _keep_attempt(one: _One, before: _Standing, gathered: _Gathered) -> None:
+    """The attempt that was under way when its delivery was cancelled: kept, not counted."""
+    after = before._replace(attempts=before.attempts + 1)
+    gathered.standing[one.settlement.delivery.id] = after
+    gathered.deliveries.append(_delivery_row(one, after))
+    assert one.attempt is not None
+    gathered.attempts.append(one.attempt)
 
 
 class _Standing(NamedTuple):
@@ -275,7 +311,8 @@ def _is_too_late(settlement: Settlement, before: _Standing) -> bool:
     return is_cancelled and is_new and settlement.attempt is not None
 
 
-def _after(settlement: Settlement, before: _Standing) -> _Standing:
+def _after(one: _One, before: _Standing) -> _Standing:
+    settlement = one.settlement
     tried = settlement.attempt is not None or settlement.state is _QUEUED
     due_at = before.due_at if settlement.due_at is None else settlement.due_at
     was_held = before.state is _HELD and settlement.state is _QUEUED
@@ -285,7 +322,7 @@ def _after(settlement: Settlement, before: _Standing) -> _Standing:
         before.delay_reported or settlement.delay_reported,
         due_at,
         None,
-        _provider(settlement) or before.provider,
+        one.provider or before.provider,
     )
 
 
@@ -297,20 +334,21 @@ def _provider(settlement: Settlement) -> str | None:
     return provider_of(tried.host, settlement.delivery.domain)
 
 
-def _delivery_row(settlement: Settlement, after: _Standing) -> tuple[Any, ...]:
+def _delivery_row(one: _One, after: _Standing) -> tuple[Any, ...]:
+    settlement = one.settlement
     return (
         _WORDS[after.state],
         after.due_at,
         after.attempts,
         after.delay_reported,
         settlement.at if after.state in _FINAL else None,
-        json_text(settlement.outcome),
+        one.outcome,
         after.provider,
         settlement.delivery.id,
     )
 
 
-def _detail(settlement: Settlement) -> dict[str, Any]:
+def _detail(settlement: Settlement) -> str:
     """What its event says."""
     outcome = settlement.outcome
     detail: dict[str, Any] = {
@@ -324,4 +362,4 @@ def _detail(settlement: Settlement) -> dict[str, Any]:
         detail["due_at"] = settlement.due_at
     if outcome.uncertain:
         detail["uncertain"] = True
-    return detail
+    return detail_text(detail)

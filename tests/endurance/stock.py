@@ -47,7 +47,8 @@ def stock(house: House, number: int, domain: str, due_in_seconds: float) -> None
         batch = [_accepted(store.ids, owner, mail, now, due_in_seconds) for mail in some]
 
         def write(transaction: Transaction, batch: list[Accepted] = batch) -> None:
-            store.queue._accepts.write(transaction, batch)
+            accepts = store.queue._accepts
+            accepts.write(transaction, [accepts.rows(one) for one in batch])
 
         run(_awaited(store._transactions.write(write)))
     run(store.close())
