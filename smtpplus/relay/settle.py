@@ -43,7 +43,8 @@ _TRIES_TO_A_LINE = 60  # of the log
 _GATHER_SECONDS = 2.0
 _MOST_GATHERED = 200
 _MOST_UNTRIED = 16  # in one transaction: how long it may hold up a message that comes in
-_REST_SECONDS = 0.05  # between two of those: a twentieth of the time is theirs
+_REST_SECONDS = 0.05  # between two of those
+_REST_BESIDE_OTHERS_SECONDS = 0.25  # where others are mailed: of twenty hardly one meets a group
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ class Settling:
         self._cancel_timer: Callable[[], None] = lambda: None
         self._untried: list[_Told] = []  # deferred without an attempt
         self._resting = False
+        self._has_others = False  # since the last rest: was anything attempted?
         self._stopping = False
         self._taken = 0  # of those, which the remote has
         self._together = _MOST_TOGETHER
@@ -132,6 +134,7 @@ class Settling:
         if decided.may_gather and not self._stopping:
             self._gather(decided)
             return
+        self._has_others = True
         self._unwritten.append(decided)
         self._taken += _is_taken(attempted.outcome)
         self._start()
@@ -252,7 +255,9 @@ class Settling:
 
         if not self._resting:
             self._resting = True
-            self._clock.call_later(_REST_SECONDS, rested)
+            seconds = _REST_BESIDE_OTHERS_SECONDS if self._has_others else _REST_SECONDS
+            self._has_others = False
+            self._clock.call_later(seconds, rested)
 
     async def _write_batch(self, batch: list[_Told]) -> bool:
         """Write them all; False: the disk has no room for so many."""

@@ -92,7 +92,8 @@ def _soak(ground: Ground, messages: int, most_kib: float) -> soak.Soak:
 def _beside(ground: Ground, waiting: int, probes: int) -> neighbours.Beside:
     found = neighbours.dead_destination(ground, zygote(), waiting, probes)
     # Loose: the ratio is measured by benchmarks; here nobody may be kept out.
-    assert max(found.beside_dead, found.beside_silent) <= max(5 * found.alone, 1.0), str(found)
+    assert found.beside_dead <= max(5 * found.before_dead, 1.0), str(found)
+    assert found.beside_silent <= max(5 * found.before_silent, 1.0), str(found)
     return found
 
 
