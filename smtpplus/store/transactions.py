@@ -212,6 +212,7 @@ class ThreadedTransactions:
         self._watched: Watched | None = None  # until it closes itself
         self._ending = threading.Lock()
         self._closing = False
+        self._hurry = threading.Event()  # nobody is waited for any more
         self.observe: Callable[[int, float, float], None] | None = (
             None  # see `Store.observe_commits`
         )
@@ -227,6 +228,7 @@ class ThreadedTransactions:
     async def stop(self) -> None:
         """Finish what was asked, then end the threads and close the connections."""
         self._closing = True
+        self._hurry.set()
         self._end_turn()
         with self._ending:
             if self._watched is not None:
@@ -338,7 +340,7 @@ class ThreadedTransactions:
         last = 0  # how many the last commit had
         while (first := self._writes.get()) is not None:
             if last >= _BUSY_FROM:
-                time.sleep(_GATHER_SECONDS)
+                self._hurry.wait(_GATHER_SECONDS)
             batch: list[Request] = []
             peeks: list[_Task] = []
             stopping = self._gather(first, batch, peeks)
