@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import insert, update
 from twisted.internet.defer import Deferred, ensureDeferred
 
-from smtpplus.store import Store, open_store_blocking, run, upgrade
+from smtpplus.store import Store, open_store_blocking, run, transactions, upgrade
 from smtpplus.store.changes import FileChanges
 from smtpplus.store.commits import Transaction
 from smtpplus.store.schema import HEAD, node
@@ -172,6 +172,24 @@ class CommitTests(StoreCase):
         await asked[3]
         names = [account.name for account in await store.accounts.accounts()]
         self.assertEqual(names, ["acme", "one", "two"])
+
+    async def test_a_busy_writer_waits_for_company_until_the_end_and_a_lone_request_never(
+        self,
+    ) -> None:
+        self.patch(transactions, "_GATHER_SECONDS", 3_600.0)
+        store = await self.started()
+        for _ in range(3):  # one after the other: none waits
+            await store.queue.accept(accepted(store.ids))
+        together = [store.queue.accept(accepted(store.ids)) for _ in range(3)]
+        for answer in together:
+            await answer
+        late = store.queue.accept(accepted(store.ids))
+        assert isinstance(late, Deferred)
+        for _ in range(20):
+            seen = await store.history.queue_size(None)
+        self.assertEqual((sum(seen.values()), late.called), (6, False))
+        await store.close()
+        await late
 
     async def test_a_cancelled_answer_disturbs_nobody(self) -> None:
         store = await self.started()
