@@ -131,10 +131,10 @@ class Settling:
             self._untried.append(decided)
             self._start()
             return
+        self._has_others = True
         if decided.may_gather and not self._stopping:
             self._gather(decided)
             return
-        self._has_others = True
         self._unwritten.append(decided)
         self._taken += _is_taken(attempted.outcome)
         self._start()
