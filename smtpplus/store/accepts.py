@@ -2,48 +2,68 @@
 
 Guarantees: message, content, deliveries, recipients, campaign, events and counters of an
 `Accepted` stand or fall together; what was accepted before under the same name (`Accepted.once`)
-is not written. Runs in the writer's thread; may run twice. Rows are made before the transaction
-begins: what is made within it keeps all other writers waiting.
+is not written. Rows are made before the transaction begins, by whoever accepts: what is made
+within it keeps all other writers waiting. They are plain values, which another process can write
+as well (`write_service.py`). Writing may run twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
 
 from smtpplus.store.commits import Transaction
 from smtpplus.store.compression import Compressor
-from smtpplus.store.dialects import StoreDialect, insert_sql
+from smtpplus.store.dialects import IDS, IdsSql, StoreDialect, insert_sql
 from smtpplus.store.facts import MESSAGES, Facts, FactSql, detail_text
-from smtpplus.store.once import AskedOnce, OnceRows, plain
-from smtpplus.store.recipient_counts import CampaignRows, Mailed, RecipientSql, has_recipients
+from smtpplus.store.once import Once, OnceRows, once_of
+from smtpplus.store.recipient_counts import (
+    CampaignRows,
+    Mailed,
+    MailedRow,
+    RecipientSql,
+    campaign_row,
+    has_recipients,
+    mailed_row,
+)
+from smtpplus.store.room import DiskRoom
 from smtpplus.store.rows import delivery_rows, is_leased_at_birth, message_row
 from smtpplus.store.schema import content, delivery, message
 from smtpplus.store.topics import DUE
 from smtpplus.values.ids import show_id
-from smtpplus.values.message import Accepted, EventType, NewDelivery
+from smtpplus.values.message import Accepted, EventType
 
 __all__ = ["LEASE_SECONDS", "AcceptRows", "Accepts"]
 
 LEASE_SECONDS = 900.0
+_KNOWN = select(message.c.id).where(message.c.id.in_(IDS))
 
 
-class AcceptRows(NamedTuple):
-    """What accepting one message writes; `asked` where it may have been accepted before."""
+class AcceptRows(msgspec.Struct, array_like=True, frozen=True):
+    """What accepting one message writes."""
 
-    accepted: Accepted
-    asked: AskedOnce | None
+    id: int
+    octets: int  # of the content, where it is not in a file
     message: tuple[Any, ...]
     content: bytes | None
     deliveries: list[tuple[Any, ...]]
-    waiting: list[NewDelivery]  # those that are to be mailed
+    mailed: list[MailedRow]
+    campaign: tuple[Any, ...] | None
     facts: Facts
+    once: Once | None
+    reports_on: int | None
+    is_due: bool  # somebody is to claim it
+    has_idle_file: bool  # nobody is to be mailed
 
 
 class Accepts:
     """Writes accepted messages, leased to `node` where they are leased.
 
-    `remove_large` is called where a large content is not needed: nobody is to be mailed.
+    `remove_large` is called where a large content is not needed: nobody is to be mailed. Of the
+    disk's `room`, where that is looked after, mail leaves enough for what becomes of it.
     """
 
     def __init__(
@@ -53,75 +73,90 @@ class Accepts:
         recipients: RecipientSql,
         node: int,
         remove_large: Callable[[Transaction, int], None],
+        room: DiskRoom | None = None,
     ) -> None:
         self._node = node
         self._facts = facts
         self._recipients = recipients
         self._remove_large = remove_large
+        self._room = room
         self._messages = insert_sql(message, dialect)
         self._contents = insert_sql(content, dialect)
         self._deliveries = insert_sql(delivery, dialect)
+        self._known = IdsSql(_KNOWN, dialect)
         self._campaigns = CampaignRows(dialect)
         self._once = OnceRows(dialect)
         self._compressor = Compressor()
 
-    def rows(self, item: Accepted | AskedOnce) -> AcceptRows:
-        """What `write` takes. Compresses the content."""
-        accepted = plain(item)
+    def rows(self, accepted: Accepted) -> AcceptRows:
+        """What `write` takes. Compresses the content. Always in the same thread."""
         about = accepted.message
         waiting = [new for new in accepted.deliveries if not new.withheld]
+        is_mail = has_recipients(about)
         content = accepted.content if waiting else None
-        facts = Facts(self._facts)
-        _add_facts(facts, accepted)
         return AcceptRows(
-            accepted,
-            item if isinstance(item, AskedOnce) else None,
+            about.id,
+            len(accepted.content or b""),
             message_row(accepted),
             None if content is None else self._compressor.row(content),
             delivery_rows(accepted, self._node, about.received_at + LEASE_SECONDS),
-            waiting,
-            facts,
+            [mailed_row(accepted, new) for new in waiting] if is_mail else [],
+            campaign_row(about),
+            _facts(accepted),
+            once_of(accepted),
+            accepted.reports_on,
+            not all(is_leased_at_birth(accepted, new) for new in waiting),
+            not waiting and accepted.content is None,
         )
 
-    def write(self, transaction: Transaction, items: Sequence[AcceptRows]) -> None:
-        """Write all `items` but those that were accepted before."""
-        asked = [item.asked for item in items if item.asked is not None]
-        if asked:
-            first = {accepted.message.id for accepted in self._once.first(transaction, asked)}
-            items = [one for one in items if one.asked is None or one.accepted.message.id in first]
-        if items:
-            self._write(transaction, items)
+    def write(self, transaction: Transaction, items: Sequence[AcceptRows]) -> list[int | None]:
+        """Write all `items` but those that were accepted before: as which message, for each."""
+        if self._room is not None:
+            self._room.check(len(items), sum(item.octets for item in items))
+        return self._write_once(transaction, items)
+
+    def write_again(
+        self, transaction: Transaction, items: Sequence[AcceptRows]
+    ) -> list[int | None]:
+        """As `write`, of what may have been written already."""
+        known = {row[0] for row in transaction.of_ids(self._known, [item.id for item in items])}
+        befores = iter(self.write(transaction, [one for one in items if one.id not in known]))
+        return [None if item.id in known else next(befores) for item in items]
+
+    def write_reports(self, transaction: Transaction, items: Sequence[AcceptRows]) -> None:
+        """Write what tells of mail that came to its end: on a full disk, too."""
+        self._write_once(transaction, items)
+
+    def _write_once(
+        self, transaction: Transaction, items: Sequence[AcceptRows]
+    ) -> list[int | None]:
+        asked = {item.id: item.once for item in items if item.once is not None}
+        before = self._once.accepted_before(transaction, asked) if asked else {}
+        fresh = [item for item in items if item.id not in before] if before else items
+        if fresh:
+            self._write(transaction, fresh)
+        return [before.get(item.id) for item in items]
 
     def _write(self, transaction: Transaction, items: Sequence[AcceptRows]) -> None:
-        facts, mailed = Facts(self._facts), Mailed(self._recipients)
-        messages, contents = [], []
-        deliveries: list[tuple[Any, ...]] = []
-        is_due = False
+        facts, mailed = Facts(), Mailed(self._recipients)
         for item in items:
-            accepted = item.accepted
-            messages.append(item.message)
-            deliveries += item.deliveries
-            if item.content is not None:
-                contents.append((accepted.message.id, item.content))
-            elif not item.waiting and accepted.content is None:
-                self._remove_large(transaction, accepted.message.id)
-            if has_recipients(accepted.message):
-                for new in item.waiting:
-                    mailed.add(accepted, new)
-            is_due = is_due or not all(is_leased_at_birth(accepted, new) for new in item.waiting)
+            if item.has_idle_file:
+                self._remove_large(transaction, item.id)
+            mailed.add_all(item.mailed)
             facts.add_all(item.facts)
-        transaction.many(self._messages, messages)
+        transaction.many(self._messages, [item.message for item in items])
+        contents = [(item.id, item.content) for item in items if item.content is not None]
         transaction.many(self._contents, contents)
-        transaction.many(self._deliveries, deliveries)
-        if is_due:
+        transaction.many(self._deliveries, [row for item in items for row in item.deliveries])
+        if any(item.is_due for item in items):
             transaction.tell(DUE)
-        facts.write(transaction)
-        self._campaigns.write(transaction, [item.accepted for item in items])
+        facts.write(transaction, self._facts)
+        self._campaigns.write(transaction, [item.campaign for item in items if item.campaign])
         mailed.write(transaction)
 
 
-def _add_facts(facts: Facts, item: Accepted) -> None:
-    about = item.message
+def _facts(item: Accepted) -> Facts:
+    facts, about = Facts(), item.message
     facts.add(EventType.ACCEPTED, about.received_at, about, n=len(item.deliveries))
     for new in item.deliveries:
         if new.withheld:
@@ -135,7 +170,7 @@ def _add_facts(facts: Facts, item: Accepted) -> None:
                 )
     if item.reports_on is None:
         facts.count(MESSAGES, about.received_at, about)
-        return
+        return facts
     facts.add(
         EventType.REPORTED,
         about.received_at,
@@ -143,3 +178,4 @@ def _add_facts(facts: Facts, item: Accepted) -> None:
         about=item.reports_on,
         detail=detail_text({"report": show_id(about.id)}),
     )
+    return facts

@@ -132,31 +132,18 @@ class Request:
     """A function that wants a transaction, and what became of it.
 
     With `item` set, requests of the same `work` that wait together are handed to one call
-    ``work(transaction, items)``; else it is ``work(transaction)``. Where there is a `make`, what
-    it makes of `item` is handed over.
+    ``work(transaction, items)``, which answers a list of their results; else it is
+    ``work(transaction)``, which answers its result.
     """
 
-    __slots__ = ("_make", "answer", "error", "item", "result", "work")
+    __slots__ = ("answer", "error", "item", "result", "work")
 
-    def __init__(
-        self,
-        work: Callable[..., Any],
-        item: Any = None,
-        answer: Any = None,
-        make: Callable[[Any], Any] | None = None,
-    ) -> None:
+    def __init__(self, work: Callable[..., Any], item: Any = None, answer: Any = None) -> None:
         self.work = work
         self.item = item
         self.answer = answer
         self.result: Any = None
         self.error: BaseException | None = None
-        self._make = make
-
-    def prepare(self) -> None:
-        """Make what is handed over, unless it was made: best before a transaction begins."""
-        make = self._make
-        if make is not None:
-            self.item, self._make = make(self.item), None
 
 
 class Committer:
@@ -418,7 +405,7 @@ def _call(unit: list[Request], transaction: Transaction) -> None:
     first = unit[0]
     if first.item is None:
         first.result = first.work(transaction)
-    else:
-        for request in unit:
-            request.prepare()
-        first.work(transaction, [request.item for request in unit])
+        return
+    results = first.work(transaction, [request.item for request in unit])
+    for request, result in zip(unit, results, strict=True):
+        request.result = result

@@ -16,7 +16,19 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-from sqlalchemy import Connection, Delete, FromClause, Insert, Select, Table, Update, exc, insert
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Delete,
+    FromClause,
+    Insert,
+    Select,
+    Table,
+    Update,
+    bindparam,
+    exc,
+    insert,
+)
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine.interfaces import Dialect
@@ -187,8 +199,11 @@ def update_sql(statement: Update, names: Sequence[str], dialect: StoreDialect) -
     return dialect.update(_driver_sql(statement, names, dialect))
 
 
+IDS: BindParameter[list[int]] = bindparam("ids", expanding=True)
+
+
 class IdsSql:
-    """A statement over a list of ids, compiled once: ``statement`` has the parameter ``ids``.
+    """A statement over a list of ids, compiled once: ``statement`` has the parameter `IDS`.
 
     What SQLAlchemy does anew for each length of the list costs more than the statement itself.
     """

@@ -9,8 +9,10 @@ its sums. What a machine opened or clicked has a metric of its own,
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
 
 from smtpplus.store.commits import Transaction
 from smtpplus.store.counting import adding
@@ -71,8 +73,7 @@ def hour_of(at: float) -> int:
     return int(at // HOUR) * HOUR
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(NamedTuple):
     """What of a message an event needs."""
 
     id: int
@@ -83,7 +84,7 @@ class Counted:
 
 
 class FactSql:
-    """The SQL of events and counters, compiled once; makes event ids in the writer's thread.
+    """The SQL of events and counters, compiled once; `ids` are made in the writer's thread.
 
     `node` counts: its number stands in the counters, so that nodes do not wait for each other.
     """
@@ -97,16 +98,15 @@ class FactSql:
         self.counters = [insert_sql(table, dialect, adding(table)) for table in each]
 
 
-class Facts:
-    """Events and counts of one transaction, gathered and written together."""
+class Facts(msgspec.Struct, array_like=True):
+    """Events and counts of one transaction, gathered and written together.
 
-    __slots__ = ("_counts", "_events", "_sql")
+    Events have no id before they are written. `counts` are by account, hour, list, user, campaign,
+    provider, metric.
+    """
 
-    def __init__(self, sql: FactSql) -> None:
-        self._sql = sql
-        self._events: list[tuple[Any, ...]] = []
-        # By account, hour, list, user, campaign, provider, metric.
-        self._counts: Sums = defaultdict(int)
+    events: list[tuple[Any, ...]] = []
+    counts: dict[tuple[Any, ...], int] = {}
 
     def add(
         self,
@@ -125,17 +125,14 @@ class Facts:
 
         `about` is the message it is about, where another one; `detail` is of `detail_text`.
         """
-        account, mail_list, user = message.account_id, message.list_id, message.user_id
-        message_id = message.id if about is None else about
-        self._events.append(
+        self.events.append(
             (
-                self._sql.ids.next(at),
                 _WORDS[kind],
                 at,
-                account,
-                mail_list,
-                user,
-                message_id,
+                message.account_id,
+                message.list_id,
+                message.user_id,
+                message.id if about is None else about,
                 delivery_id,
                 n,
                 detail,
@@ -156,30 +153,31 @@ class Facts:
             provider,
             metric,
         )
-        self._counts[key] += n
+        self.counts[key] = self.counts.get(key, 0) + n
 
     def add_all(self, others: Facts) -> None:
         """Those that were gathered apart."""
-        self._events += others._events
-        for key, n in others._counts.items():
-            self._counts[key] += n
+        self.events += others.events
+        counts = self.counts
+        for key, n in others.counts.items():
+            counts[key] = counts.get(key, 0) + n
 
-    def write(self, transaction: Transaction) -> None:
+    def write(self, transaction: Transaction, sql: FactSql) -> None:
         """Write them all."""
-        sql, node = self._sql, self._sql.node
-        transaction.many(sql.events, self._events)
+        node, next_id = sql.node, sql.ids.next
+        transaction.many(sql.events, [(next_id(event[1]), *event) for event in self.events])
         if sql.counting is not None:
             rows = [
                 (*key[:2], key[1] - key[1] % DAY, *key[2:], node, n)
-                for key, n in self._counts.items()
+                for key, n in self.counts.items()
             ]
             transaction.many(sql.counting, rows)
             return
-        for statement, counts in zip(sql.counters, sums_of(self._counts), strict=True):
+        for statement, counts in zip(sql.counters, sums_of(self.counts), strict=True):
             transaction.many(statement, [(*key, node, n) for key, n in counts.items()])
 
 
-def sums_of(counts: Sums) -> tuple[Sums, ...]:
+def sums_of(counts: Mapping[tuple[Any, ...], int]) -> tuple[Mapping[tuple[Any, ...], int], ...]:
     """The counts, and their sums as each of `COUNTERS` has them, by all but the node."""
     hours: Sums = defaultdict(int)
     days: Sums = defaultdict(int)

@@ -7,16 +7,15 @@ transaction of the message. Runs in the writer's thread; may run twice.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from smtpplus.store.commits import Transaction
 from smtpplus.store.dialects import StoreDialect
 from smtpplus.store.rows import safe_text
-from smtpplus.values.errors import DuplicateMessageError
 from smtpplus.values.message import Accepted
 
-__all__ = ["AskedOnce", "OnceRows", "plain"]
+__all__ = ["Once", "OnceRows", "once_of"]
 
 # Names whose time is over go with each transaction that brings new ones.
 _FORGET = (
@@ -35,27 +34,21 @@ _UNLESS = (
 )
 
 
-@dataclass(slots=True)
-class AskedOnce:
-    """A message that may have been accepted before, and what came of it."""
+class Once(NamedTuple):
+    """The name that a submission is not to be accepted twice under, and until when."""
 
-    accepted: Accepted
-    before: int | None = field(default=None)  # the message that it was accepted as
-
-    @property
-    def key(self) -> tuple[int, str]:
-        """User and name."""
-        return (self.accepted.message.user_id, safe_text(self.accepted.once))
-
-    def check(self) -> None:
-        """Raise DuplicateMessageError where it was."""
-        if self.before is not None:
-            raise DuplicateMessageError(self.before)
+    user: int
+    name: str
+    until: float
+    now: float
 
 
-def plain(item: Accepted | AskedOnce) -> Accepted:
-    """The message itself."""
-    return item.accepted if isinstance(item, AskedOnce) else item
+def once_of(accepted: Accepted) -> Once | None:
+    """What is asked with `accepted`; None: nothing is."""
+    if not accepted.once:
+        return None
+    about = accepted.message
+    return Once(about.user_id, safe_text(accepted.once), accepted.once_until, about.received_at)
 
 
 class OnceRows:
@@ -70,27 +63,28 @@ class OnceRows:
     def _marked(self, sql: str) -> str:
         return sql.replace("?", self._mark)
 
-    def first(self, transaction: Transaction, asked: Sequence[AskedOnce]) -> list[Accepted]:
-        """Those of `asked` that were not accepted before; the others are told (`before`)."""
-        now = max(one.accepted.message.received_at for one in asked)
-        chosen: dict[tuple[int, str], AskedOnce] = {}
-        for one in asked:
-            one.before = None
-            chosen.setdefault(one.key, one)
+    def accepted_before(
+        self, transaction: Transaction, asked: Mapping[int, Once]
+    ) -> dict[int, int]:
+        """Those of `asked`, by their messages' ids, that were: as which message.
+
+        The names of the others are kept.
+        """
+        chosen: dict[tuple[int, str], int] = {}
+        for message_id, once in asked.items():
+            chosen.setdefault(once[:2], message_id)
         in_order = sorted(chosen)
-        values = [
-            value
-            for key in in_order
-            for value in (*key, chosen[key].accepted.message.id, chosen[key].accepted.once_until)
-        ]
+        values: list[Any] = []
+        for key in in_order:
+            message_id = chosen[key]
+            values += (*key, message_id, asked[message_id].until)
+        now = max(once.now for once in asked.values())
         keeping = "".join((_KEEP, ", ".join([_ROW] * len(in_order)), _UNLESS))
         taken = transaction.rows(self._marked(keeping), [*values, now])
-        fresh = {(user, name): chosen[user, name].accepted for user, name in taken}
-        for one in asked:
-            accepted = fresh.get(one.key)
-            if accepted is None:
-                ((one.before,),) = transaction.rows(self._who, one.key)
-            elif accepted is not one.accepted:
-                one.before = accepted.message.id
+        fresh = {chosen[user, name] for user, name in taken}
+        before: dict[int, int] = {}
+        for message_id, once in asked.items():
+            if message_id not in fresh:
+                ((before[message_id],),) = transaction.rows(self._who, once[:2])
         transaction.rows(self._forget, [now])
-        return list(fresh.values())
+        return before

@@ -18,30 +18,28 @@ from sqlalchemy import (
     select,
     update,
 )
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from smtpplus.ports import ILease, IQueue, Recovery
 from smtpplus.rules.schedule import CLAIM_BY_AGE, LEAST_URGENT
-from smtpplus.store.accepts import LEASE_SECONDS, AcceptRows, Accepts
+from smtpplus.store.accepts import LEASE_SECONDS, Accepts
 from smtpplus.store.claim_sql import ClaimSql
 from smtpplus.store.commits import DoubtfulError, Transaction
 from smtpplus.store.contents import LargeContents
 from smtpplus.store.facts import MESSAGES, hour_of
 from smtpplus.store.leases import Leases
 from smtpplus.store.messages import chunks, load_messages
-from smtpplus.store.once import AskedOnce
 from smtpplus.store.queue_changes import QueueChanges
 from smtpplus.store.recipient_counts import Key
-from smtpplus.store.room import DiskRoom
 from smtpplus.store.rows import fields_from, recipient_from
 from smtpplus.store.schema import counter_hour, delivery
 from smtpplus.store.settlements import Settled, Settlements
 from smtpplus.store.topics import DUE
 from smtpplus.store.transactions import Transactions
-from smtpplus.values.errors import StoreCorruptError
+from smtpplus.values.errors import DuplicateMessageError, StoreCorruptError
 from smtpplus.values.ids import show_id
 from smtpplus.values.message import Accepted, Delivery, Settlement
 from smtpplus.values.queue import QueueChange, Selection
@@ -67,7 +65,6 @@ class SqlQueue:
         leases: Leases,
         changes: QueueChanges,
         note_suppressed: Callable[[Collection[Key]], None],
-        room: DiskRoom | None = None,
         *,
         is_sibling: bool = False,
     ) -> None:
@@ -79,7 +76,6 @@ class SqlQueue:
         self._leases = leases
         self._doubtful: set[int] = set()  # messages that may have been committed, leased
         self._changes = changes
-        self._room = room
         self._note_suppressed = note_suppressed
         self._is_sibling = is_sibling
         self._claims = 0
@@ -87,29 +83,24 @@ class SqlQueue:
 
     def accept(self, accepted: Accepted) -> Awaitable[None]:
         """See `IQueue.accept`."""
-        if accepted.once:
-            asked = AskedOnce(accepted)
-            accepting = self._transactions.join(self._write_accepted, asked, self._accepts.rows)
-            accepting.addCallback(lambda _: asked.check())
-        else:
-            accepting = self._transactions.join(self._write_accepted, accepted, self._accepts.rows)
+        try:
+            rows = self._accepts.rows(accepted)
+        except Exception:  # noqa: BLE001 - it arrives where the commit is waited for
+            return fail()
+        accepting = self._transactions.join(self._accepts.write, rows)
         if accepted.leased:
             accepting.addErrback(self._doubt, accepted.message.id)
-        return accepting
+        return accepting.addCallback(_accepted)
 
     def settle(
         self, settlements: Sequence[Settlement], reports: Sequence[Accepted] = ()
     ) -> Awaitable[Collection[int]]:
         """See `IQueue.settle`."""
-        settled = Settled(tuple(settlements), tuple(reports))
-        written = self._transactions.join(self._settlements.write, settled, self._settlements.rows)
-
-        def done(_: None) -> Collection[int]:
-            if settled.suppressed:
-                self._note_suppressed(settled.suppressed)
-            return settled.queued
-
-        return written.addCallback(done)
+        try:
+            rows = self._settlements.rows(settlements, reports)
+        except Exception:  # noqa: BLE001 - as above
+            return fail()
+        return self._transactions.join(self._settlements.write, rows).addCallback(self._settled)
 
     async def claim(
         self,
@@ -222,12 +213,10 @@ class SqlQueue:
         """See `IQueue.lease`."""
         return self._leases.lease
 
-    def _write_accepted(self, transaction: Transaction, items: Sequence[AcceptRows]) -> None:
-        """Mail must leave room for what becomes of it; outcomes need not."""
-        if self._room is not None:
-            octets = sum(len(item.accepted.content or b"") for item in items)
-            self._room.check(len(items), octets)
-        self._accepts.write(transaction, items)
+    def _settled(self, settled: Settled) -> Collection[int]:
+        if settled.suppressed:
+            self._note_suppressed(settled.suppressed)
+        return set(settled.queued)
 
     def _doubt(self, failure: Failure, message_id: int) -> Failure:
         """Whoever sent it is told to come again: if it is there after all, let it be claimed."""
@@ -260,6 +249,11 @@ class SqlQueue:
                 )
 
         return self._transactions.write(work)
+
+
+def _accepted(before: int | None) -> None:
+    if before is not None:
+        raise DuplicateMessageError(before)
 
 
 def _deliveries(connection: Connection, rows: Sequence[Row[Any]]) -> list[Delivery]:

@@ -113,12 +113,12 @@ class QueueChanges:
         returning = changing.returning(delivery.c.id, delivery.c.message_id)
         rows = transaction.execute(returning).all()
         abouts = _abouts(transaction, {row.message_id for row in rows})
-        facts = Facts(self._facts)
+        facts = Facts()
         detail = detail_text({"by": by} if by else {})
         for row in rows:
             about = abouts[row.message_id]
             facts.add(_EVENTS[change], now, about, delivery_id=row.id, detail=detail)
-        facts.write(transaction)
+        facts.write(transaction, self._facts)
         if change is QueueChange.CANCEL:
             self._end_messages(transaction, rows)
         return len(rows)

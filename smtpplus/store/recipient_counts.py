@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import bindparam, func, select, update
 
@@ -24,12 +24,26 @@ from smtpplus.store.schema import campaign, recipient
 from smtpplus.values.ids import IdSource
 from smtpplus.values.message import Accepted, DeliveryState, Message, NewDelivery, Settlement
 
-__all__ = ["CampaignRows", "Ended", "Key", "Mailed", "RecipientSql", "has_recipients"]
+__all__ = [
+    "CampaignRows",
+    "EndRow",
+    "Ended",
+    "Key",
+    "Mailed",
+    "MailedRow",
+    "RecipientSql",
+    "campaign_row",
+    "end_row",
+    "has_recipients",
+    "mailed_row",
+]
 
 Key: TypeAlias = tuple[int, str]  # account, address key
 
 _MOST_CAMPAIGNS = 10_000
 _DETAIL = 500
+_DELIVERED, _NEUTRAL = DeliveryEnd.DELIVERED.value, DeliveryEnd.NEUTRAL.value
+_AT = 4  # of a campaign's row: when it was mailed
 
 _MAILED_AGAIN = (
     " ON CONFLICT (account_id, address_key) DO UPDATE SET"
@@ -83,6 +97,30 @@ class RecipientSql:
         self.soft = select_sql(_SOFT, ["n_account", "n_key"], dialect)
 
 
+class MailedRow(NamedTuple):
+    """A recipient, by one delivery that is going to be mailed."""
+
+    account_id: int
+    key: str
+    at: float
+    address: str
+    name: str
+    fields: str
+
+
+def mailed_row(item: Accepted, new: NewDelivery) -> MailedRow:
+    """The recipient of `new`."""
+    address = new.recipient.address
+    return MailedRow(
+        item.message.account_id,
+        address_key(address),
+        item.message.received_at,
+        safe_text(str(address)),
+        safe_text(new.name),
+        fields_text(new.fields),
+    )
+
+
 class Mailed:
     """The recipients of accepted messages, gathered and written together."""
 
@@ -90,19 +128,19 @@ class Mailed:
 
     def __init__(self, sql: RecipientSql) -> None:
         self._sql = sql
-        self._found: dict[Key, list[Any]] = {}  # last message and delivery, how many
+        self._found: dict[Key, list[Any]] = {}  # last mail, what it said of them, how many
 
-    def add(self, item: Accepted, new: NewDelivery) -> None:
-        """One delivery that is going to be mailed."""
-        key = (item.message.account_id, address_key(new.recipient.address))
-        found = self._found.get(key)
-        if found is None:
-            self._found[key] = [item.message.received_at, new, 1]
-            return
-        found[0] = max(found[0], item.message.received_at)
-        found[2] += 1
-        if new.name or new.fields:
-            found[1] = new
+    def add_all(self, rows: Sequence[MailedRow]) -> None:
+        """Some that are going to be mailed."""
+        for row in rows:
+            found = self._found.get(row[:2])
+            if found is None:
+                self._found[row[:2]] = [row.at, row, 1]
+                continue
+            found[0] = max(found[0], row.at)
+            found[2] += 1
+            if row.name or row.fields:
+                found[1] = row
 
     def write(self, transaction: Transaction) -> None:
         """Make them, or bring them up to date."""
@@ -111,23 +149,51 @@ class Mailed:
             (
                 next_id(at),
                 *key,
-                safe_text(f"{new.recipient.address}\n{new.name}".lower()),
-                safe_text(str(new.recipient.address)),
-                safe_text(new.name),
-                fields_text(new.fields),
+                f"{said.address}\n{said.name}".lower(),
+                said.address,
+                said.name,
+                said.fields,
                 at,
                 at,
                 *(None, None, None, None),
                 mails,
                 *(0, 0, 0, 0, 0, 0),
             )
-            for key, (at, new, mails) in sorted(self._found.items(), key=_by_key)
+            for key, (at, said, mails) in sorted(self._found.items(), key=_by_key)
         ]
         transaction.many(self._sql.mailed, rows)
 
 
 def _by_key(item: tuple[Key, Any]) -> Key:
     return item[0]
+
+
+class EndRow(NamedTuple):
+    """What the end of a delivery says of its recipient."""
+
+    account_id: int
+    key: str
+    at: float
+    was_delivered: bool
+    end: str  # of `DeliveryEnd`
+    address: str
+    said: str  # by the remote, or of it
+
+
+def end_row(settlement: Settlement) -> EndRow | None:
+    """What a final `settlement` says; None: nothing."""
+    about = settlement.delivery.message
+    if not has_recipients(about) or settlement.state is DeliveryState.CANCELLED:
+        return None
+    address, outcome = settlement.delivery.recipient.address, settlement.outcome
+    key = address_key(address)
+    end = delivery_end(settlement.state, outcome)
+    if end is DeliveryEnd.DELIVERED:
+        return EndRow(about.account_id, key, settlement.at, True, _DELIVERED, "", "")
+    said = safe_text(str(outcome.reply or outcome.text)[:_DETAIL])
+    return EndRow(
+        about.account_id, key, settlement.at, False, end.value, safe_text(str(address)), said
+    )
 
 
 class _Ends:
@@ -139,7 +205,7 @@ class _Ends:
         self.at: float | None = None
         self.delivered = 0
         self.bounced = 0
-        self.ends: list[tuple[DeliveryEnd, Settlement]] = []
+        self.ends: list[EndRow] = []
 
 
 class Ended:
@@ -151,25 +217,20 @@ class Ended:
         self._sql = sql
         self._found: defaultdict[Key, _Ends] = defaultdict(_Ends)
 
-    def add(self, settlement: Settlement) -> None:
+    def add(self, row: EndRow) -> None:
         """A delivery has come to its end."""
-        message = settlement.delivery.message
-        if not has_recipients(message) or settlement.state is DeliveryState.CANCELLED:
-            return
-        key = (message.account_id, address_key(settlement.delivery.recipient.address))
-        found = self._found[key]
-        end = delivery_end(settlement.state, settlement.outcome)
-        if settlement.state is DeliveryState.DELIVERED:
-            found.at = settlement.at
+        found = self._found[row[:2]]
+        if row.was_delivered:
+            found.at = row.at
             found.delivered += 1
         else:
             found.bounced += 1
-        if end is not DeliveryEnd.NEUTRAL:
-            found.ends.append((end, settlement))
+        if row.end != _NEUTRAL:
+            found.ends.append(row)
 
-    def write(self, transaction: Transaction) -> list[tuple[Key, Settlement, Suppression]]:
-        """Bring the recipients up to date; whom not to mail any more, and because of what."""
-        suppressed: list[tuple[Key, Settlement, Suppression]] = []
+    def write(self, transaction: Transaction) -> list[tuple[EndRow, Suppression]]:
+        """Bring the recipients up to date; whom not to mail any more, and why."""
+        suppressed: list[tuple[EndRow, Suppression]] = []
         rows = []
         for key, found in sorted(self._found.items(), key=_by_key):
             counts = self._count(transaction, key, found, suppressed)
@@ -183,21 +244,33 @@ class Ended:
         transaction: Transaction,
         key: Key,
         found: _Ends,
-        suppressed: list[tuple[Key, Settlement, Suppression]],
+        suppressed: list[tuple[EndRow, Suppression]],
     ) -> SoftCounts | None:
         """The counters of failures after these ends; None: as before."""
         if not found.ends:
             return None
         counts = SoftCounts()
-        if found.ends[0][0] is not DeliveryEnd.DELIVERED:
+        if found.ends[0].end != _DELIVERED:
             for row in transaction.rows(self._sql.soft, key):
                 counts = SoftCounts(*row)
-        for end, settlement in found.ends:
-            said = str(settlement.outcome.reply or settlement.outcome.text)[:_DETAIL]
-            counts, suppression = step(counts, end, settlement.at, detail=safe_text(said))
+        for end in found.ends:
+            counts, suppression = step(counts, DeliveryEnd(end.end), end.at, detail=end.said)
             if suppression is not None:
-                suppressed.append((key, settlement, suppression))
+                suppressed.append((end, suppression))
         return counts
+
+
+def campaign_row(message: Message) -> tuple[Any, ...] | None:
+    """The campaign that `message` is counted in, as far as a row of `schema.campaign` begins."""
+    if not message.campaign:
+        return None
+    return (
+        message.list_id,
+        safe_text(message.campaign),
+        message.account_id,
+        safe_text(message.campaign_name or message.campaign),
+        message.received_at,
+    )
 
 
 class CampaignRows:
@@ -207,32 +280,18 @@ class CampaignRows:
         self._insert = insert_sql(campaign, dialect, _CAMPAIGN_AGAIN)
         self._known: dict[tuple[int, str], int] = {}  # the hour it was last written in
 
-    def write(self, transaction: Transaction, items: Sequence[Accepted]) -> None:
-        """Those of `items`; one that was written in the same hour is left alone."""
-        fresh: dict[tuple[int, str], Message] = {}
-        for item in items:
-            message = item.message
-            if not message.campaign:
-                continue
-            key = (message.list_id, message.campaign)
-            if self._known.get(key, -1) < hour_of(message.received_at):
-                fresh[key] = message
+    def write(self, transaction: Transaction, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Those of `campaign_row`; one that was written in the same hour is left alone."""
+        fresh: dict[tuple[int, str], tuple[Any, ...]] = {}
+        for row in rows:
+            key = (row[0], row[1])
+            if self._known.get(key, -1) < hour_of(row[_AT]):
+                fresh[key] = row
         if not fresh:
             return
-        rows = [
-            (
-                message.list_id,
-                safe_text(message.campaign),
-                message.account_id,
-                safe_text(message.campaign_name or message.campaign),
-                message.received_at,
-                message.received_at,
-                None,
-            )
-            for _, message in sorted(fresh.items(), key=_by_campaign)
-        ]
-        transaction.many(self._insert, rows)
-        hours = {key: hour_of(message.received_at) for key, message in fresh.items()}
+        made = [(*row, row[_AT], None) for _, row in sorted(fresh.items(), key=_by_campaign)]
+        transaction.many(self._insert, made)
+        hours = {key: hour_of(row[_AT]) for key, row in fresh.items()}
         transaction.after_commit(lambda: self._know(hours))
 
     def _know(self, hours: dict[tuple[int, str], int]) -> None:
@@ -241,5 +300,5 @@ class CampaignRows:
         self._known.update(hours)
 
 
-def _by_campaign(item: tuple[tuple[int, str], Message]) -> tuple[int, str]:
+def _by_campaign(item: tuple[tuple[int, str], Any]) -> tuple[int, str]:
     return item[0]

@@ -10,13 +10,13 @@ from collections import defaultdict
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import BindParameter, Connection, bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 from zope.interface import implementer
 
 from smtpplus.ports import IResponses
 from smtpplus.rules.suppression import Reason, Scope, Suppression
 from smtpplus.store.commits import Transaction
-from smtpplus.store.dialects import IdsSql, StoreDialect, insert_sql, update_sql
+from smtpplus.store.dialects import IDS, IdsSql, StoreDialect, insert_sql, update_sql
 from smtpplus.store.facts import ONCE, PERSON, Counted, Facts, FactSql, detail_text, hour_of
 from smtpplus.store.messages import chunks
 from smtpplus.store.recipient_counts import Key
@@ -42,7 +42,6 @@ _KINDS = {
 }
 _BY_RECIPIENT = "recipient"  # who has lifted a suppression by its own undo
 
-_IDS: BindParameter[list[int]] = bindparam("ids", expanding=True)
 _SENT = (
     select(
         delivery.c.id,
@@ -58,7 +57,7 @@ _SENT = (
         delivery.c.clicked_at,
     )
     .join(message, message.c.id == delivery.c.message_id)
-    .where(delivery.c.id.in_(_IDS), delivery.c.withheld.is_(None))  # never sent: nobody opened it
+    .where(delivery.c.id.in_(IDS), delivery.c.withheld.is_(None))  # never sent: nobody opened it
     .order_by(delivery.c.id)
     .with_for_update(of=delivery)
 )
@@ -169,19 +168,19 @@ class SqlResponses:
         strange = {one.kind for one in responses} - {ResponseKind.OPENED, ResponseKind.CLICKED}
         if strange:
             raise ValueError(f"{', '.join(sorted(strange))}: only opens and clicks are recorded")
-        return self._transactions.join(self._write, tuple(responses), tuple)
+        return self._transactions.join(self._write, tuple(responses))
 
-    def _write(self, transaction: Transaction, items: Sequence[tuple[Response, ...]]) -> None:
+    def _write(self, transaction: Transaction, items: Sequence[tuple[Response, ...]]) -> list[None]:
         responses = [one for item in items for one in item]
         sent = self._look_up(transaction, {one.delivery_id for one in responses})
-        gathered = _Gathered(Facts(self._facts))
+        gathered = _Gathered(Facts())
         for one in responses:
             about = sent.get(one.delivery_id)
             if about is not None and about.is_meant(one):
                 _gather(one, about, gathered)
         firsts = [(one.opened_at, one.clicked_at, one.id) for one in gathered.first.values()]
         transaction.many(self._first, firsts)
-        gathered.facts.write(transaction)
+        gathered.facts.write(transaction, self._facts)
         rows = [
             (one.opens, one.opened_at, one.clicks, one.clicked_at, *key)
             for key, one in sorted(gathered.recipients.items(), key=lambda item: item[0])
@@ -191,6 +190,7 @@ class SqlResponses:
             (*key, self._facts.node, one.clicks, one.others) for key, one in gathered.links.items()
         ]
         transaction.many(self._links, links)
+        return [None] * len(items)
 
     def _look_up(self, transaction: Transaction, ids: Collection[int]) -> dict[int, _Sent]:
         return {row[0]: _Sent(*row) for row in transaction.of_ids(self._sent, ids)}
@@ -254,7 +254,7 @@ class SqlResponses:
         return about
 
     def _tell(self, transaction: Transaction, response: Response, about: _Sent) -> None:
-        facts = Facts(self._facts)
+        facts = Facts()
         facts.add(
             _KINDS[response.kind],
             response.at,
@@ -263,7 +263,7 @@ class SqlResponses:
             detail=_detail(response),
             provider=about.provider or "",
         )
-        facts.write(transaction)
+        facts.write(transaction, self._facts)
 
     # ------------------------------------------------ what a token's delivery is
 

@@ -2,48 +2,48 @@
 
 Guarantees: a final delivery never changes again; a settlement that is repeated changes
 nothing, and its reports with it; a message's content goes with its last delivery: the row in the
-same transaction, the file after the commit. Runs in the writer's thread; may run twice. What is
-told of an attempt is put into words before the transaction begins.
+same transaction, the file after the commit. Rows are made before the transaction begins, by whoever
+settles, as those of accepts.py are. Writing may run twice.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from sqlalchemy import BindParameter, bindparam, delete, null, select, update
+import msgspec
+from sqlalchemy import bindparam, delete, null, select, update
 
 from smtpplus.rules.providers import provider_of
-from smtpplus.store.accepts import Accepts
+from smtpplus.store.accepts import AcceptRows, Accepts
 from smtpplus.store.commits import Transaction
-from smtpplus.store.dialects import IdsSql, StoreDialect, insert_sql, update_sql
-from smtpplus.store.facts import Facts, FactSql, detail_text
-from smtpplus.store.recipient_counts import Ended, Key, RecipientSql
+from smtpplus.store.dialects import IDS, IdsSql, StoreDialect, insert_sql, update_sql
+from smtpplus.store.facts import Counted, Facts, FactSql, detail_text
+from smtpplus.store.recipient_counts import Ended, EndRow, Key, RecipientSql, end_row
 from smtpplus.store.rows import attempt_facts, json_text, safe_text
 from smtpplus.store.schema import attempt, content, delivery, message
 from smtpplus.store.suppression_sql import suppress
 from smtpplus.values.message import Accepted, DeliveryState, EventType, Settlement
-from smtpplus.values.outcome import Result, Stage
+from smtpplus.values.outcome import Attempt, Result, Stage
 
-__all__ = ["SettleRows", "Settled", "Settlements"]
+__all__ = ["SettleRows", "Settled", "Settlements", "Settling"]
 
 _TEXT_IN_EVENT = 500
 _EVENTS = {
-    DeliveryState.QUEUED: EventType.DEFERRED,
-    DeliveryState.HELD: EventType.HELD,
-    DeliveryState.DELIVERED: EventType.DELIVERED,
-    DeliveryState.BOUNCED: EventType.BOUNCED,
-    DeliveryState.EXPIRED: EventType.EXPIRED,
-    DeliveryState.CANCELLED: EventType.CANCELLED,
+    DeliveryState.QUEUED.value: EventType.DEFERRED,
+    DeliveryState.HELD.value: EventType.HELD,
+    DeliveryState.DELIVERED.value: EventType.DELIVERED,
+    DeliveryState.BOUNCED.value: EventType.BOUNCED,
+    DeliveryState.EXPIRED.value: EventType.EXPIRED,
+    DeliveryState.CANCELLED.value: EventType.CANCELLED,
 }
-_STATES = {state.value: state for state in DeliveryState}
 _WORDS = {state: state.value for state in DeliveryState}  # as Enum's own ``value``, sooner
 _STAGES = {stage: stage.value for stage in Stage}
 _RESULTS = {result: result.value for result in Result}
-_QUEUED, _HELD = DeliveryState.QUEUED, DeliveryState.HELD
-_FINAL = frozenset(state for state in DeliveryState if state.is_final)
+_QUEUED, _HELD = DeliveryState.QUEUED.value, DeliveryState.HELD.value
+_CANCELLED = DeliveryState.CANCELLED.value
+_FINAL = frozenset(state.value for state in DeliveryState if state.is_final)
 
 _DELIVERY_NAMES = [
     "n_state",
@@ -70,7 +70,6 @@ _DELIVERY = (
         (delivery.c.lease_until, null()),
     )
 )
-_IDS: BindParameter[list[int]] = bindparam("ids", expanding=True)
 _STANDING = select(
     delivery.c.id,
     delivery.c.state,
@@ -79,11 +78,11 @@ _STANDING = select(
     delivery.c.due_at,
     delivery.c.lease_node,
     delivery.c.provider,
-).where(delivery.c.id.in_(_IDS))
+).where(delivery.c.id.in_(IDS))
 # Locked in the order of their ids, so that two nodes never wait for each other in a circle.
 _STANDING = _STANDING.order_by(delivery.c.id).with_for_update()
-_LEFT = select(message.c.id, message.c.remaining, message.c.in_file).where(message.c.id.in_(_IDS))
-_NO_CONTENT = delete(content).where(content.c.message_id.in_(_IDS))
+_LEFT = select(message.c.id, message.c.remaining, message.c.in_file).where(message.c.id.in_(IDS))
+_NO_CONTENT = delete(content).where(content.c.message_id.in_(IDS))
 _REMAINING = (
     update(message)
     .where(message.c.id == bindparam("n_id"))
@@ -91,35 +90,41 @@ _REMAINING = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """One call of settle: outcomes, and the reports (DSNs) about them.
-
-    Once it is written: `queued`, the reports that were, and `suppressed`, whom it stops being
-    mailed.
-    """
-
-    settlements: tuple[Settlement, ...]
-    reports: tuple[Accepted, ...] = ()
-    queued: set[int] = field(default_factory=set)
-    suppressed: set[Key] = field(default_factory=set)
-
-
-class _One(NamedTuple):
+class Settling(msgspec.Struct, array_like=True, frozen=True):
     """A settlement, and what of its rows does not depend on where its delivery stands."""
 
-    settlement: Settlement
-    attempt: tuple[Any, ...] | None
+    delivery: int
+    about: Counted
+    state: str  # of `DeliveryState`
+    at: float
+    due_at: float | None
+    attempts: int  # of the delivery, as the settlement knew it
+    delay_reported: bool
+    attempt: tuple[Any, ...] | None  # its row, but for its id
     outcome: str
     detail: str
     provider: str | None
+    end: EndRow | None
+
+    @property
+    def is_final(self) -> bool:
+        """Is nothing to come any more?"""
+        return self.state in _FINAL
 
 
-class SettleRows(NamedTuple):
-    """What one call of settle may write."""
+class SettleRows(msgspec.Struct, array_like=True, frozen=True):
+    """What one call of settle by `node` may write: outcomes, and the reports (DSNs) about them."""
 
-    settled: Settled
-    ones: list[_One]
+    node: int
+    settlements: list[Settling]
+    reports: list[AcceptRows]
+
+
+class Settled(msgspec.Struct, array_like=True, frozen=True):
+    """What became of it: the reports that were queued, and whom it stops being mailed."""
+
+    queued: list[int]
+    suppressed: list[Key]
 
 
 class Settlements:
@@ -145,100 +150,54 @@ class Settlements:
         self._no_content = IdsSql(_NO_CONTENT, dialect)
         self._remaining = update_sql(_REMAINING, ["n_ended", "n_id"], dialect)
 
-    def rows(self, item: Settled) -> SettleRows:
-        """What `write` takes."""
-        ones = [
-            _One(
-                settlement,
-                None if settlement.attempt is None else self._attempt_row(settlement),
-                json_text(settlement.outcome),
-                _detail(settlement),
-                _provider(settlement),
-            )
-            for settlement in item.settlements
-        ]
-        return SettleRows(item, ones)
+    def rows(
+        self, settlements: Sequence[Settlement], reports: Sequence[Accepted] = ()
+    ) -> SettleRows:
+        """What `write` takes. Always in the same thread."""
+        return SettleRows(
+            self._node,
+            [_settling(one) for one in settlements],
+            [self._accepts.rows(one) for one in reports],
+        )
 
-    def write(self, transaction: Transaction, items: Sequence[SettleRows]) -> None:
+    def write(self, transaction: Transaction, items: Sequence[SettleRows]) -> list[Settled]:
         """Write all settlements of all `items`, and the reports that belong to them."""
-        ids = {one.settlement.delivery.id for item in items for one in item.ones}
+        ids = {one.delivery for item in items for one in item.settlements}
         standing = {
-            row[0]: _Standing(_STATES[row[1]], row[2], bool(row[3]), row[4], row[5], row[6])
+            row[0]: _Standing(row[1], row[2], bool(row[3]), row[4], row[5], row[6])
             for row in transaction.of_ids(self._standing, ids)
         }
-        gathered = _Gathered(Facts(self._facts), Ended(self._recipients), standing)
-        reports: list[Accepted] = []
+        gathered = _Gathered(Ended(self._recipients), standing)
+        reports: list[AcceptRows] = []
+        queued: list[list[int]] = []
         for item in items:
             changed = {
-                one.settlement.delivery.message.id
-                for one in item.ones
-                if self._gather(one, gathered)
+                one.about.id for one in item.settlements if _gather(one, item.node, gathered)
             }
-            wanted = [one for one in item.settled.reports if one.reports_on in changed]
-            item.settled.queued.clear()  # this may be the second run
-            item.settled.queued.update(one.message.id for one in wanted)
+            wanted = [one for one in item.reports if one.reports_on in changed]
+            queued.append([one.id for one in wanted])
             reports += wanted
         transaction.many(self._deliveries, gathered.deliveries)
-        transaction.many(self._attempts, gathered.attempts)
-        gathered.facts.write(transaction)
+        next_id = self._facts.ids.next
+        tried = [(next_id(at), *row) for at, row in gathered.attempts]
+        transaction.many(self._attempts, tried)
+        gathered.facts.write(transaction, self._facts)
         self._end_messages(transaction, gathered.ended)
-        self._end_recipients(transaction, gathered.recipients, [item.settled for item in items])
+        suppressed = self._end_recipients(transaction, gathered.recipients)
         if reports:
-            # Their events come after those that they report.
-            self._accepts.write(transaction, [self._accepts.rows(one) for one in reports])
+            self._accepts.write_reports(transaction, reports)
+        return [Settled(ids, suppressed) for ids in queued]
 
-    def _end_recipients(
-        self, transaction: Transaction, recipients: Ended, items: Sequence[Settled]
-    ) -> None:
+    def _end_recipients(self, transaction: Transaction, recipients: Ended) -> list[Key]:
         """Count at the recipients; whom not to mail any more is suppressed at once (P7)."""
-        stopped: set[Key] = set()
-        for key, settlement, suppression in recipients.write(transaction):
-            address = str(settlement.delivery.recipient.address)
-            ids, at = self._facts.ids, settlement.at
-            suppress(transaction, ids, *key, address, suppression, "", at)
-            stopped.add(key)
-        for item in items:
-            item.suppressed.clear()
-            item.suppressed.update(stopped)
-
-    def _gather(self, one: _One, gathered: _Gathered) -> bool:
-        """Add what one settlement writes; False: it changes no delivery."""
-        settlement = one.settlement
-        before = gathered.standing.get(settlement.delivery.id)
-        if before is None or not _applies(settlement, before, self._node):
-            if before is not None and _is_too_late(settlement, before):
-                _keep_attempt(one, before, gathered)
-            return False
-        after = _after(one, before)
-        gathered.standing[settlement.delivery.id] = after
-        gathered.deliveries.append(_delivery_row(one, after))
-        if one.attempt is not None:
-            gathered.attempts.append(one.attempt)
-        gathered.facts.add(
-            _EVENTS[settlement.state],
-            settlement.at,
-            settlement.delivery.message,
-            delivery_id=settlement.delivery.id,
-            detail=one.detail,
-            provider=after.provider or "",
-        )
-        if settlement.state in _FINAL:
-            gathered.recipients.add(settlement)
-            gathered.ended[settlement.delivery.message.id] += 1
-        return True
-
-    def _attempt_row(self, settlement: Settlement) -> tuple[Any, ...]:
-        tried = settlement.attempt
-        assert tried is not None
-        return (
-            self._facts.ids.next(settlement.at),
-            settlement.delivery.id,
-            settlement.delivery.message.id,
-            tried.started_at,
-            _RESULTS[settlement.outcome.result],
-            safe_text(tried.host),
-            attempt_facts(tried, settlement.outcome),
-        )
+        stopped: dict[Key, None] = {}
+        for row, suppression in recipients.write(transaction):
+            account_id, key, address = row.account_id, row.key, row.address
+            suppress(
+                transaction, self._facts.ids, account_id, key, address, suppression, "", row.at
+            )
+            stopped[account_id, key] = None
+        return list(stopped)
 
     def _end_messages(self, transaction: Transaction, ended: Counter[int]) -> None:
         if not ended:
@@ -254,19 +213,79 @@ class Settlements:
         transaction.of_ids(self._no_content, rows)
 
 
-def _keep_attempt(one: _One, before: _Standing, gathered: _Gathered) -> None:
+def _settling(settlement: Settlement) -> Settling:
+    delivery = settlement.delivery
+    about = delivery.message
+    return Settling(
+        delivery.id,
+        Counted(
+            about.id, about.account_id, about.list_id, about.user_id, safe_text(about.campaign)
+        ),
+        _WORDS[settlement.state],
+        settlement.at,
+        settlement.due_at,
+        delivery.attempts,
+        settlement.delay_reported,
+        None if settlement.attempt is None else _attempt_row(settlement, settlement.attempt),
+        json_text(settlement.outcome),
+        _detail(settlement),
+        _provider(settlement),
+        end_row(settlement) if settlement.state.is_final else None,
+    )
+
+
+def _attempt_row(settlement: Settlement, tried: Attempt) -> tuple[Any, ...]:
+    """The row of `schema.attempt`, but for its id."""
+    return (
+        settlement.delivery.id,
+        settlement.delivery.message.id,
+        tried.started_at,
+        _RESULTS[settlement.outcome.result],
+        safe_text(tried.host),
+        attempt_facts(tried, settlement.outcome),
+    )
+
+
+def _gather(one: Settling, node: int, gathered: _Gathered) -> bool:
+    """Add what one settlement of `node` writes; False: it changes no delivery."""
+    before = gathered.standing.get(one.delivery)
+    if before is None or not _applies(one, before, node):
+        if before is not None and _is_too_late(one, before):
+            _keep_attempt(one, before, gathered)
+        return False
+    after = _after(one, before)
+    gathered.standing[one.delivery] = after
+    gathered.deliveries.append(_delivery_row(one, after))
+    if one.attempt is not None:
+        gathered.attempts.append((one.at, one.attempt))
+    gathered.facts.add(
+        _EVENTS[one.state],
+        one.at,
+        one.about,
+        delivery_id=one.delivery,
+        detail=one.detail,
+        provider=after.provider or "",
+    )
+    if one.is_final:
+        gathered.ended[one.about.id] += 1
+        if one.end is not None:
+            gathered.recipients.add(one.end)
+    return True
+
+
+def _keep_attempt(one: Settling, before: _Standing, gathered: _Gathered) -> None:
     """The attempt that was under way when its delivery was cancelled: kept, not counted."""
     after = before._replace(attempts=before.attempts + 1)
-    gathered.standing[one.settlement.delivery.id] = after
+    gathered.standing[one.delivery] = after
     gathered.deliveries.append(_delivery_row(one, after))
     assert one.attempt is not None
-    gathered.attempts.append(one.attempt)
+    gathered.attempts.append((one.at, one.attempt))
 
 
 class _Standing(NamedTuple):
     """Where a delivery stands while settlements are applied one after the other."""
 
-    state: DeliveryState
+    state: str
     attempts: int
     delay_reported: bool
     due_at: float
@@ -277,16 +296,16 @@ class _Standing(NamedTuple):
 class _Gathered:
     """What one transaction is going to write."""
 
-    def __init__(self, facts: Facts, recipients: Ended, standing: dict[int, _Standing]) -> None:
-        self.facts = facts
+    def __init__(self, recipients: Ended, standing: dict[int, _Standing]) -> None:
+        self.facts = Facts()
         self.recipients = recipients
         self.standing = standing
         self.deliveries: list[tuple[Any, ...]] = []
-        self.attempts: list[tuple[Any, ...]] = []
+        self.attempts: list[tuple[float, tuple[Any, ...]]] = []  # when it was settled, its row
         self.ended: Counter[int] = Counter()
 
 
-def _applies(settlement: Settlement, before: _Standing, node: int) -> bool:
+def _applies(one: Settling, before: _Standing, node: int) -> bool:
     """A final state always counts, once; a deferral only if it is not older than the row.
 
     An attempt by a node whose lease went to another meanwhile does not: that one is about to
@@ -295,32 +314,29 @@ def _applies(settlement: Settlement, before: _Standing, node: int) -> bool:
     if before.state in _FINAL:
         return False
     is_anothers = before.lease is not None and before.lease != node
-    if is_anothers and settlement.attempt is not None:
+    if is_anothers and one.attempt is not None:
         return False
-    if settlement.state in _FINAL:
+    if one.is_final:
         return True
-    if before.attempts > settlement.delivery.attempts:
+    if before.attempts > one.attempts:
         return False
-    return not (before.state is DeliveryState.HELD and settlement.state is DeliveryState.HELD)
+    return not (before.state == _HELD and one.state == _HELD)
 
 
-def _is_too_late(settlement: Settlement, before: _Standing) -> bool:
+def _is_too_late(one: Settling, before: _Standing) -> bool:
     """Did its delivery get cancelled while this attempt was under way?"""
-    is_cancelled = before.state is DeliveryState.CANCELLED
-    is_new = before.attempts <= settlement.delivery.attempts
-    return is_cancelled and is_new and settlement.attempt is not None
+    is_new = before.attempts <= one.attempts
+    return before.state == _CANCELLED and is_new and one.attempt is not None
 
 
-def _after(one: _One, before: _Standing) -> _Standing:
-    settlement = one.settlement
-    tried = settlement.attempt is not None or settlement.state is _QUEUED
-    due_at = before.due_at if settlement.due_at is None else settlement.due_at
-    was_held = before.state is _HELD and settlement.state is _QUEUED
+def _after(one: Settling, before: _Standing) -> _Standing:
+    tried = one.attempt is not None or one.state == _QUEUED
+    was_held = before.state == _HELD and one.state == _QUEUED
     return _Standing(
-        before.state if was_held else settlement.state,  # held meanwhile: it stays so
+        before.state if was_held else one.state,  # held meanwhile: it stays so
         before.attempts + tried,
-        before.delay_reported or settlement.delay_reported,
-        due_at,
+        before.delay_reported or one.delay_reported,
+        before.due_at if one.due_at is None else one.due_at,
         None,
         one.provider or before.provider,
     )
@@ -334,17 +350,16 @@ def _provider(settlement: Settlement) -> str | None:
     return provider_of(tried.host, settlement.delivery.domain)
 
 
-def _delivery_row(one: _One, after: _Standing) -> tuple[Any, ...]:
-    settlement = one.settlement
+def _delivery_row(one: Settling, after: _Standing) -> tuple[Any, ...]:
     return (
-        _WORDS[after.state],
+        after.state,
         after.due_at,
         after.attempts,
         after.delay_reported,
-        settlement.at if after.state in _FINAL else None,
+        one.at if after.state in _FINAL else None,
         one.outcome,
         after.provider,
-        settlement.delivery.id,
+        one.delivery,
     )
 
 
@@ -358,7 +373,7 @@ def _detail(settlement: Settlement) -> str:
     }
     if settlement.attempt is not None and settlement.attempt.host:
         detail["host"] = settlement.attempt.host
-    if settlement.due_at is not None and settlement.state is _QUEUED:
+    if settlement.due_at is not None and settlement.state is DeliveryState.QUEUED:
         detail["due_at"] = settlement.due_at
     if outcome.uncertain:
         detail["uncertain"] = True

@@ -125,12 +125,12 @@ class Store:
         if dialect.single_service:
             files = ContentFiles(data_dir / _QUEUE_NAME)
             large = LargeFiles(transactions, files, clock.now)
-        accepts = Accepts(dialect, facts, counts, node.number, large.remove)
+        self._room = DiskRoom(database) if isinstance(database, SqliteFile) else None
+        accepts = Accepts(dialect, facts, counts, node.number, large.remove, self._room)
         settlements = Settlements(dialect, facts, counts, accepts, large.remove)
         changes = QueueChanges(transactions, facts, large.remove)
         self._database = database
         self._data_dir = data_dir
-        self._room = DiskRoom(database) if isinstance(database, SqliteFile) else None
         self._making_room = False
         self._transactions = transactions
         self._clock = clock
@@ -153,7 +153,6 @@ class Store:
             leases,
             changes,
             note,
-            self._room,
             is_sibling=place.is_sibling,
         )
         self.responses = SqlResponses(transactions, dialect, facts, self.suppressions)

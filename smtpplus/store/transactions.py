@@ -31,7 +31,6 @@ __all__ = ["InlineTransactions", "ThreadedTransactions", "Transactions", "Watche
 
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741 - an item
-M = TypeVar("M")  # what is made of it
 A = TypeVarTuple("A")
 
 _MOST_TOGETHER = 256  # requests in one commit: what a crash or a lock can hold up
@@ -55,14 +54,10 @@ class Transactions(Protocol):
 
     def join(
         self,
-        work: Callable[[Transaction, Sequence[M]], None],
+        work: Callable[[Transaction, Sequence[I]], Sequence[T]],
         item: I,
-        make: Callable[[I], M],
-    ) -> Deferred[None]:
-        """As `write`, but `work` gets what `make` makes of all the items that wait, in one call.
-
-        `make` runs in the thread that writes, before the transaction begins where it can.
-        """
+    ) -> Deferred[T]:
+        """As `write`, but `work` gets all items that wait, in one call, and answers of each."""
 
     def read(self, work: Callable[[Connection], T]) -> Deferred[T]:
         """Run `work` on a snapshot."""
@@ -154,12 +149,11 @@ class InlineTransactions:
 
     def join(
         self,
-        work: Callable[[Transaction, Sequence[M]], None],
+        work: Callable[[Transaction, Sequence[I]], Sequence[T]],
         item: I,
-        make: Callable[[I], M],
-    ) -> Deferred[None]:
+    ) -> Deferred[T]:
         """At once, alone."""
-        return self._run(Request(work, item, make=make))
+        return self._run(Request(work, item))
 
     def read(self, work: Callable[[Connection], T]) -> Deferred[T]:
         """At once."""
@@ -255,12 +249,11 @@ class ThreadedTransactions:
 
     def join(
         self,
-        work: Callable[[Transaction, Sequence[M]], None],
+        work: Callable[[Transaction, Sequence[I]], Sequence[T]],
         item: I,
-        make: Callable[[I], M],
-    ) -> Deferred[None]:
+    ) -> Deferred[T]:
         """With the next group, and all that wait for the same `work`."""
-        return self._ask_writer(Request(work, item, Deferred(), make))
+        return self._ask_writer(Request(work, item, Deferred()))
 
     def read(self, work: Callable[[Connection], T]) -> Deferred[T]:
         """In a reader thread."""
@@ -343,12 +336,9 @@ class ThreadedTransactions:
             batch: list[Request] = []
             peeks: list[_Task] = []
             stopping = self._gather(first, batch, peeks)
-            _prepare(batch)
             waited = self._committer.take_turn() is None  # else each request is told
             if not stopping:
-                already = len(batch)
                 stopping = self._gather([], batch, peeks)
-                _prepare(batch[already:])
             for task, answer in peeks:
                 self._settle_task(task, answer)
             last = len(batch)
@@ -434,13 +424,6 @@ class ThreadedTransactions:
         except Exception as error:  # noqa: BLE001 - it arrives where it was asked for
             request.error = self.dialect.ours(error)
         self._reactor.callFromThread(_fire, [request])
-
-
-def _prepare(requests: Sequence[Request]) -> None:
-    """Make what takes no transaction; what cannot be made fails where it is needed, alone."""
-    for request in requests:
-        with contextlib.suppress(Exception):
-            request.prepare()
 
 
 def _fire(requests: Sequence[Request]) -> None:
