@@ -49,6 +49,7 @@ from smtpplus.values.ids import show_id
 from smtpplus.values.message import Accepted
 from smtpplus.web.context import TrackingPorts, WebPorts
 from smtpplus.web.service import WebService
+from smtpplus.writer import WriterOf
 
 __all__ = ["Assembly", "assemble"]
 
@@ -119,6 +120,7 @@ class Assembly(Service):
                 config=str(config.file or ""),
                 settings=settings,
                 put_line=put_line,
+                writer=_writer(config),
             )
             self._tally = self._siblings.tally
         self._spawn = Spawn(self._clock)
@@ -233,6 +235,8 @@ class Assembly(Service):
             lease_seconds=config.store.lease.seconds,
             place=self._place,
         )
+        if self._siblings is not None:
+            self._stops.append(("writer", self._siblings.writer_ended))
         self._stops.append(("store", store.close))
         self._stops.append(("drain", self._drain))  # what is under way writes to the store
         await store.start()
@@ -276,9 +280,8 @@ class Assembly(Service):
 
     @property
     def _node_name(self) -> str:
-        server = self._config.server
-        mark = f".{self._place.number}" if self._place.is_sibling else ""
-        return f"{server.hostname}/{server.node}{mark}"
+        place = self._place
+        return _node_name(self._config, f".{place.number}" if place.is_sibling else "")
 
     def _start_siblings(self, store: Store) -> None:
         if self._siblings is None:
@@ -483,6 +486,22 @@ class _NoRelay:
 
     def wake(self, at: float = 0.0) -> None:
         pass
+
+
+def _node_name(config: Config, mark: str) -> str:
+    return f"{config.server.hostname}/{config.server.node}{mark}"
+
+
+def _writer(config: Config) -> WriterOf | None:
+    """What writes for several processes; a database server does that itself."""
+    if not config.store_url.startswith("sqlite:"):
+        return None
+    return WriterOf(
+        url=config.store_url,
+        data_dir=str(config.server.data_dir),
+        node=_node_name(config, ".writer"),
+        level=config.log.level,
+    )
 
 
 def _place(config: Config, sibling: SiblingOf | None) -> Place:

@@ -6,10 +6,7 @@ word it is gone, too, and leaves its work as a kill would.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
-import signal
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -22,11 +19,9 @@ from smtpplus import tuning
 from smtpplus.assembly import Assembly
 from smtpplus.hangup import Hangup
 from smtpplus.log import LogWriter
-from smtpplus.siblings import TALK
+from smtpplus.parent import TALK, end_with_parent
 
 __all__ = ["Sibling"]
-
-_PR_SET_PDEATHSIG = 1  # prctl(2), Linux
 
 
 class Sibling(Protocol):
@@ -44,8 +39,7 @@ class Sibling(Protocol):
 
     def run(self) -> int:
         """Work until it is told to end; the exit status."""
-        with contextlib.suppress(AttributeError, OSError):  # elsewhere the pipe has to do
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        end_with_parent()
         reactor = self._reactor
         StandardIO(self, stdin=0, stdout=TALK, reactor=reactor)  # type: ignore[call-arg, no-untyped-call]
         self._lines.start()

@@ -1,11 +1,12 @@
 """The other processes of a service: started by the first, which looks after them.
 
-Each takes mail in and delivers it, with sockets and a node of its own, on the same store; the
-first has the pages, too. Guarantees: one that ends is started again, after longer and longer
-rests, also where it never came up (why is in the log); none outlives the first; their log lines
-go to the log of the first. Raises nothing.
+Each sibling takes mail in and delivers it, with sockets and a node of its own, on the same store;
+the first has the pages, too. On a store in a file one more, the writer (`smtpplus.writer`), writes
+for all. Guarantees: one that ends is started again, after longer and longer rests, also where it
+never came up (why is in the log); none outlives the first; their log lines go to the log of the
+first. Raises nothing.
 
-On descriptor `TALK` a sibling tells, a line each: ``ready``; ``metrics N`` and N octets, when it
+On descriptor `TALK` each tells, a line each: ``ready``; ``metrics N`` and N octets, when a sibling
 was asked by the line ``metrics`` on its standard input. Its standard output is its log.
 """
 
@@ -25,11 +26,13 @@ from twisted.python.failure import Failure
 
 from smtpplus.net.bound import BoundPorts
 from smtpplus.net.tally import SharedTally
+from smtpplus.parent import TALK
 from smtpplus.ports import IClock
+from smtpplus.writer import WriterOf
 
-__all__ = ["TALK", "SiblingOf", "Siblings"]
+__all__ = ["SiblingOf", "Siblings"]
 
-TALK = 3
+_WRITER = "the writer"
 _FIRST_OF_SOCKETS = 6
 _TALLY, _LOCK = 4, 5
 _SHORTEST_REST, _LONGEST_REST = 0.5, 30.0  # seconds before one that ended is started again
@@ -56,6 +59,7 @@ class Siblings:
         config, settings: the configuration's file, and what overrides it.
         processes: of the service, the first included.
         put_line: takes a line of their logs.
+        writer: what the writer is told; None: there is none.
     """
 
     _log = Logger()
@@ -69,6 +73,7 @@ class Siblings:
         config: str,
         settings: Sequence[str],
         put_line: Callable[[str], object],
+        writer: WriterOf | None = None,
     ) -> None:
         self._reactor = reactor
         self._clock = clock
@@ -76,11 +81,14 @@ class Siblings:
         self._config = config
         self._settings = tuple(settings)
         self._put_line = put_line
+        self._writer = writer
         self._bound = BoundPorts()
         self._lock: int | None = None
         self.tally = SharedTally(processes)
-        self._siblings: dict[int, _Sibling] = {}
-        self._rests = dict.fromkeys(range(1, processes), 0.0)
+        self._numbers = {f"process {number}": number for number in range(1, processes)}
+        self._names = [*self._numbers] if writer is None else [_WRITER, *self._numbers]
+        self._children: dict[str, _Child] = {}
+        self._rests = dict.fromkeys(self._names, 0.0)
         self._stopping = False
         self.all_ready: Deferred[None] = Deferred()
 
@@ -90,8 +98,8 @@ class Siblings:
         `bound` has a socket for each; whoever has `lock` open holds the data directory.
         """
         self._bound, self._lock = bound, lock
-        for number in range(1, self._processes):
-            self._start(number)
+        for name in self._names:
+            self._start(name)
 
     def hang_up(self) -> None:
         """Let them read their configuration again."""
@@ -103,16 +111,21 @@ class Siblings:
         self._signal("TERM")
 
     async def ended(self) -> None:
-        """All are gone; who takes too long is killed."""
+        """All but the writer are gone; who takes too long is killed."""
         self._stopping = True
-        kill = self._clock.call_later(_STOP_SECONDS, lambda: self._signal("KILL"))
-        for sibling in list(self._siblings.values()):
-            await sibling.ended
-        kill()
+        await self._end(self._siblings)
+
+    async def writer_ended(self) -> None:
+        """Let the writer end, once nobody asks it any more."""
+        self._stopping = True
+        writers = [child for name, child in self._children.items() if name == _WRITER]
+        for writer in writers:
+            writer.let_end()
+        await self._end(writers)
 
     async def metrics(self) -> list[bytes]:
-        """What each counts, in Prometheus' text format; who does not answer soon is left out."""
-        asked = [sibling.ask() for sibling in self._siblings.values()]
+        """What each sibling counts, in Prometheus' text format; who does not answer is left out."""
+        asked = [sibling.ask() for sibling in self._siblings]
         answers: list[bytes] = []
         for answer in asked:
             answer.addTimeout(_ANSWER_SECONDS, self._reactor)
@@ -122,79 +135,100 @@ class Siblings:
 
     @property
     def ready(self) -> int:
-        """How many are at work."""
-        return sum(sibling.is_ready for sibling in self._siblings.values())
+        """How many siblings are at work."""
+        return sum(sibling.is_ready for sibling in self._siblings)
+
+    @property
+    def _siblings(self) -> list[_Child]:
+        return [child for name, child in self._children.items() if name in self._numbers]
 
     def _signal(self, name: str) -> None:
-        for sibling in self._siblings.values():
+        for sibling in self._siblings:
             sibling.signal(name)
 
-    def _start(self, number: int) -> None:
-        sockets = self._bound.of_sibling(number)
-        places = {where: _FIRST_OF_SOCKETS + place for place, where in enumerate(sockets)}
-        inherited = {_TALLY: self.tally.descriptor}
-        inherited |= {places[where]: descriptor for where, descriptor in sockets.items()}
-        if self._lock is not None:
-            inherited[_LOCK] = self._lock
-        told = SiblingOf(
-            number=number,
-            processes=self._processes,
-            config=self._config,
-            settings=self._settings,
-            tally=_TALLY,
-            sockets=places,
-        )
-        sibling = self._siblings[number] = _Sibling(
-            number, self._put_line, self._has_come_up, self._has_ended
+    async def _end(self, children: Sequence[_Child]) -> None:
+        def kill() -> None:
+            for child in children:
+                child.signal("KILL")
+
+        cancel = self._clock.call_later(_STOP_SECONDS, kill)
+        for child in children:
+            await child.ended
+        cancel()
+
+    def _start(self, name: str) -> None:
+        inherited = {} if self._lock is None else {_LOCK: self._lock}
+        if name == _WRITER:
+            module, told = "smtpplus.writer", msgspec.json.encode(self._writer)
+        else:
+            module, told = "smtpplus.tap", self._told_sibling(self._numbers[name], inherited)
+        child = self._children[name] = _Child(
+            name, self._put_line, self._has_come_up, self._has_ended
         )
         self._reactor.spawnProcess(
-            sibling,
+            child,
             sys.executable,
-            [sys.executable, "-m", "smtpplus.tap", msgspec.json.encode(told).decode()],
+            [sys.executable, "-m", module, told.decode()],
             env=None,
             childFDs={0: "w", 1: "r", 2: 2, TALK: "r"} | inherited,
         )
-        sibling.begun = self._clock.monotonic()
+        child.begun = self._clock.monotonic()
+
+    def _told_sibling(self, number: int, inherited: dict[int, int]) -> bytes:
+        """What a sibling is told; what it is to inherit is added."""
+        sockets = self._bound.of_sibling(number)
+        places = {where: _FIRST_OF_SOCKETS + place for place, where in enumerate(sockets)}
+        inherited[_TALLY] = self.tally.descriptor
+        inherited |= {places[where]: descriptor for where, descriptor in sockets.items()}
+        return msgspec.json.encode(
+            SiblingOf(
+                number=number,
+                processes=self._processes,
+                config=self._config,
+                settings=self._settings,
+                tally=_TALLY,
+                sockets=places,
+            )
+        )
 
     def _has_come_up(self) -> None:
-        if self.ready == self._processes - 1 and not self.all_ready.called:
+        ready = sum(child.is_ready for child in self._children.values())
+        if ready == len(self._names) and not self.all_ready.called:
             self.all_ready.callback(None)
 
-    def _has_ended(self, sibling: _Sibling, reason: str) -> None:
-        number = sibling.number
-        del self._siblings[number]
+    def _has_ended(self, child: _Child, reason: str) -> None:
+        name = child.name
+        del self._children[name]
         if self._stopping:
             return
-        if self._clock.monotonic() - sibling.begun > _WELL_SECONDS:
-            self._rests[number] = 0.0
-        rest = self._rests[number] = min(
-            max(self._rests[number] * 2, _SHORTEST_REST), _LONGEST_REST
-        )
+        if self._clock.monotonic() - child.begun > _WELL_SECONDS:
+            self._rests[name] = 0.0
+        rest = self._rests[name] = min(max(self._rests[name] * 2, _SHORTEST_REST), _LONGEST_REST)
         self._log.error(
-            "process {number} ended ({reason}); started again in {rest} s",
-            number=number,
+            "{name} ended ({reason}); started again in {rest} s",
+            name=name,
             reason=reason,
             rest=rest,
         )
 
         def again() -> None:
             if not self._stopping:
-                self._start(number)
+                self._start(name)
 
         self._clock.call_later(rest, again)
 
 
-class _Sibling(ProcessProtocol):
+class _Child(ProcessProtocol):
     """The first process's end of the talk with one of them."""
 
     def __init__(
         self,
-        number: int,
+        name: str,
         put_line: Callable[[str], object],
         come_up: Callable[[], None],
-        ended: Callable[[_Sibling, str], None],
+        ended: Callable[[_Child, str], None],
     ) -> None:
-        self.number = number
+        self.name = name
         self.begun = 0.0
         self.is_ready = False
         self.ended: Deferred[None] = Deferred()
@@ -216,6 +250,10 @@ class _Sibling(ProcessProtocol):
         """Send it a signal; harmless where it has gone."""
         with contextlib.suppress(ProcessExitedAlready):
             self.transport.signalProcess(name)  # type: ignore[union-attr]
+
+    def let_end(self) -> None:
+        """Say that nothing is to come."""
+        self.transport.closeStdin()  # type: ignore[union-attr]
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:  # noqa: N803 - Twisted's name
         """Lines of its log, or what it tells."""

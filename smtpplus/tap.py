@@ -34,6 +34,7 @@ from smtpplus.hangup import Hangup
 from smtpplus.installation import open_installation, run
 from smtpplus.log import LeastLevel, LogWriter, json_log
 from smtpplus.net.clock import make_monotonic
+from smtpplus.net.quick_poll import poll_quickly
 from smtpplus.ownership import hand_over
 from smtpplus.sibling import Sibling
 from smtpplus.siblings import SiblingOf
@@ -73,7 +74,8 @@ def makeService(options: Options) -> MultiService:
     from twisted.internet import reactor  # noqa: PLC0415 - choosing one is twistd's
 
     make_monotonic(reactor)
-    tuning.when_starting(reactor)
+    poll_quickly(reactor)
+    tuning.when_starting()
     try:
         config, facts = _configuration(options)
         text = banner(config, facts, options["set"]) if facts is not None else None
@@ -240,7 +242,8 @@ def _run_as_sibling(told: SiblingOf) -> int:
     from twisted.internet import reactor  # noqa: PLC0415 - as above
 
     make_monotonic(reactor)
-    tuning.when_starting(reactor)
+    poll_quickly(reactor)
+    tuning.when_starting()
     path, settings = Path(told.config) if told.config else None, list(told.settings)
     config = load(path, settings)
     log, least = LogWriter(), LeastLevel(config.log.level)

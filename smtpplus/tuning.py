@@ -9,9 +9,6 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from typing import Any
-
-from smtpplus.net.quick_poll import poll_quickly
 
 __all__ = ["when_ready", "when_starting"]
 
@@ -28,10 +25,9 @@ _M_TRIM_THRESHOLD, _M_ARENA_MAX = -1, -8
 _TRIM_OCTETS = 16 * 1024 * 1024
 
 
-def when_starting(reactor: Any) -> None:
+def when_starting() -> None:
     """Before the first thread is there."""
     sys.setswitchinterval(_SWITCH_SECONDS)
-    poll_quickly(reactor)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, 1)

@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.net.bound import BoundPorts
 from smtpplus.net.clock import ReactorClock
-from smtpplus.siblings import TALK, Siblings
+from smtpplus.parent import TALK
+from smtpplus.siblings import Siblings
 
 
 class AReactor(Clock):

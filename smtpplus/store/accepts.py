@@ -119,9 +119,14 @@ class Accepts:
         self, transaction: Transaction, items: Sequence[AcceptRows]
     ) -> list[int | None]:
         """As `write`, of what may have been written already."""
-        known = {row[0] for row in transaction.of_ids(self._known, [item.id for item in items])}
-        befores = iter(self.write(transaction, [one for one in items if one.id not in known]))
+        known = self.known(transaction, [item.id for item in items])
+        fresh = [item for item in items if item.id not in known]
+        befores = iter(self.write(transaction, fresh) if fresh else ())
         return [None if item.id in known else next(befores) for item in items]
+
+    def known(self, transaction: Transaction, ids: Sequence[int]) -> set[int]:
+        """Which of these messages are there."""
+        return {row[0] for row in transaction.of_ids(self._known, ids)}
 
     def write_reports(self, transaction: Transaction, items: Sequence[AcceptRows]) -> None:
         """Write what tells of mail that came to its end: on a full disk, too."""

@@ -54,10 +54,10 @@ _ASK_SECONDS = 0.2
 
 
 class DoubtfulError(StoreUnavailableError):
-    """The connection was lost while committing, and what became of it could not be asked."""
+    """Who was to commit went away while committing, and what became of it could not be asked."""
 
     def __init__(self) -> None:
-        super().__init__("The database went away while it was committing.")
+        super().__init__("The store went away while it was committing.")
 
 
 class _LostInCommitError(Exception):

@@ -18,9 +18,10 @@ from pathlib import Path
 from smtpplus.store.sqlite import sync_folder
 from smtpplus.values.ids import parse_id, show_id
 
-__all__ = ["QUARANTINE", "QUARANTINE_SECONDS", "ContentFiles", "Found"]
+__all__ = ["QUARANTINE", "QUARANTINE_SECONDS", "QUEUE_NAME", "ContentFiles", "Found"]
 
 QUARANTINE = "quarantine"
+QUEUE_NAME = "queue"  # the folder of all contents, in the data directory
 QUARANTINE_SECONDS = 30 * 86_400.0
 
 _WHOLE, _PART = ".eml", ".part"

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Table, func, insert, select, update
 from sqlalchemy.exc import DatabaseError
 
 from smtpplus.store.commits import Transaction
+from smtpplus.store.dialects import StoreDialect
 from smtpplus.store.schema import (
     attempt,
     delivery,
@@ -28,7 +29,7 @@ from smtpplus.store.schema import (
 from smtpplus.values.errors import UsageError
 from smtpplus.values.ids import IdSource, id_milliseconds
 
-__all__ = ["Node", "passing_number", "register", "started"]
+__all__ = ["Node", "enrolled", "passing_number", "register", "started"]
 
 _NUMBERED = (message, delivery, event, attempt, recipient, suppression, sandbox_mail)
 _SERVICES = 256
@@ -68,6 +69,15 @@ def _newest(connection: Connection, table: Table) -> int:
 def passing_number() -> int:
     """A number for a process that does not stay."""
     return _SERVICES + secrets.randbelow(_NUMBERS - _SERVICES)
+
+
+def enrolled(connection: Connection, dialect: StoreDialect, name: str, now: float) -> Node:
+    """The service named `name`; in a transaction of its own."""
+    dialect.begin(connection)
+    dialect.set_up(connection)
+    number = register(Transaction(connection), name, now)
+    connection.commit()
+    return Node.after(number, connection)
 
 
 def register(transaction: Transaction, name: str, now: float) -> int:

@@ -188,6 +188,15 @@ class Settlements:
             self._accepts.write_reports(transaction, reports)
         return [Settled(ids, suppressed) for ids in queued]
 
+    def write_again(self, transaction: Transaction, items: Sequence[SettleRows]) -> list[Settled]:
+        """As `write`, of what may have been written already: reports that are there were queued."""
+        reports = [one.id for item in items for one in item.reports]
+        known = self._accepts.known(transaction, reports)
+        settled = self.write(transaction, items)
+        for one, item in zip(settled, items, strict=True):
+            one.queued += [report.id for report in item.reports if report.id in known]
+        return settled
+
     def _end_recipients(self, transaction: Transaction, recipients: Ended) -> list[Key]:
         """Count at the recipients; whom not to mail any more is suppressed at once (P7)."""
         stopped: dict[Key, None] = {}

@@ -23,8 +23,8 @@ from smtpplus.store.accepts import Accepts
 from smtpplus.store.accounts import SqlAccounts
 from smtpplus.store.campaigns import SqlCampaigns
 from smtpplus.store.changes import Changes, FileChanges, NotedChanges
-from smtpplus.store.commits import Committer, Transaction
-from smtpplus.store.content_files import QUARANTINE, ContentFiles
+from smtpplus.store.commits import Committer
+from smtpplus.store.content_files import QUARANTINE, QUEUE_NAME, ContentFiles
 from smtpplus.store.contents import LargeContents, StoredContents
 from smtpplus.store.dialects import StoreDialect, disk_error
 from smtpplus.store.erasure import Erasure
@@ -35,7 +35,7 @@ from smtpplus.store.large_files import LargeFiles
 from smtpplus.store.large_rows import LargeRows
 from smtpplus.store.leases import Leases, NodeLeases, OwnLeases
 from smtpplus.store.migrate import check_version, migrate, version_of
-from smtpplus.store.nodes import Node, passing_number, register, started
+from smtpplus.store.nodes import Node, enrolled, passing_number, started
 from smtpplus.store.people import SqlPeople
 from smtpplus.store.process_lock import ProcessLock, WriteTurn, is_locked, keep_turns
 from smtpplus.store.queue import SqlQueue
@@ -52,6 +52,7 @@ from smtpplus.store.sqlite import SqliteFile
 from smtpplus.store.suppressions import SqlSuppressions
 from smtpplus.store.topics import ACCOUNTS, SUPPRESSIONS, TOPICS
 from smtpplus.store.transactions import InlineTransactions, ThreadedTransactions
+from smtpplus.store.write_talk import works_of
 from smtpplus.values.errors import NotFoundError, StoreCorruptError, UsageError
 
 __all__ = [
@@ -70,7 +71,6 @@ T = TypeVar("T")
 LEASE_SECONDS = 60.0
 
 _LOCK_NAME = "smtpplus.lock"
-_QUEUE_NAME = "queue"
 _POSTGRESQL = ("postgresql://", "postgres://")
 
 
@@ -123,11 +123,17 @@ class Store:
         counts = RecipientSql(dialect, node.fact_ids)
         large: LargeContents = LargeRows(transactions, node.number, clock.now)
         if dialect.single_service:
-            files = ContentFiles(data_dir / _QUEUE_NAME)
+            files = ContentFiles(data_dir / QUEUE_NAME)
             large = LargeFiles(transactions, files, clock.now)
         self._room = DiskRoom(database) if isinstance(database, SqliteFile) else None
         accepts = Accepts(dialect, facts, counts, node.number, large.remove, self._room)
         settlements = Settlements(dialect, facts, counts, accepts, large.remove)
+        if (
+            place.processes > 1
+            and dialect.single_service
+            and isinstance(transactions, ThreadedTransactions)
+        ):
+            transactions.ask_writer(clock, data_dir, works_of(accepts, settlements))
         changes = QueueChanges(transactions, facts, large.remove)
         self._database = database
         self._data_dir = data_dir
@@ -214,7 +220,7 @@ class Store:
         if self._room.is_short() and not self._making_room:
             self._making_room = True
             self._transactions.outside(self._room.make_room).addBoth(self._made_room)
-        return min(self._room.left(), shutil.disk_usage(self._data_dir / _QUEUE_NAME).free)
+        return min(self._room.left(), shutil.disk_usage(self._data_dir / QUEUE_NAME).free)
 
     def _made_room(self, _: object) -> None:
         self._making_room = False
@@ -367,11 +373,11 @@ def _prepare(
     with _our_errors(database.dialect):
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if database.dialect.single_service:
-            ContentFiles(data_dir / _QUEUE_NAME).prepare()
+            ContentFiles(data_dir / QUEUE_NAME).prepare()
         if not database.exists:
             database.make()
         if isinstance(database, SqliteFile) and not is_locked(data_dir):
-            quarantine = data_dir / _QUEUE_NAME / QUARANTINE
+            quarantine = data_dir / QUEUE_NAME / QUARANTINE
             if log_was_damaged(database.path, quarantine, clock.now()):
                 database.tell_of_damage()
         connection = database.open_writer()
@@ -403,11 +409,7 @@ def _node(
 ) -> Node:
     if node_name is None:
         return Node.after(passing_number(), connection)
-    dialect.begin(connection)
-    dialect.set_up(connection)
-    number = register(Transaction(connection), node_name, clock.now())
-    connection.commit()
-    return Node.after(number, connection)
+    return enrolled(connection, dialect, node_name, clock.now())
 
 
 def _missing(database: _Database) -> NotFoundError:

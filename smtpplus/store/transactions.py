@@ -16,15 +16,19 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar, TypeVarTuple
 
 from sqlalchemy import Connection
 from twisted.internet.defer import Deferred, fail, succeed
 
+from smtpplus.ports import IClock
 from smtpplus.store.commits import Committer, Request, Transaction
 from smtpplus.store.dialects import StoreDialect, disk_error
 from smtpplus.store.reads import OpenReader, Reads
+from smtpplus.store.write_link import WriteLink
+from smtpplus.store.write_talk import Work
 from smtpplus.values.errors import SmtpplusError, StoreUnavailableError
 
 __all__ = ["InlineTransactions", "ThreadedTransactions", "Transactions", "Watched"]
@@ -194,6 +198,7 @@ class ThreadedTransactions:
         self._open_reader = open_reader
         self._writes: queue.SimpleQueue[list[Request] | _Task | None] = queue.SimpleQueue()
         self._turn: list[Request] = []  # asked for since the reactor last looked
+        self._link: WriteLink | None = None  # to who writes for all processes
         self._reads: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._files: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._threads: dict[str, list[threading.Thread]] = {
@@ -210,9 +215,17 @@ class ThreadedTransactions:
             None  # see `Store.observe_commits`
         )
 
+    def ask_writer(self, clock: IClock, data_dir: Path, works: Mapping[str, Work]) -> None:
+        """Before `start`: let the writer of `data_dir`, while there is one, write `works`."""
+        self._link = WriteLink(
+            self._reactor, clock, data_dir, works, self._writes.put, _fire, self._observed
+        )
+
     def start(self) -> None:
         """Start the threads; what was asked before runs now."""
         self._add("write", self._write_until_stopped)
+        if self._link is not None:
+            self._link.start()
         for _ in range(_READERS):
             self._add("read", self._read_until_stopped)
         for _ in range(_FILE_THREADS):
@@ -223,6 +236,10 @@ class ThreadedTransactions:
         self._closing = True
         self._hurry.set()
         self._end_turn()
+        if self._link is not None:
+            idle: Deferred[None] = Deferred()
+            self._link.stop(lambda: idle.callback(None))
+            await idle
         with self._ending:
             if self._watched is not None:
                 self._watched.interrupt()
@@ -311,8 +328,18 @@ class ThreadedTransactions:
 
     def _end_turn(self) -> None:
         turn, self._turn = self._turn, []
+        link = self._link
+        if link is not None and link.is_up:
+            asked = [request for request in turn if link.takes(request)]
+            if asked:
+                link.ask(asked)
+                turn = [request for request in turn if not link.takes(request)]
         if turn:
             self._writes.put(turn)
+
+    def _observed(self, requests: int, took: float, sync: float) -> None:
+        if self.observe is not None:
+            self.observe(requests, took, sync)
 
     def _add(self, name: str, target: Callable[[], None]) -> None:
         thread = threading.Thread(target=target, name=f"smtpplus store {name}", daemon=True)
@@ -346,9 +373,8 @@ class ThreadedTransactions:
                 begun = time.perf_counter()
                 self._committer.sync_seconds = 0.0
                 after = self._committer.run(batch)
-                if self.observe is not None:
-                    took = time.perf_counter() - begun
-                    self.observe(len(batch), took, self._committer.sync_seconds)
+                took = time.perf_counter() - begun
+                self._observed(len(batch), took, self._committer.sync_seconds)
                 for call in after:
                     self._files.put((call, None))
                 self._reactor.callFromThread(_fire, batch)

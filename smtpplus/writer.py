@@ -1,0 +1,56 @@
+"""The process that writes for all others of a service: started by `smtpplus.siblings`.
+
+Guarantees: it ends when the first process closes its standard input, or is gone; signals to the
+whole group end the others first. Its standard output is its log; on descriptor `TALK` it says
+``ready``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+from twisted.logger import globalLogBeginner
+
+from smtpplus import tuning
+from smtpplus.log import LeastLevel, json_log
+from smtpplus.parent import TALK, end_with_parent
+from smtpplus.store.write_service import open_write_service
+
+__all__ = ["WriterOf"]
+
+_CONTROL = 0
+
+
+class WriterOf(msgspec.Struct, frozen=True, kw_only=True):
+    """What the writer is told on its command line."""
+
+    url: str
+    data_dir: str
+    node: str
+    level: str
+
+
+def _run(told: WriterOf) -> None:
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    end_with_parent()
+    tuning.when_starting()
+    level = json_log(_put_line, LeastLevel(told.level))
+    globalLogBeginner.beginLoggingTo([level], redirectStandardIO=False)
+    service = open_write_service(told.url, Path(told.data_dir), told.node, _CONTROL)
+    tuning.when_ready()
+    os.write(TALK, b"ready\n")
+    service.run()
+
+
+def _put_line(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    _run(msgspec.json.decode(sys.argv[1], type=WriterOf))
