@@ -194,7 +194,7 @@ class Settlements:
         known = self._accepts.known(transaction, reports)
         settled = self.write(transaction, items)
         for one, item in zip(settled, items, strict=True):
-            one.queued += [report.id for report in item.reports if report.id in known]
+            one.queued.extend(report.id for report in item.reports if report.id in known)
         return settled
 
     def _end_recipients(self, transaction: Transaction, recipients: Ended) -> list[Key]:
