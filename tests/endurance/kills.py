@@ -19,7 +19,6 @@ import signal
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from tests.endurance.arrivals import Arrivals
 from tests.endurance.ground import Ground
@@ -27,7 +26,7 @@ from tests.endurance.house import House, needs_strace
 from tests.endurance.ledger import Ledger, read_ledger
 from tests.endurance.load import Load, Mail
 from tests.endurance.stock import stock, stocked
-from tests.live.peers import wait_for
+from tests.live.peers import children_of, wait_for
 from tests.live.zygote import Zygote, zygote
 
 __all__ = [
@@ -38,7 +37,6 @@ __all__ = [
     "kill_at_calls",
     "kill_at_random",
     "kill_processes",
-    "siblings_of",
 ]
 
 # What is killed at, each with its own count: syncs, writes of database and files, names given and
@@ -46,6 +44,7 @@ __all__ = [
 CALLS = ("fsync,fdatasync", "pwrite64", "rename,renameat,renameat2,unlink", "sendto,write")
 _LIVES_IN_ONE = 20  # then a fresh installation, so that a store stays small
 _CONCURRENCY = 10  # relay.concurrency: deliveries at a time to one destination
+_SIBLING, _WRITER = "smtpplus.tap", "smtpplus.writer"
 _DOMAINS = ("example.net", "other.example.net")
 _LATER, _LATER_SECONDS = "later.example.net", 86_400.0
 # D2: deliveries under way at once, and those whose outcome is on its way to the disk.
@@ -160,16 +159,16 @@ class Siege:
         self._take_stock()
         return killed
 
-    def live_on(self, mails: list[Mail], dice: random.Random) -> None:
-        """One life in which another process than the first is killed; the service goes on."""
+    def live_on(self, mails: list[Mail], dice: random.Random, module: str) -> None:
+        """One life in which a process that runs `module` is killed; the service goes on."""
         assert self.house.start_quickly(), self.house.log()[-3000:]
         self._sent |= {mail.name: mail for mail in mails}
         load = Load(self.house.submission, mails, threads=40).start()
         time.sleep(dice.uniform(0.1, 1.5))
-        os.kill(dice.choice(siblings_of(self.house.pid)), signal.SIGKILL)
+        os.kill(dice.choice(children_of(self.house.pid, module)), signal.SIGKILL)
         # What it had sent and not written down may come once more; nobody can read that exactly
-        # while the others go on.
-        self._unread += _WINDOW
+        # while the others go on. The writer has sent nothing.
+        self._unread += 0 if module == _WRITER else _WINDOW
         load.wait(60)
         self._accepted |= load.accepted
         self._toll.kills += 1
@@ -256,26 +255,16 @@ class Siege:
         return ledger
 
 
-def siblings_of(pid: int) -> list[int]:
-    """The other processes of the service whose first one is `pid`."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [
-        int(child)
-        for child in children
-        if b"smtpplus.tap" in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]
-
-
 def kill_processes(ground: Ground, kills: int, seed: int, *, messages: int = 1_000) -> Toll:
-    """A service of three processes: the first, with all others, or one of the others is killed."""
+    """A service of three processes: a sibling, the first with all others, or the writer is killed."""
     dice, toll, begun = random.Random(seed), Toll(), time.monotonic()
     siege: Siege | None = None
     for life in range(kills):
         siege = siege or Siege(ground, zygote(), toll, f"p{life}", processes=3)
-        if life % 2:
+        if life % 3 == 1:
             siege.live(siege.batch(messages), seconds=dice.uniform(0.0, 1.5))
         else:
-            siege.live_on(siege.batch(messages), dice)
+            siege.live_on(siege.batch(messages), dice, _WRITER if life % 3 else _SIBLING)
         if life % _LIVES_IN_ONE == _LIVES_IN_ONE - 1:
             siege.finish()
             siege = None

@@ -110,7 +110,7 @@ SCENARIOS = {
     ),
     "process-kills": Scenario(
         "D1 D2 D3 D16, of several processes",
-        lambda g: _judged(kills.kill_processes(g, 2, 5, messages=200)),
+        lambda g: _judged(kills.kill_processes(g, 3, 5, messages=200)),
         lambda g: _judged(kills.kill_processes(g, 200, 5)),
     ),
     "long-queue-kills": Scenario(

@@ -152,6 +152,16 @@ def wait_for(what: str, condition: Callable[[], bool], seconds: float = _WAIT_SE
         time.sleep(0.02 if time.monotonic() < begin + 0.5 else 0.1)
 
 
+def children_of(pid: int, module: str) -> list[int]:
+    """The processes that `pid` started with ``python -m module``."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [
+        int(child)
+        for child in children
+        if module.encode() in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+    ]
+
+
 def answers(port: int) -> bool:
     """Does somebody greet at this port?"""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 2) as peer:

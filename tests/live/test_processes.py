@@ -9,15 +9,18 @@ import contextlib
 import os
 import signal
 import smtplib
+import sqlite3
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.live.installation import Installation
-from tests.live.peers import wait_for
+from tests.live.peers import children_of, wait_for
 from tests.live.recorder import Recorder
 from tests.live.test_service import LiveTestCase, Submitters, a_mail
 
@@ -61,13 +64,13 @@ class ProcessesTests(LiveTestCase):
             self.addCleanup(one.close)
         return made
 
-    def siblings(self) -> list[int]:
-        children = Path(f"/proc/{self.service.pid}/task/{self.service.pid}/children")
-        return [
-            int(pid)
-            for pid in children.read_text().split()
-            if b"smtpplus.tap" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        ]
+    def sibling(self) -> int:
+        (sibling,) = children_of(self.service.pid, "smtpplus.tap")
+        return sibling
+
+    def writer(self) -> int:
+        (writer,) = children_of(self.service.pid, "smtpplus.writer")
+        return writer
 
     def arrive(self, names: set[str]) -> None:
         wait_for("arrival", lambda: names <= {one.to for one in self.recorder.mails}, 30)
@@ -90,6 +93,22 @@ class ProcessesTests(LiveTestCase):
         self.assertEqual(self.service.tracebacks(), [])
 
     def test_D1_D2_D16_one_that_is_killed_is_started_again_and_nothing_is_lost(self) -> None:
+        self._killed(self.sibling, "smtpplus_processes 2.0", _WINDOW)
+        self.assertIn("process 1 ended", self.service.log())
+
+    def test_D1_D2_D16_a_writer_that_is_killed_costs_nothing_and_is_started_again(self) -> None:
+        self._killed(self.writer, "smtpplus_processes 2.0", 0)
+        self.assertIn("the writer ended", self.service.log())
+        first = self.writer()
+        os.kill(first, signal.SIGKILL)
+        wait_for("another writer", lambda: self._other_writer(first), 10)
+
+    def _other_writer(self, first: int) -> bool:
+        found = children_of(self.service.pid, "smtpplus.writer")
+        return bool(found) and found != [first]
+
+    def _killed(self, victim: Callable[[], int], well: str, window: int) -> None:
+        """Kill `victim` amid a load, time and again: at most so many come twice for each kill."""
         names = [f"k{number}" for number in range(300)]
         accepted: set[str] = set()
         kills = 0
@@ -98,40 +117,47 @@ class ProcessesTests(LiveTestCase):
             goal = len(names) - 100
             wait_for("progress", lambda: len(names) <= max(goal, 0), 30)  # noqa: B023
             if names:
-                (victim,) = self.siblings()
-                os.kill(victim, signal.SIGKILL)
+                os.kill(victim(), signal.SIGKILL)
                 kills += 1
             run.wait()
             accepted |= run.accepted
-            wait_for(
-                "the other process", lambda: "smtpplus_processes 2.0" in self.page("/metrics"), 30
-            )
+            wait_for("the other process", lambda: well in self.page("/metrics"), 30)
         self.assertGreaterEqual(kills, 1)
         wanted = {f"{name}@example.net" for name in accepted}
         self.arrive(wanted)
         wait_for("an empty queue", lambda: not self.service.cli("queue", "list"), 30)
         times = Counter(one.to for one in self.recorder.mails)
-        self.assertLessEqual(times.total() - len(times), kills * _WINDOW)
+        self.assertLessEqual(times.total() - len(times), kills * window)
         (row,) = self.service.cli("stats")
         self.assertEqual((row["accepted"], row["delivered"]), (len(times), len(times)))
-        self.assertIn("ended", self.service.log())
+        self.assertEqual(self.service.tracebacks(), [])
 
     def test_none_outlives_the_first(self) -> None:
-        (other,) = self.siblings()
+        others = [self.sibling(), self.writer()]
         self.service.kill()
-        wait_for("its end", lambda: not _lives(other), 5)
+        wait_for("their end", lambda: not any(_lives(other) for other in others), 5)
         self.service.start()  # nobody holds the lock, or the ports
         self.clients(1)[0].sendmail(_FROM, ["a@example.net"], a_mail("a"))
         self.arrive({"a@example.net"})
 
     def test_D12_all_end_at_SIGTERM(self) -> None:
-        (other,) = self.siblings()
+        others = [self.sibling(), self.writer()]
         for client in self.clients(4):
             client.sendmail(_FROM, ["b@example.net"], a_mail("b"))
         _, seconds = self.service.stop()
         self.assertLess(seconds, 30)
-        self.assertFalse(_lives(other))
+        self.assertFalse(any(_lives(other) for other in others))
         self.assertNotIn('level":"error', self.service.log())
+
+    def test_the_writer_writes_for_both(self) -> None:
+        for client in self.clients(8):
+            client.sendmail(_FROM, ["w@example.net"], a_mail("w"))
+        wait_for("the outcomes", lambda: self.service.delivered() == 8)
+        with closing(sqlite3.connect(next(self.service.directory.rglob("store.sqlite")))) as store:
+            (name,) = store.execute(
+                "SELECT DISTINCT name FROM counter_hour JOIN node ON number = counter_hour.node"
+            ).fetchone()
+        self.assertTrue(name.endswith(".writer"), name)
 
     def test_R2_a_limit_by_address_is_the_services(self) -> None:
         kept = self.clients(30)
