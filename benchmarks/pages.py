@@ -27,8 +27,8 @@ from benchmarks.programs import Programs
 from benchmarks.results import Report
 from smtpplus.config import load
 from smtpplus.installation import Installation, open_installation
-from smtpplus.store import run
 from smtpplus.store.facts import DAY, HOUR
+from smtpplus.store.store import run
 from smtpplus.values.ids import show_id
 from smtpplus.values.message import DeliveryState
 from smtpplus.values.submission import Role, ScramVerifier, Stream

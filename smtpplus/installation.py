@@ -27,7 +27,7 @@ from smtpplus.ports import (
     ISandbox,
     ISuppressions,
 )
-from smtpplus.store import open_store_blocking, run
+from smtpplus.store.store import open_store_blocking, run
 from smtpplus.values.errors import UsageError
 
 __all__ = ["BlockingClock", "Installation", "open_installation", "read_secret", "run"]

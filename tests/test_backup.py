@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.config import load
 from smtpplus.installation import open_installation, run
-from smtpplus.store import open_store_blocking
+from smtpplus.store.store import open_store_blocking
 from smtpplus.values.ids import IdSource
 from smtpplus.values.message import Accepted
 from tests.cli.shell import Shell

@@ -16,9 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from smtpplus.config import load
 from smtpplus.installation import open_installation, run
 from smtpplus.ports import IAccounts, IQueue
-from smtpplus.store import open_store_blocking, upgrade
 from smtpplus.store.migrate import migrate
-from smtpplus.store.store import Store
+from smtpplus.store.store import Store, open_store_blocking, upgrade
 from smtpplus.values.ids import IdSource
 from smtpplus.values.submission import Account, Stream
 from tests.cli.shell import Shell

@@ -95,7 +95,7 @@ def _check_files(context: Context) -> None:
 def migrate_command(context: Context, new_secret: bool) -> None:
     """Bring the store to this version's tables. Stop the service and take a backup first."""
     from smtpplus.installation import read_secret
-    from smtpplus.store import upgrade
+    from smtpplus.store.store import upgrade
 
     secret = read_secret(context.config) if new_secret else None
     before, after = upgrade(context.config.store_url, secret)

@@ -1,5 +1,5 @@
-"""The store: SQLite now, PostgreSQL by the same statements, behind the ports."""
+"""The store: SQLite, and PostgreSQL by the same statements, behind the ports.
 
-from smtpplus.store.store import Store, open_store, open_store_blocking, run, upgrade
-
-__all__ = ["Store", "open_store", "open_store_blocking", "run", "upgrade"]
+`smtpplus.store.store` opens it. Nothing is imported here: the writer (`write_service.py`) needs a
+part of it.
+"""

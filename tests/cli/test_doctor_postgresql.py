@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from smtpplus.store import run
+from smtpplus.store.store import run
 from tests.cli.shell import Shell
 from tests.live.peers import free_port
 from tests.postgresql import cluster
@@ -127,7 +127,7 @@ class DoctorTests(SynchronousTestCase):
                 session.execute(statement)
 
     def open_store(self) -> Any:
-        from smtpplus.store import open_store_blocking
+        from smtpplus.store.store import open_store_blocking
 
         case = StoreCase()
         case.setUp()

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from smtpplus.ports import ICampaigns, IHistory, IQueue, IRecipients, IResponses, ISuppressions
 from smtpplus.rules.suppression import Reason, Scope, Suppression
-from smtpplus.store import Store
 from smtpplus.store.recipients import SqlRecipients
+from smtpplus.store.store import Store
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import EnvelopeRecipient
 from smtpplus.values.errors import NotFoundError, UsageError

@@ -11,8 +11,8 @@ from sqlite3 import connect
 from twisted.internet.task import Clock
 
 from smtpplus.net.clock import ReactorClock
-from smtpplus.store import open_store_blocking, run
 from smtpplus.store.commits import Transaction
+from smtpplus.store.store import open_store_blocking, run
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import Envelope, EnvelopeRecipient
 from smtpplus.values.ids import IdSource

@@ -153,7 +153,9 @@ class ProcessesTests(LiveTestCase):
         for client in self.clients(8):
             client.sendmail(_FROM, ["w@example.net"], a_mail("w"))
         wait_for("the outcomes", lambda: self.service.delivered() == 8)
-        with closing(sqlite3.connect(next(self.service.directory.rglob("smtpplus.sqlite3")))) as store:
+        with closing(
+            sqlite3.connect(next(self.service.directory.rglob("smtpplus.sqlite3")))
+        ) as store:
             (name,) = store.execute(
                 "SELECT DISTINCT name FROM counter_hour JOIN node ON number = counter_hour.node"
             ).fetchone()

@@ -16,7 +16,7 @@ from pathlib import Path
 from twisted.internet.defer import ensureDeferred
 
 from smtpplus.net.clock import ReactorClock
-from smtpplus.store import Store, open_store
+from smtpplus.store.store import Store, open_store
 from smtpplus.values.message import DeliveryState
 from tests.store.samples import SECRET, accepted, delivery_of, settlement
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from twisted.internet.task import Clock
 
 from smtpplus.net.clock import ReactorClock
-from smtpplus.store import Store, open_store_blocking, run
+from smtpplus.store.store import Store, open_store_blocking, run
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import Envelope, EnvelopeRecipient
 from smtpplus.values.message import Accepted, DeliveryState, Message, NewDelivery

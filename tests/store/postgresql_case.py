@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from unittest import TestCase
 
-from smtpplus.store import upgrade
 from smtpplus.store.schema import METADATA
+from smtpplus.store.store import upgrade
 from tests.postgresql import Cluster, cluster
 from tests.store.samples import StoreCase
 

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from smtpplus.net.clock import ReactorClock
-from smtpplus.store import Store, open_store, open_store_blocking
+from smtpplus.store.store import Store, open_store, open_store_blocking
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import Body, Envelope, EnvelopeRecipient, Notify, Ret
 from smtpplus.values.ids import IdSource

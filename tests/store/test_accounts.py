@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from smtpplus.store import Store
+from smtpplus.store.store import Store
 from smtpplus.values.errors import ConflictError, NotFoundError, UsageError
 from smtpplus.values.submission import (
     DkimKeyState,

@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.net.clock import ReactorClock
-from smtpplus.store import Store, open_store_blocking, run
+from smtpplus.store.store import Store, open_store_blocking, run
 from smtpplus.values.message import Accepted, DeliveryState, EventType
 from smtpplus.values.response import Response, ResponseKind
 from tests.store.laid_out import lay_out

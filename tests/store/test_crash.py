@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from smtpplus.store import Store
+from smtpplus.store.store import Store
 from smtpplus.values.errors import StoreFullError
 from smtpplus.values.message import Message
 from tests.store.samples import NOW, StoreCase, accepted, delivery_of, settlement
@@ -173,7 +173,7 @@ import sys, time
 from pathlib import Path
 from twisted.internet.task import Clock
 from smtpplus.net.clock import ReactorClock
-from smtpplus.store import open_store_blocking, run
+from smtpplus.store.store import open_store_blocking, run
 from smtpplus.values.errors import StoreBrokenError
 from tests.store.samples import SECRET, accepted
 folder = Path(sys.argv[1])

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 from collections import Counter
 
-from smtpplus.store import Store
+from smtpplus.store.store import Store
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import EnvelopeRecipient
 from smtpplus.values.errors import UsageError

@@ -14,8 +14,8 @@ from pathlib import Path
 from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
 
 from smtpplus.ports import IBody
-from smtpplus.store import Store
 from smtpplus.store.content_files import QUARANTINE_SECONDS, ContentFiles
+from smtpplus.store.store import Store
 from smtpplus.values.errors import (
     CorruptContentError,
     NotFoundError,

@@ -15,10 +15,10 @@ from twisted.internet.task import Clock
 
 from smtpplus.net.clock import ReactorClock
 from smtpplus.rules.suppression import Reason, Scope, Suppression
-from smtpplus.store import Store, open_store_blocking, run, upgrade
 from smtpplus.store.commits import Committer, DoubtfulError, Request, Transaction
 from smtpplus.store.leases import NodeLeases
 from smtpplus.store.postgresql import PostgresqlServer
+from smtpplus.store.store import Store, open_store_blocking, run, upgrade
 from smtpplus.store.topics import ACCOUNTS, DUE, SUPPRESSIONS
 from smtpplus.values.errors import (
     ConflictError,

@@ -10,10 +10,11 @@ from pathlib import Path
 from sqlalchemy import insert, update
 from twisted.internet.defer import Deferred, ensureDeferred
 
-from smtpplus.store import Store, open_store_blocking, run, transactions, upgrade
+from smtpplus.store import transactions
 from smtpplus.store.changes import FileChanges
 from smtpplus.store.commits import Transaction
 from smtpplus.store.schema import HEAD, node
+from smtpplus.store.store import Store, open_store_blocking, run, upgrade
 from smtpplus.values.errors import (
     ConflictError,
     NotFoundError,

@@ -12,8 +12,8 @@ from typing import Any
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from smtpplus.store import Store
 from smtpplus.store.commits import Committer
+from smtpplus.store.store import Store
 from smtpplus.store.write_link import connected
 from smtpplus.store.write_talk import Frames, error_from, error_text, frame
 from smtpplus.values.errors import (

@@ -7,8 +7,7 @@ import os
 from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
-from smtpplus.store import Store
-from smtpplus.store.store import Place
+from smtpplus.store.store import Place, Store
 from smtpplus.store.write_service import WriteService, open_write_service
 from tests.store.samples import StoreCase
 

@@ -27,7 +27,7 @@ from smtpplus.net.tls import ServerTls
 from smtpplus.net.workers import Workers
 from smtpplus.ports import IDispatch
 from smtpplus.smtp.sasl import make_verifier
-from smtpplus.store import Store, open_store
+from smtpplus.store.store import Store, open_store
 from smtpplus.submission.service import SubmissionPorts, SubmissionService, SubmissionSettings
 from smtpplus.values.message import Accepted, Delivery
 from smtpplus.values.submission import SmtpUser, Stream
