@@ -1,11 +1,11 @@
 """Requests that share a transaction, on one connection, in one thread: the group commit.
 
-Guarantees: a request has a result only after the commit that holds its writes; a request that
-fails alone is rolled back alone; where the shared transaction fails as a whole each request
-runs again in its own, so a request's function may run twice and does nothing but use its
-`Transaction`. After the disk failed nothing is written until the store has been reopened and
-checked (fsync may have dropped what the connection believes to be written). Where the disk is
-full the database may make room, and they run once more.
+Guarantees: a request has a result only after the commit that holds its writes; where the shared
+transaction fails, they run once more, each behind a savepoint, and one that fails alone is rolled
+back alone; where it fails as a whole each request runs in its own. So a request's function may
+run three times and does nothing but use its `Transaction`. After the disk failed nothing is written
+until the store has been reopened and checked (fsync may have dropped what the connection believes to
+be written). Where the disk is full the database may make room, and they run once more.
 
 What stood in another transaction's way, and was ended for it, runs again.
 
@@ -214,12 +214,14 @@ class Committer:
         if self._turn is not None:
             self._turn.end()
 
-    def _run(self, requests: Sequence[Request], clashes: int) -> list[Callable[[], None]]:
+    def _run(
+        self, requests: Sequence[Request], clashes: int, *, guarded: bool = False
+    ) -> list[Callable[[], None]]:
         for request in requests:
             request.result = request.error = None
         was_open = self._connection is not None
         try:
-            return self._together(requests)
+            return self._together(requests, guarded=guarded)
         except _LostInCommitError as lost:
             self.close()
             return self._settle_doubt(requests, lost)
@@ -227,14 +229,22 @@ class Committer:
             error = caught
         fault = self._abandon(error)
         if fault is Fault.CLASH and clashes:
-            return self._run(requests, clashes - 1)
+            return self._run(requests, clashes - 1, guarded=guarded)
+        if fault is Fault.REQUEST and len(requests) > 1 and not guarded:
+            return self._run(requests, clashes, guarded=True)
+        if was_open and fault is Fault.UNAVAILABLE and self._connection is None:
+            return self.run(requests)  # the connection had died: a new one tells more
+        return self._without(requests, fault, error)
+
+    def _without(
+        self, requests: Sequence[Request], fault: Fault, error: Exception
+    ) -> list[Callable[[], None]]:
+        """What is left to be tried after a transaction of all failed with `error`."""
         if fault is Fault.FULL and self._make_room():
             after = self.run(requests)
             if not any(request.error for request in requests):
                 self._room_at = float("-inf")  # it helped: it may the next time
             return after
-        if was_open and fault is Fault.UNAVAILABLE and self._connection is None:
-            return self.run(requests)  # the connection had died: a new one tells more
         if len(requests) > 1 and fault in {Fault.REQUEST, Fault.FULL}:
             return [call for request in requests for call in self.run([request])]
         for request in requests:
@@ -317,16 +327,14 @@ class Committer:
             request.result, request.error = None, request.error or DoubtfulError()
         return []
 
-    def _together(self, requests: Sequence[Request]) -> list[Callable[[], None]]:
+    def _together(self, requests: Sequence[Request], *, guarded: bool) -> list[Callable[[], None]]:
+        """One transaction; `guarded`, each unit stands behind a savepoint, which costs."""
         connection = self._ready()
         self._dialect.begin(connection)
         transaction = Transaction(connection)
-        units = _units(requests)
-        if len(units) == 1 and (len(units[0]) == 1 or units[0][0].item is not None):
-            _call(units[0], transaction)
-        else:
-            for unit in units:
-                self._guarded(unit, transaction)
+        run = self._guarded if guarded else _call
+        for unit in _units(requests):
+            run(unit, transaction)
         self._dialect.tell(connection, transaction.topics | self._topics)
         transaction_id = self._dialect.transaction_id(connection)
         begun = self._monotonic()

@@ -28,7 +28,6 @@ class DiskRoom:
 
     def __init__(self, database: SqliteFile) -> None:
         self._database = database
-        self._folder = str(database.folder)
         self._spare_octets = 0  # inside the file; as of the last `make_room`
         self._log_room = 0  # in the log, which begins anew in the room that it has; likewise
 
@@ -62,7 +61,7 @@ class DiskRoom:
 
     @property
     def _free(self) -> int:
-        found = os.statvfs(self._folder)
+        found = os.statvfs(self._database.folder)
         return found.f_bavail * found.f_frsize
 
     @property
