@@ -47,6 +47,7 @@ from smtpplus.values.queue import QueueChange, Selection
 __all__ = ["SqlQueue"]
 
 _log = Logger()
+_MANY = 200  # deliveries of one message: their rows take milliseconds
 
 _WAITING = delivery.c.state.in_([literal_column("'queued'"), literal_column("'held'")])
 
@@ -83,14 +84,23 @@ class SqlQueue:
 
     def accept(self, accepted: Accepted) -> Awaitable[None]:
         """See `IQueue.accept`."""
-        try:
-            rows = self._accepts.rows(accepted)
-        except Exception:  # noqa: BLE001 - it arrives where the commit is waited for
-            return fail()
-        accepting = self._transactions.join(self._accepts.write, rows)
+        if len(accepted.deliveries) > _MANY:
+            accepting = Deferred.fromCoroutine(self._accept_many(accepted))
+        else:
+            try:
+                rows = self._accepts.rows(accepted)
+            except Exception:  # noqa: BLE001 - it arrives where the commit is waited for
+                return fail()
+            accepting = self._transactions.join(self._accepts.write, rows)
         if accepted.leased:
             accepting.addErrback(self._doubt, accepted.message.id)
         return accepting.addCallback(_accepted)
+
+    async def _accept_many(self, accepted: Accepted) -> int | None:
+        """Its rows are neither made nor sent to another process between two events."""
+        rows = await self._transactions.in_files(self._accepts.rows_of_many, accepted)
+        (before,) = await self._transactions.write(lambda tx: self._accepts.write(tx, [rows]))
+        return before
 
     def settle(
         self, settlements: Sequence[Settlement], reports: Sequence[Accepted] = ()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from smtpplus.values.address import Address
+from smtpplus.values.envelope import EnvelopeRecipient
 from smtpplus.values.errors import DuplicateMessageError
 from smtpplus.values.message import Accepted, Delivery, EventType
 from smtpplus.values.options import MergeSyntax, Options, RecipientOptions, Utm
@@ -93,6 +95,15 @@ class AcceptContract(QueueChangesContract):
         await self.queue.recover(NOW)
         found = await self.queue.recover(NOW)
         self.assertEqual((found.files_removed, found.rows_without_file), (0, ()))
+
+    async def test_a_message_to_hundreds_is_one_message(self) -> None:
+        to = [EnvelopeRecipient(Address(f"r{number}", "example.net")) for number in range(300)]
+        item = accepted(self.ids, *to)
+        await self.queue.accept(item)
+        claimed = await self.queue.claim(NOW + 1, 1_000, ())
+        self.assertEqual(sorted(in_queue(claimed)), [new.id for new in item.deliveries])
+        self.assertEqual({one.message.id for one in claimed}, {item.message.id})
+        self.assertEqual(await self.contents.read(item.message), CONTENT)
 
     async def test_the_same_submission_is_accepted_once(self) -> None:
         first = await self._once("a")
