@@ -14,6 +14,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SkipTest
 
@@ -52,7 +53,12 @@ class Failures:
 
 
 def fail_calls(
-    ground: Ground, plan: list[tuple[str, str, str]], allowed: set[str], *, messages: int = 60
+    ground: Ground,
+    plan: list[tuple[str, str, str]],
+    allowed: set[str],
+    *,
+    messages: int = 60,
+    processes: int = 1,
 ) -> Failures:
     """Let calls fail: `plan` has the calls, the error and when; `allowed` replies to clients.
 
@@ -65,7 +71,7 @@ def fail_calls(
         name = f"f{number}"
         inner = Ground(ground.test, ground.folder(name))
         arrivals = Arrivals(ground.test)
-        house = House(inner, arrivals.port, zygote=zygote())
+        house = _house(inner, arrivals.port, processes, zygote=zygote())
         found.runs += 1
         where = f"{calls} {error} {when}"
         if not house.start_traced(f"trace={calls}", f"inject={calls}:error={error}:when={when}"):
@@ -122,7 +128,13 @@ def _mount(ground: Ground, disk: Path, mebibytes: int) -> None:
     ground.test.addCleanup(subprocess.run, ["umount", "-l", str(disk)], check=False)
 
 
-def full_disk(ground: Ground, mebibytes: int = 4) -> list[str]:
+def _house(ground: Ground, port: int, processes: int, **more: Any) -> House:
+    """A service of so many processes."""
+    deliver = "sandbox" if processes == 1 else "internet"  # a sandbox has one process
+    return House(ground, port, server__processes=str(processes), relay__deliver=deliver, **more)
+
+
+def full_disk(ground: Ground, mebibytes: int = 4, *, processes: int = 1) -> list[str]:
     """Fill the disk, deliver from it, make room; what happened, a line each.
 
     Raises AssertionError where a promise of D6 or D7 is broken.
@@ -135,7 +147,7 @@ def full_disk(ground: Ground, mebibytes: int = 4) -> list[str]:
         gate.wait(60)
 
     arrivals = Arrivals(ground.test, slow=hold)
-    house = House(ground, arrivals.port, submission__max_message_bytes="65536")
+    house = _house(ground, arrivals.port, processes, submission__max_message_bytes="65536")
     house.start()
     ballast = disk / "ballast"
     ballast.write_bytes(bytes(disk_octets(disk) // 2))  # somebody else's
@@ -203,7 +215,7 @@ def too_little(ground: Ground) -> str:
     return "MAIL is refused with 452 4.3.1 below 18 MiB, and taken again when there is room"
 
 
-def full_of_itself(ground: Ground, mebibytes: int) -> list[str]:
+def full_of_itself(ground: Ground, mebibytes: int, *, processes: int = 1) -> list[str]:
     """Fill the disk with nothing but our own queue, deliver it, and take mail again.
 
     The disk is smaller than the write-ahead log may become, so that it is filled by that first.
@@ -217,7 +229,7 @@ def full_of_itself(ground: Ground, mebibytes: int) -> list[str]:
         gate.wait(60)
 
     arrivals = Arrivals(ground.test, slow=hold)
-    house = House(ground, arrivals.port, submission__max_message_bytes="65536")
+    house = _house(ground, arrivals.port, processes, submission__max_message_bytes="65536")
     house.start()
     mails = [Mail(f"log-{n}", octets=9_000, is_dense=True) for n in range(6_000)]
     load = Load(house.submission, mails, threads=4, patient=True).start()

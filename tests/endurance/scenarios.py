@@ -49,8 +49,10 @@ def _judged(toll: kills.Toll) -> kills.Toll:
     return toll
 
 
-def _failing(ground: Ground, plan: list[tuple[str, str, str]]) -> disks.Failures:
-    found = disks.fail_calls(ground, plan, _FULL)
+def _failing(
+    ground: Ground, plan: list[tuple[str, str, str]], processes: int = 1
+) -> disks.Failures:
+    found = disks.fail_calls(ground, plan, _FULL, processes=processes)
     assert not found.wrong, str(found)
     assert found.hit, str(found)
     return found
@@ -130,10 +132,25 @@ SCENARIOS = {
         lambda g: _failing(g, _SHORT_FAILURES),
         lambda g: _failing(g, _long_failures()),
     ),
+    "failing-disk-of-several": Scenario(
+        "D5 D6, of several processes",
+        lambda g: _failing(g, _SHORT_FAILURES, 2),
+        lambda g: _failing(g, _long_failures(), 2),
+    ),
     "full-disk": Scenario("D6 D7", disks.full_disk, lambda g: disks.full_disk(g, 16)),
+    "full-disk-of-several": Scenario(
+        "D6 D7, of several processes",
+        lambda g: disks.full_disk(g, 6, processes=2),
+        lambda g: disks.full_disk(g, 16, processes=3),
+    ),
     "too-little-room": Scenario("D7", disks.too_little, disks.too_little),
     "full-of-itself": Scenario(
         "D6", lambda g: disks.full_of_itself(g, 8), lambda g: disks.full_of_itself(g, 40)
+    ),
+    "full-of-itself-of-several": Scenario(
+        "D6, of several processes",
+        lambda g: disks.full_of_itself(g, 8, processes=2),
+        lambda g: disks.full_of_itself(g, 40, processes=3),
     ),
     "descriptors": Scenario("D8", limits.few_descriptors, limits.few_descriptors),
     "lost-reply": Scenario(

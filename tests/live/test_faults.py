@@ -45,6 +45,15 @@ class FaultTests(SynchronousTestCase):
     def test_D6_a_disk_full_of_the_queue_itself(self) -> None:
         self.play("full-of-itself")
 
+    def test_D5_D6_a_disk_that_fails_under_several_processes(self) -> None:
+        self.play("failing-disk-of-several")
+
+    def test_D6_D7_a_full_disk_of_several_processes(self) -> None:
+        self.play("full-disk-of-several")
+
+    def test_D6_a_disk_full_of_the_queue_of_several_processes(self) -> None:
+        self.play("full-of-itself-of-several")
+
     def test_D8_more_clients_than_descriptors(self) -> None:
         self.play("descriptors")
 
