@@ -38,7 +38,14 @@ from smtpplus.ports import IDispatch, IQueue
 from smtpplus.relay.service import RelayNeeds, RelayService
 from smtpplus.reload import Reloaded, reloaded
 from smtpplus.sandbox.service import SandboxService, SandboxSettings
-from smtpplus.settings import STOP_SECONDS, relay_settings, submission_settings, web_settings
+from smtpplus.settings import (
+    STOP_SECONDS,
+    node_name,
+    relay_settings,
+    submission_settings,
+    web_settings,
+    writer_settings,
+)
 from smtpplus.siblings import SiblingOf, Siblings
 from smtpplus.store.leases import NodeLeases
 from smtpplus.store.store import ALONE, Place, Store, open_store
@@ -49,7 +56,6 @@ from smtpplus.values.ids import show_id
 from smtpplus.values.message import Accepted
 from smtpplus.web.context import TrackingPorts, WebPorts
 from smtpplus.web.service import WebService
-from smtpplus.writer import WriterOf
 
 __all__ = ["Assembly", "assemble"]
 
@@ -120,7 +126,7 @@ class Assembly(Service):
                 config=str(config.file or ""),
                 settings=settings,
                 put_line=put_line,
-                writer=_writer(config),
+                writer=writer_settings(config),
             )
             self._tally = self._siblings.tally
         self._spawn = Spawn(self._clock)
@@ -281,7 +287,7 @@ class Assembly(Service):
     @property
     def _node_name(self) -> str:
         place = self._place
-        return _node_name(self._config, f".{place.number}" if place.is_sibling else "")
+        return node_name(self._config, f".{place.number}" if place.is_sibling else "")
 
     def _start_siblings(self, store: Store) -> None:
         if self._siblings is None:
@@ -486,22 +492,6 @@ class _NoRelay:
 
     def wake(self, at: float = 0.0) -> None:
         pass
-
-
-def _node_name(config: Config, mark: str) -> str:
-    return f"{config.server.hostname}/{config.server.node}{mark}"
-
-
-def _writer(config: Config) -> WriterOf | None:
-    """What writes for several processes; a database server does that itself."""
-    if not config.store_url.startswith("sqlite:"):
-        return None
-    return WriterOf(
-        url=config.store_url,
-        data_dir=str(config.server.data_dir),
-        node=_node_name(config, ".writer"),
-        level=config.log.level,
-    )
 
 
 def _place(config: Config, sibling: SiblingOf | None) -> Place:

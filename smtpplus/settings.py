@@ -22,8 +22,16 @@ from smtpplus.rules.tls_policy import TlsLevel
 from smtpplus.sandbox.service import SandboxService
 from smtpplus.submission.service import SubmissionSettings
 from smtpplus.web.context import WebSettings
+from smtpplus.writer import WriterOf
 
-__all__ = ["STOP_SECONDS", "relay_settings", "submission_settings", "web_settings"]
+__all__ = [
+    "STOP_SECONDS",
+    "node_name",
+    "relay_settings",
+    "submission_settings",
+    "web_settings",
+    "writer_settings",
+]
 
 _CONTENT_MEMORY_OCTETS = 64 * 1024 * 1024  # of all contents coming in (R)
 STOP_SECONDS = 12.0  # for messages on their way in, then for attempts under way; D12: 30 in all
@@ -102,6 +110,23 @@ def web_settings(config: Config) -> WebSettings:
         submission_port=port,
         metrics_networks=tuple(one.network for one in config.metrics.allow),
         metrics_token=config.metrics_token(),
+    )
+
+
+def node_name(config: Config, mark: str = "") -> str:
+    """What a process is known by in the store; `mark` tells those of one service apart."""
+    return f"{config.server.hostname}/{config.server.node}{mark}"
+
+
+def writer_settings(config: Config) -> WriterOf | None:
+    """What the process that writes for all is told; None: a database server does that itself."""
+    if not config.store_url.startswith("sqlite:"):
+        return None
+    return WriterOf(
+        url=config.store_url,
+        data_dir=str(config.server.data_dir),
+        node=node_name(config, ".writer"),
+        level=config.log.level,
     )
 
 

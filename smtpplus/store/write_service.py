@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from twisted.logger import Logger
 
 from smtpplus.store.accepts import Accepts
 from smtpplus.store.commits import Committer, Request, Transaction
@@ -43,7 +42,6 @@ from smtpplus.store.write_talk import (
 
 __all__ = ["WriteService", "listening", "open_write_service"]
 
-_log = Logger()
 _MOST_TOGETHER = 256  # requests in one commit: what a crash or a lock can hold up
 _PIECE = 256 * 1024
 _ROOM_SECONDS = 1.0
@@ -53,7 +51,6 @@ _PATIENT = frozenset({"settle"})
 _REST_SECONDS = 0.01
 
 _decode = msgspec.msgpack.Decoder(list[Asked]).decode
-_nothing = msgspec.Raw(msgspec.msgpack.encode(None))
 
 
 def listening(data_dir: Path) -> socket.socket:
