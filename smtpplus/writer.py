@@ -13,15 +13,17 @@ import sys
 from pathlib import Path
 
 import msgspec
-from twisted.logger import globalLogBeginner
+from twisted.logger import Logger, globalLogBeginner
 
 from smtpplus import tuning
 from smtpplus.log import LeastLevel, json_log
 from smtpplus.parent import TALK, end_with_parent
 from smtpplus.store.write_service import open_write_service
+from smtpplus.values.errors import SmtpplusError
 
 __all__ = ["WriterOf"]
 
+_log = Logger()
 _CONTROL = 0
 
 
@@ -34,17 +36,22 @@ class WriterOf(msgspec.Struct, frozen=True, kw_only=True):
     level: str
 
 
-def _run(told: WriterOf) -> None:
+def _run(told: WriterOf) -> int:
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     end_with_parent()
     tuning.when_starting()
     level = json_log(_put_line, LeastLevel(told.level))
     globalLogBeginner.beginLoggingTo([level], redirectStandardIO=False)
-    service = open_write_service(told.url, Path(told.data_dir), told.node, _CONTROL)
+    try:
+        service = open_write_service(told.url, Path(told.data_dir), told.node, _CONTROL)
+    except SmtpplusError as error:
+        _log.error("the writer does not start: {reason}", reason=str(error))
+        return 1
     tuning.when_ready()
     os.write(TALK, b"ready\n")
     service.run()
+    return 0
 
 
 def _put_line(text: str) -> None:
@@ -53,4 +60,4 @@ def _put_line(text: str) -> None:
 
 
 if __name__ == "__main__":
-    _run(msgspec.json.decode(sys.argv[1], type=WriterOf))
+    sys.exit(_run(msgspec.json.decode(sys.argv[1], type=WriterOf)))

@@ -57,6 +57,7 @@ __all__ = [
     "StoreDialect",
     "disk_error",
     "insert_sql",
+    "our_errors",
     "select_sql",
     "update_sql",
 ]
@@ -251,6 +252,20 @@ def disk_error(error: OSError) -> SmtpplusError:
     if error.errno in {errno.EIO, errno.EROFS}:
         return StoreBrokenError(f"The disk of the queue directory failed: {error.strerror}.")
     return StoreUnavailableError(f"The queue directory cannot be used: {error.strerror}.")
+
+
+@contextlib.contextmanager
+def our_errors(dialect: StoreDialect) -> Iterator[None]:
+    """What is raised within comes out as an error of ours."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error) from error
+    except Exception as error:
+        ours = dialect.ours(error)
+        if ours is error:
+            raise
+        raise ours from error
 
 
 _COUNTING = RowsSql(

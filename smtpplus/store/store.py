@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -26,7 +26,7 @@ from smtpplus.store.changes import Changes, FileChanges, NotedChanges
 from smtpplus.store.commits import Committer
 from smtpplus.store.content_files import QUARANTINE, QUEUE_NAME, ContentFiles
 from smtpplus.store.contents import LargeContents, StoredContents
-from smtpplus.store.dialects import StoreDialect, disk_error
+from smtpplus.store.dialects import StoreDialect, our_errors
 from smtpplus.store.erasure import Erasure
 from smtpplus.store.evidence import log_was_damaged
 from smtpplus.store.facts import FactSql
@@ -317,7 +317,7 @@ def upgrade(url: str, new_secret: bytes | None = None) -> tuple[str | None, str]
     database = _database(url)
     if not database.exists:
         raise _missing(database)
-    with _our_errors(database.dialect):
+    with our_errors(database.dialect):
         connection = database.open_writer()
         try:
             versions = migrate(connection, database.dialect)
@@ -370,7 +370,7 @@ def _prepare(
     """Make a new store's tables, or check an old one's version; who we are in it."""
     if not database.exists and not create:
         raise _missing(database)
-    with _our_errors(database.dialect):
+    with our_errors(database.dialect):
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if database.dialect.single_service:
             ContentFiles(data_dir / QUEUE_NAME).prepare()
@@ -416,16 +416,3 @@ def _missing(database: _Database) -> NotFoundError:
     if isinstance(database, SqliteFile):
         return NotFoundError(f"There is no store at {database}: run `smtpplus init` first.")
     return NotFoundError(f"There is no store in {database}: run `smtpplus migrate` to make one.")
-
-
-@contextlib.contextmanager
-def _our_errors(dialect: StoreDialect) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise disk_error(error) from error
-    except Exception as error:
-        ours = dialect.ours(error)
-        if ours is error:
-            raise
-        raise ours from error

@@ -22,6 +22,7 @@ import msgspec
 from smtpplus.store.accepts import Accepts
 from smtpplus.store.commits import Committer, Request, Transaction
 from smtpplus.store.content_files import QUEUE_NAME, ContentFiles
+from smtpplus.store.dialects import our_errors
 from smtpplus.store.facts import FactSql
 from smtpplus.store.nodes import enrolled, started
 from smtpplus.store.process_lock import WriteTurn
@@ -77,11 +78,13 @@ def open_write_service(url: str, data_dir: Path, node_name: str, control: int) -
     """The writer of a store of SQLite that is there, as the node `node_name`; raises as the store."""
     database = SqliteFile(url)
     dialect, room = database.dialect, DiskRoom(database)
-    connection = database.open_writer()
-    try:
-        node = enrolled(connection, dialect, node_name, time.time())
-    finally:
-        connection.close()
+    with our_errors(dialect):
+        connection = database.open_writer()
+        try:
+            node = enrolled(connection, dialect, node_name, time.time())
+        finally:
+            connection.close()
+        listener = listening(data_dir)
     files = ContentFiles(data_dir / QUEUE_NAME)
 
     def remove(transaction: Transaction, message_id: int) -> None:
@@ -93,7 +96,7 @@ def open_write_service(url: str, data_dir: Path, node_name: str, control: int) -
     works = works_of(accepts, Settlements(dialect, facts, recipients, accepts, remove))
     committer = Committer(database.open_writer, dialect, time.monotonic, turn=WriteTurn(data_dir))
     committer.run([Request(lambda tx: started(tx, node.number, time.time()))])
-    return WriteService(listening(data_dir), control, committer, works, room)
+    return WriteService(listener, control, committer, works, room)
 
 
 class _Asking:

@@ -15,9 +15,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from smtpplus.store.commits import Committer
 from smtpplus.store.store import Store
 from smtpplus.store.write_link import connected
+from smtpplus.store.write_service import open_write_service
 from smtpplus.store.write_talk import Frames, error_from, error_text, frame
 from smtpplus.values.errors import (
     DuplicateMessageError,
+    StoreCorruptError,
     StoreFullError,
     StoreUnavailableError,
 )
@@ -183,6 +185,12 @@ class WriterTests(WriterCase):
         await store.queue.accept(item)
         claimed = await store.queue.claim(NOW + 1, 9, ())
         self.assertEqual(in_queue(claimed), [new.id for new in item.deliveries])
+
+    def test_a_store_that_is_none_is_an_error_of_ours(self) -> None:
+        self.data_dir.mkdir()
+        (self.data_dir / "store.sqlite").write_bytes(b"something else\n" * 100)
+        with self.assertRaisesRegex(StoreCorruptError, "not a database"):
+            open_write_service(self.url, self.data_dir, "one.writer", 0)
 
     async def test_a_path_longer_than_a_sockets_name_may_be(self) -> None:
         self.data_dir = self.data_dir / ("long" * 30)
