@@ -4,7 +4,8 @@ The log's pages need room a second time, in the store's file, before the log can
 that is filled by the log alone could never be emptied by deliveries. So what is accepted has to
 leave a reserve: what the log holds beyond the room inside the file, and one more interval of
 checkpoints. Most of it is a file, ``reserve``, so that others cannot take it; it is given up when
-the log cannot be emptied otherwise, and made again when there is room. Guarantees: deliveries can be
+the log cannot be emptied otherwise, or there is as much room inside the file, and made again when
+there is room. Guarantees: deliveries can be
 settled on a full disk, whoever has filled it; where mail was delivered, there is room for new mail.
 """
 
@@ -57,7 +58,12 @@ class DiskRoom:
         # the log's own room there would be none beside it for the first new message, for ever.
         room = self._database.log_octets if is_anew else 0
         self._log_room = min(room, self._spare_octets) // 2
-        self._database.keep_reserve()
+        if not is_anew or self._spare_octets < self._database.reserve_wanted:
+            self._database.keep_reserve()
+        elif self._free < SHORT_OCTETS:
+            # Deliveries made that much room inside, and the file never becomes shorter: what they
+            # wrote themselves may be all that is missing beside it, for ever (D6).
+            self._database.give_reserve_up()
 
     @property
     def _free(self) -> int:

@@ -113,7 +113,7 @@ class SqliteFile:
 
     def keep_reserve(self) -> None:
         """Make the reserve, where it is not there and the disk has room for two of it."""
-        size = LOG_LIMIT * self.checkpoint_octets
+        size = self.reserve_wanted
         if self.reserve.exists() or shutil.disk_usage(self.folder).free < 2 * size:
             return
         descriptor = os.open(self.reserve, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -123,6 +123,15 @@ class SqliteFile:
             self.reserve.unlink(missing_ok=True)
         finally:
             os.close(descriptor)
+
+    def give_reserve_up(self) -> None:
+        """Leave its room to others."""
+        self.reserve.unlink(missing_ok=True)
+
+    @property
+    def reserve_wanted(self) -> int:
+        """How large the reserve should be."""
+        return LOG_LIMIT * self.checkpoint_octets
 
     @property
     def reserve_octets(self) -> int:

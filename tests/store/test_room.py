@@ -16,7 +16,9 @@ class ADatabase:
     """A file of SQLite on a small disk: octets."""
 
     checkpoint_octets = 256 * _KIB
+    reserve_wanted = 512 * _KIB
     reserve_octets = 0
+    reserve_is = ""
 
     def __init__(self, spare: int, log: int, *, begins_anew: bool) -> None:
         self.dialect = self
@@ -31,7 +33,10 @@ class ADatabase:
         return self._spare
 
     def keep_reserve(self) -> None:
-        pass
+        self.reserve_is = "kept"
+
+    def give_reserve_up(self) -> None:
+        self.reserve_is = "given up"
 
 
 class ARoom(DiskRoom):
@@ -48,7 +53,8 @@ class RoomTests(SynchronousTestCase):
     """All of the disk's room is inside the file, as after the delivery of what filled it."""
 
     def room(self, spare: int, log: int = 512 * _KIB, *, begins_anew: bool = True) -> ARoom:
-        room = ARoom(ADatabase(spare, log, begins_anew=begins_anew))  # type: ignore[arg-type]
+        self.database = ADatabase(spare, log, begins_anew=begins_anew)
+        room = ARoom(self.database)  # type: ignore[arg-type]
         room.make_room(None)  # type: ignore[arg-type]
         return room
 
@@ -66,3 +72,10 @@ class RoomTests(SynchronousTestCase):
         room = self.room(0)
         self.assertLess(room.left(), 98 * _KIB)
         self.assertRaises(StoreFullError, room.check, 1, 10 * _KIB)
+
+    def test_D6_the_reserve_gives_way_to_room_inside_the_file_and_only_to_that(self) -> None:
+        self.room(6_000 * _KIB)
+        self.assertEqual(self.database.reserve_is, "given up")
+        for spare, begins_anew in ((511 * _KIB, True), (6_000 * _KIB, False)):
+            self.room(spare, begins_anew=begins_anew)
+            self.assertEqual(self.database.reserve_is, "kept")
