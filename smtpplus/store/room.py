@@ -21,6 +21,7 @@ from smtpplus.values.errors import StoreFullError
 __all__ = ["DiskRoom"]
 
 SHORT_OCTETS = 64 << 20  # free on the disk: from here on it is looked after
+_SCARCE, _AMPLE = 2, 4  # free, in reserves: apart, so that none is given up and made in turns
 _OF_A_MESSAGE = 64 << 10  # rows and indexes, in pages of the log
 
 
@@ -58,9 +59,11 @@ class DiskRoom:
         # the log's own room there would be none beside it for the first new message, for ever.
         room = self._database.log_octets if is_anew else 0
         self._log_room = min(room, self._spare_octets) // 2
-        if not is_anew or self._spare_octets < self._database.reserve_wanted:
+        wanted, free = self._database.reserve_wanted, self._free
+        has_room_inside = is_anew and self._spare_octets >= wanted
+        if not has_room_inside or free >= _AMPLE * wanted:
             self._database.keep_reserve()
-        elif self._free < SHORT_OCTETS:
+        elif free < _SCARCE * wanted:
             # Deliveries made that much room inside, and the file never becomes shorter: what they
             # wrote themselves may be all that is missing beside it, for ever (D6).
             self._database.give_reserve_up()

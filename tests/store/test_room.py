@@ -79,3 +79,9 @@ class RoomTests(SynchronousTestCase):
         for spare, begins_anew in ((511 * _KIB, True), (6_000 * _KIB, False)):
             self.room(spare, begins_anew=begins_anew)
             self.assertEqual(self.database.reserve_is, "kept")
+        self.database = ADatabase(6_000 * _KIB, 0, begins_anew=True)
+        room = ARoom(self.database)  # type: ignore[arg-type]
+        for free, is_then in ((1_023, "given up"), (1_535, "given up"), (2_048, "kept")):
+            room.free = free * _KIB
+            room.make_room(None)  # type: ignore[arg-type]
+            self.assertEqual(self.database.reserve_is, is_then, free)
