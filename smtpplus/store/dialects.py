@@ -329,7 +329,7 @@ class SqliteDialect:
             return _restart_log(connection)
         except exc.DBAPIError as error:
             connection.rollback()  # nothing is lost: the log stays as it is
-            if self.fault(error) is not Fault.FULL or not self._give_reserve_up():
+            if self.fault(error) is not Fault.FULL or not self.give_reserve_up():
                 return False
             with contextlib.suppress(exc.DBAPIError):
                 return _restart_log(connection)
@@ -338,7 +338,8 @@ class SqliteDialect:
         finally:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_MS}")
 
-    def _give_reserve_up(self) -> bool:
+    def give_reserve_up(self) -> bool:
+        """Leave the reserve's room to others; False: there was none, or it cannot be."""
         try:
             self.reserve.unlink()
         except OSError:

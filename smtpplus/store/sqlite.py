@@ -43,7 +43,8 @@ class SqliteFile:
         self.path = Path(url[len(_PREFIX) :]).absolute()
         self.reserve = self.path.parent / "reserve"
         self._log, self._reserve = f"{self.path}-wal", str(self.reserve)  # asked with each commit
-        self.dialect: StoreDialect = SqliteDialect(self.reserve)
+        self._sqlite = SqliteDialect(self.reserve)
+        self.dialect: StoreDialect = self._sqlite
         self._checkpoint_pages = 0  # not known yet
         self._engine = create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
         self._engine.dialect.statement_compiler = IndexingCompiler
@@ -126,7 +127,7 @@ class SqliteFile:
 
     def give_reserve_up(self) -> None:
         """Leave its room to others."""
-        self.reserve.unlink(missing_ok=True)
+        self._sqlite.give_reserve_up()
 
     @property
     def reserve_wanted(self) -> int:

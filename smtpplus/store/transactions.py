@@ -330,10 +330,7 @@ class ThreadedTransactions:
         turn, self._turn = self._turn, []
         link = self._link
         if link is not None and link.is_up:
-            asked = [request for request in turn if link.takes(request)]
-            if asked:
-                link.ask(asked)
-                turn = [request for request in turn if not link.takes(request)]
+            turn = link.ask(turn)
         if turn:
             self._writes.put(turn)
 

@@ -124,18 +124,22 @@ class WriteLink:
         """Does somebody write for us?"""
         return self._socket is not None and not self._closing
 
-    def takes(self, request: Request) -> bool:
-        """Can it be asked of the writer?"""
-        return request.item is not None and request.work in self._names
-
-    def ask(self, requests: Sequence[Request]) -> None:
-        """Let them be written: all are such as it `takes`, and it is up."""
-        told = []
+    def ask(self, requests: Sequence[Request]) -> list[Request]:
+        """Let them be written, while it is up; those that the writer knows nothing of."""
+        told, others = [], []
         for request in requests:
+            name = None if request.item is None else self._names.get(request.work)
+            if name is None:
+                others.append(request)
+                continue
             self._number += 1
             self._asked[self._number] = request
-            told.append((self._number, self._names[request.work], request.item))
-        octets = frame(told)
+            told.append((self._number, name, request.item))
+        if told:
+            self._tell(frame(told))
+        return others
+
+    def _tell(self, octets: bytes) -> None:
         if self._unsent:
             self._unsent += octets
             return

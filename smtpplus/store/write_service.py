@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import selectors
 import socket
 import time
@@ -234,13 +235,9 @@ class WriteService:
         came after that would be leased for ever.
         """
         for asking in {request.answer[0] for request in self._waiting}:
-            try:
-                is_gone = not asking.socket.recv(1, socket.MSG_PEEK)
-            except BlockingIOError:
-                continue
-            except OSError:
-                is_gone = True
-            if is_gone:
+            end = select.poll()  # seen behind what is still to be read, too
+            end.register(asking.socket, select.POLLRDHUP)
+            if end.poll(0):
                 self._let_go(asking)
 
     def _write(self, batch: list[Request]) -> None:

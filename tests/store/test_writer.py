@@ -153,7 +153,8 @@ class WriterTests(WriterCase):
         store = await self.written()
         other = connected(self.data_dir)
         rows = store.queue._accepts.rows(accepted(store.ids, leased=True))
-        other.sendall(frame([(1, "accept", rows)]))
+        whole = frame([(1, "accept", rows)])
+        other.sendall(whole + whole[:9])  # it died while it asked for more
         other.close()
         await self.next_turn()
         await store.queue.accept(accepted(store.ids))
