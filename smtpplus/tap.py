@@ -27,6 +27,9 @@ from twisted.python.logfile import LogFile
 from twisted.python.usage import Options as UsageOptions
 
 from smtpplus import tuning
+
+tuning.before_openssl()
+
 from smtpplus.assembly import Assembly, assemble
 from smtpplus.banner import banner, left_behind
 from smtpplus.config import TRIAL_FOLDER, Config, find_configuration, load
