@@ -1,7 +1,7 @@
 """Reads of the counters: series for charts, sums for tables.
 
-Guarantees: reads counters only, never events; whole days come from the sums by day, the hours at
-both ends from the counters by hour.
+Guarantees: reads counters only, never events; whole days come from the sums by day, and of the
+days at both ends what is fewer: the hours that were asked for, or those that were not.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def read_totals(
     tables, names = _GROUPS[by]
     spans = _spans(connection, tables, since, until)
     if by == "campaign":
-        sums = _of_campaigns(connection, _by_campaign(connection, account_id, spans))
+        sums = _named(connection, _by_campaign(connection, account_id, spans))
     else:
         sums = _sums()
         found = _grouped(connection, account_id, spans, (*names, "metric"))
@@ -98,11 +98,12 @@ def _sums() -> _Sums:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Counters to be read from `since` to before `until`; None: whenever."""
+    """Counters to be read from `since` to before `until`, None: whenever; added, or taken away."""
 
     table: Table
     since: float | None = None
     until: float | None = None
+    sign: int = 1
 
     @property
     def at(self) -> Column[int]:
@@ -125,17 +126,27 @@ _GROUPS: dict[str, tuple[tuple[Table, Table], tuple[str, ...]]] = {
 def _spans(
     connection: Connection, tables: tuple[Table, Table], since: float, until: float
 ) -> list[_Span]:
-    """Whole days by the day, the ends by the hour."""
+    """Whole days by the day, the ends by the hour; a day of which most is wanted, less the rest."""
     days, hours = tables
     start = hour_of(since)
     first = start if start == day_of(start) else day_of(start) + DAY
     last = day_of(until)
     if last < until and not _has_counters(connection, until, last + DAY):
         last += DAY  # nothing is counted after `until`: its day is whole
+    ends = []
+    if first - start > DAY / 2:
+        first -= DAY
+        ends.append(_Span(hours, first, start, -1))
+    elif start < first:
+        ends.append(_Span(hours, start, first))
+    if until - last > DAY / 2:
+        last += DAY
+        ends.append(_Span(hours, until, last, -1))
+    elif last < until:
+        ends.append(_Span(hours, last, until))
     if first >= last:
         return [_Span(hours, start, until)]
-    ends = [(start, first), (last, until)]
-    return [_Span(days, first, last), *(_Span(hours, *one) for one in ends if one[0] < one[1])]
+    return [_Span(days, first, last), *ends]
 
 
 def _has_counters(connection: Connection, since: float, until: float) -> bool:
@@ -170,7 +181,7 @@ def _grouped(
     spans: Sequence[_Span],
     names: Sequence[str],
 ) -> dict[tuple[Any, ...], int]:
-    """Sums by the columns `names`; ``at`` is the time."""
+    """Sums by the columns `names`, none of them 0; ``at`` is the time."""
     found: defaultdict[tuple[Any, ...], int] = defaultdict(int)
     for span in spans:
         group: list[Column[Any]] = [
@@ -178,24 +189,62 @@ def _grouped(
         ]
         query: Select[Any] = select(*group, func.sum(span.table.c.n)).group_by(*group)
         for *key, n in connection.execute(_within(query, span, account_id)).all():
-            found[tuple(key)] += int(n)
-    return found
+            found[tuple(key)] += span.sign * int(n)
+    return {key: n for key, n in found.items() if n}
 
 
 def _by_campaign(
     connection: Connection, account_id: int | None, spans: Sequence[_Span]
-) -> dict[tuple[Any, ...], int]:
-    """Where most of the days there are were asked for: all that was counted, less the others."""
-    names = ("list_id", "campaign", "metric")
+) -> dict[tuple[int, str], dict[str, int]]:
+    """Sums of each campaign, by list and key, none of them 0.
+
+    Where most of the days there are were asked for: all that was counted, less the others.
+    """
     days, *ends = spans
     outside = _outside(connection, account_id, days)
-    if outside is None:
-        return _grouped(connection, account_id, spans, names)
-    found = _grouped(connection, account_id, [_Span(counter_campaign), *ends], names)
-    for key, n in _grouped(connection, account_id, outside, names).items():
-        found[key] -= n
-    # The ends' days are among those outside: their hours were added, the days taken away.
-    return {key: n for key, n in found.items() if n}
+    if outside is not None:
+        spans = [_Span(counter_campaign), *ends, *outside]
+    metrics = _metrics(connection, account_id, spans)
+    found: defaultdict[tuple[int, str], list[int]] = defaultdict(lambda: [0] * len(metrics))
+    for span in spans:
+        for list_id, key, *sums in connection.execute(_campaigns(span, account_id, metrics)):
+            of_one = found[list_id, key]
+            for place, n in enumerate(sums):
+                if n is not None:
+                    of_one[place] += span.sign * int(n)
+    return {
+        pair: {metric: n for metric, n in zip(metrics, sums, strict=True) if n}
+        for pair, sums in found.items()
+        if any(sums)
+    }
+
+
+def _campaigns(span: _Span, account_id: int | None, metrics: Sequence[str]) -> Select[Any]:
+    """List, key and a sum of each metric; tens of thousands of rows in the order of their key first.
+
+    To sort them all by list, key and metric would take SQLite longer than to read them.
+    """
+    table = span.table
+    key = list(table.primary_key.columns)
+    key = key[: key.index(table.c.campaign) + 1]
+    sums = [
+        func.sum(table.c.n).filter(table.c.metric == metric).label(f"n{place}")
+        for place, metric in enumerate(metrics)
+    ]
+    found = select(table.c.list_id, table.c.campaign, *sums).group_by(*key)
+    parts = _within(found, span, account_id).subquery()
+    of_all = [func.sum(parts.c[one.name]) for one in sums]
+    pair = (parts.c.list_id, parts.c.campaign)
+    return select(*pair, *of_all).group_by(*pair)
+
+
+def _metrics(
+    connection: Connection, account_id: int | None, spans: Sequence[_Span]
+) -> Sequence[str]:
+    """What was counted on the days of `spans`."""
+    days = _Span(counter_day, day_of(min(span.since or 0 for span in spans)))
+    found = select(counter_day.c.metric).distinct()
+    return connection.execute(_within(found, days, account_id)).scalars().all()
 
 
 def _outside(connection: Connection, account_id: int | None, days: _Span) -> list[_Span] | None:
@@ -211,25 +260,27 @@ def _outside(connection: Connection, account_id: int | None, days: _Span) -> lis
     if until - since <= (last + DAY - first) / 2:
         return None
     before, after = (first, since), (until, last + DAY)
-    return [_Span(days.table, *one) for one in (before, after) if one[0] < one[1]]
+    return [_Span(days.table, *one, -1) for one in (before, after) if one[0] < one[1]]
 
 
 # ---------------------------------------------------------------- names
 
 
-def _of_campaigns(connection: Connection, found: Mapping[tuple[Any, ...], int]) -> _Sums:
+def _named(connection: Connection, found: Mapping[tuple[int, str], Mapping[str, int]]) -> _Sums:
     """By the names of today; campaigns of one name in two lists are told apart by the list."""
-    resolved = _resolved(connection, {(key[0], key[1]) for key in found})
+    resolved = _resolved(connection, found)
     lists = _names(connection, "list", list({list_id for list_id, _ in resolved.values()}))
     places: defaultdict[str, set[int]] = defaultdict(set)
     for list_id, name in resolved.values():
         places[name].add(list_id)
     sums = _sums()
-    for (list_id, key, metric), n in found.items():
-        at, name = resolved[list_id, key]
+    for pair, of_one in found.items():
+        at, name = resolved[pair]
         if len(places[name]) > 1:
             name = f"{name} ({lists.get(at, at)})"
-        sums[name][metric] += n
+        together = sums[name]
+        for metric, n in of_one.items():
+            together[metric] += n
     return sums
 
 

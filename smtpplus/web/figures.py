@@ -23,8 +23,8 @@ class Figures:
     name: str
     sums: Mapping[str, int]
 
-    def _sum(self, *metrics: str) -> int:
-        return sum(self.sums.get(metric, 0) for metric in metrics)
+    def _sum(self, metric: str) -> int:
+        return self.sums.get(metric, 0)
 
     @property
     def messages(self) -> int:
@@ -44,7 +44,7 @@ class Figures:
     @property
     def bounced(self) -> int:
         """Refused for good, or given up."""
-        return self._sum("bounced", "expired")
+        return self._sum("bounced") + self._sum("expired")
 
     @property
     def deferred(self) -> int:

@@ -276,7 +276,8 @@ class CounterTests(HistoryCase):
             item = accepted(self.store.ids, at=DAY + hour * 3600)
             about = dataclasses.replace(item.message, campaign=campaign)
             await self.store.queue.accept(dataclasses.replace(item, message=about))
-        for since, until in itertools.product((0, 1, 24, 25, 48, 49), (2, 24, 40, 72, 76, 96, 130)):
+        ends = (2, 15, 24, 40, 61, 72, 76, 90, 96, 130)
+        for since, until in itertools.product((0, 1, 13, 24, 25, 30, 43, 48, 49), ends):
             expected = Counter(name for hour, name in rows if since <= hour < until)
             found = await self.history.totals(
                 None, DAY + since * 3600, DAY + until * 3600, "campaign"
