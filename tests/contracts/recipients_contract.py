@@ -89,10 +89,11 @@ class RecipientsContract(StoreCase):
         await self.queue.settle([bounce(item, status)])
         return item
 
-    async def totals(self, by: str = "list") -> dict[str, int]:
-        """All counters."""
+    async def totals(self, by: str = "list", hours: int = 0) -> dict[str, int]:
+        """All counters; asked for so many `hours` more before and behind."""
         found: dict[str, int] = {}
-        for _, sums in await self.history.totals(None, HOUR, HOUR + 7_200, by):
+        more = hours * 3_600
+        for _, sums in await self.history.totals(None, HOUR - more, HOUR + 7_200 + more, by):
             for metric, n in sums.items():
                 found[metric] = found.get(metric, 0) + n
         return found
@@ -305,7 +306,6 @@ class RecipientsContract(StoreCase):
         (bob,) = await self.recipients.recipient(None, BOB)
         self.assertEqual((bob.opens, bob.clicks), (3, 1))
         self.assertEqual((bob.last_open_at, bob.last_click_at), (NOW + 90, NOW + 80))
-        totals = await self.totals()
         expected = {
             "opened": 3,
             "opened once": 1,
@@ -314,7 +314,10 @@ class RecipientsContract(StoreCase):
             "clicked once": 1,
             "clicked scanner": 1,
         }
-        self.assertEqual({name: totals.get(name) for name in expected}, expected)
+        for by in ("list", "campaign", "provider", "day"):
+            for hours in (0, 10, 20, 40):
+                totals = await self.totals(by, hours)
+                self.assertEqual({name: totals.get(name) for name in expected}, expected)
         (links,) = await self.campaigns.links(self.mails, "code:orders", 9)
         self.assertEqual((links.target, links.persons, links.others), ("https://a.example/", 1, 1))
         events = await self.history.events(item.message.id, 99)
