@@ -2,19 +2,25 @@
 
 Twisted wraps every readable socket in `log.callWithLogger`: five calls and a new context, so
 that the old log system can name the transport. Nothing here logs that way. Guarantees: events
-are served as Twisted's own epoll reactor serves them; another reactor is left as it is.
+are served as Twisted's own epoll reactor serves them, and replies to them go out together behind
+them (`direct_write`); another reactor is left as it is.
 Measured: 15 to 20 µs less for each accepted message of four reads.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from select import EPOLLIN
 from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
 from twisted.python import log
 
+from smtpplus.net.direct_write import in_turn
+
 __all__ = ["poll_quickly"]
+
+_TOGETHER = 16  # events served before replies to them go out: the first of them waits that long
 
 
 def poll_quickly(reactor: Any) -> None:
@@ -23,16 +29,33 @@ def poll_quickly(reactor: Any) -> None:
         return
     poll: Any = reactor._poller.poll  # noqa: SLF001 - no public name for what is replaced
     selectables = reactor._selectables  # noqa: SLF001
-    serve: Any = reactor._doReadOrWrite  # noqa: SLF001
-    disconnect: Any = reactor._disconnectSelectable  # noqa: SLF001
+    serve = _serving(reactor)
 
     def iterate(timeout: float | None) -> None:
-        for descriptor, event in poll(-1 if timeout is None else timeout, len(selectables)):
+        events = poll(-1 if timeout is None else timeout, len(selectables))
+        if len(events) == 1:
+            serve(events)
+            return
+        for start in range(0, len(events), _TOGETHER):
+            with in_turn:
+                serve(events[start : start + _TOGETHER])
+
+    reactor.doIteration = iterate  # type: ignore[method-assign]
+
+
+def _serving(reactor: EPollReactor) -> Callable[[Sequence[tuple[int, int]]], None]:
+    """What serves events."""
+    selectables = reactor._selectables  # noqa: SLF001
+    in_general: Any = reactor._doReadOrWrite  # noqa: SLF001
+    disconnect: Any = reactor._disconnectSelectable  # noqa: SLF001
+
+    def serve(events: Sequence[tuple[int, int]]) -> None:
+        for descriptor, event in events:
             selectable = selectables.get(descriptor)
             if selectable is None:
                 continue
             if event != EPOLLIN:
-                serve(selectable, descriptor, event)
+                in_general(selectable, descriptor, event)
                 continue
             try:  # nearly always: there is something to be read, and nothing else
                 why = selectable.doRead()
@@ -42,4 +65,4 @@ def poll_quickly(reactor: Any) -> None:
             if why:
                 disconnect(selectable, why, True)
 
-    reactor.doIteration = iterate  # type: ignore[method-assign]
+    return serve

@@ -11,6 +11,7 @@ nor what is done with a message.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from twisted.internet.interfaces import IHandshakeListener, IProtocol, IPushProd
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from smtpplus.net.direct_write import write_directly
+from smtpplus.net.direct_write import write_directly, write_in_turn
 from smtpplus.net.role_calls import INJECTION, STOPPING, TIMED_OUT, TOO_SLOW
 from smtpplus.net.role_dialog import RoleDialog
 from smtpplus.net.session_home import Phase, SessionHome
@@ -283,7 +284,7 @@ class ServerSession(RoleDialog):
             else:
                 self._progressed = True
                 self._dispatch(conversation, event)
-        self._flush(conversation)
+        self._flush(conversation, write_in_turn if self._phase is _TALKING else write_directly)
         if self._phase is not _TALKING or self._is_blocked or self._is_lost:
             return
         if self._is_stopping and conversation.state not in _CONTENT:
@@ -318,12 +319,16 @@ class ServerSession(RoleDialog):
         conversation.receive(pending[:_SLICE])
         return True
 
-    def _flush(self, conversation: ServerConversation) -> None:
+    def _flush(
+        self,
+        conversation: ServerConversation,
+        write: Callable[[Any, bytes], None] = write_directly,
+    ) -> None:
         output = conversation.bytes_to_send()
         if output:
             self._progressed = True
             if not self._is_lost:
-                write_directly(self.transport, output)
+                write(self.transport, output)
 
     def _await_client(self, conversation: ServerConversation) -> None:
         in_body = conversation.state in _CONTENT
@@ -385,8 +390,7 @@ class ServerSession(RoleDialog):
         output = self._conversation.bytes_to_send() if self._conversation else b""
         if reply is not None:
             output += reply.encode()
-        if output:
-            self.transport.write(output)
+        write_directly(self.transport, output)
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 

@@ -13,7 +13,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from smtpplus.net.direct_write import write_directly
+from smtpplus.net.direct_write import Turn, write_directly
 
 
 class _Reader(Protocol):
@@ -75,3 +75,49 @@ class DirectWriteTests(TestCase):
         transport = StringTransport()
         write_directly(transport, b"hello")
         self.assertEqual(transport.value(), b"hello")
+
+
+class TurnTests(TestCase):
+    def setUp(self) -> None:
+        self.turn = Turn()
+        self.one, self.other = StringTransport(), StringTransport()
+
+    def test_what_is_held_goes_out_behind_the_events(self) -> None:
+        self.assertFalse(self.turn.hold(self.one, b"outside of a turn"))
+        for _ in range(2):
+            with self.turn:
+                self.assertTrue(self.turn.hold(self.one, b"250 "))
+                self.assertTrue(self.turn.hold(self.other, b"354\r\n"))
+                self.assertTrue(self.turn.hold(self.one, b"Ok\r\n"))
+                self.assertEqual(self.one.value() + self.other.value(), b"")
+            self.assertEqual((self.one.value(), self.other.value()), (b"250 Ok\r\n", b"354\r\n"))
+            self.one.clear()
+            self.other.clear()
+
+    def test_what_is_written_at_once_goes_behind_what_was_held(self) -> None:
+        with self.turn:
+            self.turn.hold(self.one, b"220 Go ahead\r\n")
+            self.turn.write(self.one, b"")
+            self.assertEqual(self.one.value(), b"220 Go ahead\r\n")
+            self.turn.hold(self.one, b"1")
+            self.turn.write(self.one, b"2")
+            self.turn.write(self.other, b"3")
+            self.assertEqual((self.one.value()[-2:], self.other.value()), (b"12", b"3"))
+
+    def test_only_so_much_is_held(self) -> None:
+        with self.turn:
+            self.assertTrue(self.turn.hold(self.one, b"x" * 1_000))
+            self.assertFalse(self.turn.hold(self.one, b"x" * 25))
+
+    def test_a_transport_that_fails_harms_no_other(self) -> None:
+        class Failing(StringTransport):
+            def write(self, data: bytes) -> None:
+                raise ZeroDivisionError
+
+        failing = Failing()
+        with self.turn:
+            self.turn.hold(failing, b"1")
+            self.turn.hold(self.one, b"2")
+        self.assertEqual(self.one.value(), b"2")
+        self.assertTrue(failing.disconnecting)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
