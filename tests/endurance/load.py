@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["SENDER", "Load", "Mail", "body_of", "conversation"]
+__all__ = ["SENDER", "Load", "Mail", "Talk", "body_of", "conversation"]
 
 SENDER = "shop@example.com"
 _LINE = 64
@@ -66,7 +66,7 @@ def dense_body_of(name: str, octets: int) -> bytes:
     return b"".join([text[at : at + 64] + b"\r\n" for at in range(0, len(text), 64)])
 
 
-class _Talk:
+class Talk:
     """One connection: sends, and reads replies."""
 
     def __init__(self, port: int, seconds: float) -> None:
@@ -89,13 +89,13 @@ class _Talk:
         return found
 
 
-def conversation(port: int, seconds: float = 60.0) -> _Talk:
+def conversation(port: int, seconds: float = 60.0) -> Talk:
     """A connection that has said EHLO.
 
     Raises:
         OSError: no connection, or another greeting than 220.
     """
-    talk = _Talk(port, seconds)
+    talk = Talk(port, seconds)
     greeting = talk.replies(1)[0]
     if not greeting.startswith("220"):
         talk.socket.close()
@@ -159,7 +159,7 @@ class Load:
         return {" ".join(reply.split()[:2]) for reply in self.refused}
 
     def _run(self) -> None:
-        talk: _Talk | None = None
+        talk: Talk | None = None
         while not self._stopped:
             try:
                 mail = self.mails.pop()
@@ -181,7 +181,7 @@ class Load:
         if talk is not None:
             talk.socket.close()
 
-    def _submit(self, talk: _Talk, mail: Mail) -> bool:
+    def _submit(self, talk: Talk, mail: Mail) -> bool:
         addresses = mail.addresses
         commands = [f"MAIL FROM:<{SENDER}>", *(f"RCPT TO:<{one}>" for one in addresses), "DATA"]
         talk.socket.sendall("".join(f"{one}\r\n" for one in commands).encode())
