@@ -251,9 +251,13 @@ class Claims:
         self._after_changes()
 
     async def _claim_all(self) -> None:
-        """Urgent deliveries come first; alone, where there is no room for others."""
+        """Urgent deliveries come first; alone, where there is no room for others.
+
+        Nothing while the leases may be another's: what was claimed then, and claimed again once
+        they are ours, would be given back with what was lost, and sent twice.
+        """
         self._starved = self._starved_urgent = False
-        while not self._stopped:
+        while not self._stopped and self._queue.leases_hold():
             ordinary = self._room.left(urgent=False)
             room = min(ordinary if ordinary > 0 else self._room.left(urgent=True), _MOST_AT_ONCE)
             lowest = LEAST_URGENT if ordinary > 0 else URGENT

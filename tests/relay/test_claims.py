@@ -73,6 +73,22 @@ class ClaimTests(SynchronousTestCase):
         self.assertEqual(self.remembered, [accepted])
         self.assertEqual(len(self.queue.claims), looks)
 
+    def test_nothing_is_claimed_while_the_leases_may_be_anothers(self) -> None:
+        # It would be claimed again after their loss, and its lease then given back with what was
+        # lost: for a third claim, beside the attempt of the second.
+        self.queue.holds = False
+        self.queue.waiting = [a_delivery(1), a_delivery(2)]
+        self.claims.wake()
+        self.clock.advance(0)
+        self.assertEqual(self.added, [])
+        self.claims.lost()
+        self.clock.advance(0)
+        self.assertEqual((self.added, self.queue.released), ([], []))
+        self.queue.holds = True
+        self.claims.wake()
+        self.clock.advance(0)
+        self.assertEqual([one.id for one in self.added], [1, 2])
+
     def test_D11_no_more_than_so_many_are_held(self) -> None:
         self.assertTrue(self.claims.reserve(9))
         self.assertFalse(self.claims.reserve(2))
