@@ -155,6 +155,7 @@ def slow_clients(ground: Ground, zygote: Zygote, number: int, *, most_seconds: f
             beside.append(_accepted_after(usual))
         left = len(alive.get_map())
     house.kill()
+    assert not left or most_seconds < 300, f"{left} of {number} are open after {most_seconds} s"
     before, after = (_percentile(one, 99) * 1000 for one in (alone, beside))
     return (
         f"{number} slow clients: {len(ages)} closed, each within {max(ages, default=0):.1f} s, {left} "
