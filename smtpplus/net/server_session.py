@@ -37,6 +37,7 @@ HANDSHAKE_SECONDS = 30.0  # T5
 LINGER_SECONDS = 10.0  # for the last reply, or close_notify, to go out
 BODY_SECONDS = 180.0  # the longest pause in content, RFC 5321 §4.5.3.2.5
 BODY_RATE = 500.0  # octets per second, the least (R3)
+_LOOKS = 2.0  # seconds: between two looks at the time, and some; for who has begun a command
 _SLICE = 4_096  # commands taken in at once: what they can cause to be written is bounded
 _HELD = 16_384  # octets not taken in, beyond which reading stops
 
@@ -53,6 +54,7 @@ class ServerSession(RoleDialog):
     """The Twisted protocol of one connection; made by `smtpplus.net.listener`."""
 
     __slots__ = (
+        "_has_begun",
         "_heard_eof",
         "_in_body",
         "_in_turn",
@@ -84,6 +86,7 @@ class ServerSession(RoleDialog):
         self.transport: Any = None
         self._pending = b""  # octets the conversation was not given yet
         self._reason = ""
+        self._has_begun = False  # the client has sent a part of a command
         self._in_body = False  # the client was last waited for amid content
         self._progressed = False  # something was answered in this turn
         self._in_turn = False
@@ -335,8 +338,13 @@ class ServerSession(RoleDialog):
         if in_body and not self._in_body:
             self._deadline = self._until(BODY_SECONDS)
         elif not in_body and self._progressed:
-            # A whole command has this long: octets that answer nothing do not renew it (R3).
+            # A whole command has this long: octets that answer nothing do not renew it (R3). One
+            # that was begun has to end so much sooner that the look at the time is within it.
             self._deadline = self._until(conversation.timeout)
+            self._has_begun = False
+        elif not in_body and not self._has_begun:
+            self._deadline -= _LOOKS
+            self._has_begun = True
         self._in_body = in_body
         self._progressed = False
         if not self._is_reading:

@@ -156,6 +156,7 @@ def slow_clients(ground: Ground, zygote: Zygote, number: int, *, most_seconds: f
         left = len(alive.get_map())
     house.kill()
     assert not left or most_seconds < 300, f"{left} of {number} are open after {most_seconds} s"
+    assert max(ages, default=0) <= 300.0, f"one was closed after {max(ages):.1f} s"
     before, after = (_percentile(one, 99) * 1000 for one in (alone, beside))
     return (
         f"{number} slow clients: {len(ages)} closed, each within {max(ages, default=0):.1f} s, {left} "

@@ -249,6 +249,14 @@ class SessionTests(SynchronousTestCase):
             self._turn_clock(10)
         self.assertTrue(self.socket.disconnecting)
 
+    def test_R3_the_look_at_the_time_is_within_the_300_s_of_a_command(self) -> None:
+        self.session.dataReceived(b"EHLO")
+        self._turn_clock(297)
+        self.session.dataReceived(b" x")
+        self.assertFalse(self.socket.disconnecting)
+        self._turn_clock(2)
+        self.assertTrue(self.socket.disconnecting)
+
     def test_R3_content_that_trickles_ends_in_300_s(self) -> None:
         self._say(MAIL)
         for _ in range(30):
