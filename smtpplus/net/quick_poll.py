@@ -30,9 +30,21 @@ def poll_quickly(reactor: Any) -> None:
     poll: Any = reactor._poller.poll  # noqa: SLF001 - no public name for what is replaced
     selectables = reactor._selectables  # noqa: SLF001
     serve = _serving(reactor)
+    calls: list[Any] = reactor.threadCallQueue
+    wake = reactor.wakeUp
+    is_waiting = False
+
+    def wake_up() -> None:
+        if is_waiting:
+            wake()
 
     def iterate(timeout: float | None) -> None:
-        events = poll(-1 if timeout is None else timeout, len(selectables))
+        nonlocal is_waiting
+        is_waiting = timeout != 0
+        # Whoever asks for something from here on wakes it; what was asked for before is seen.
+        wait = 0 if calls or timeout == 0 else -1 if timeout is None else timeout
+        events = poll(wait, len(selectables))
+        is_waiting = False
         if len(events) == 1:
             serve(events)
             return
@@ -41,6 +53,7 @@ def poll_quickly(reactor: Any) -> None:
                 serve(events[start : start + _TOGETHER])
 
     reactor.doIteration = iterate  # type: ignore[method-assign]
+    reactor.wakeUp = wake_up  # type: ignore[method-assign]
 
 
 def _serving(reactor: EPollReactor) -> Callable[[Sequence[tuple[int, int]]], None]:
