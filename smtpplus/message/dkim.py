@@ -58,6 +58,7 @@ _VALUE_BLANKS = re.compile(rb"[ \t\r\n]+")
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_\-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_\-]*[a-z0-9_])?)*")
 _IDENTITY = re.compile(r"[A-Za-z0-9!#$%&'*+/?^_`{|}~.\-]*@[a-z0-9._\-]+")
 _LINE = 72
+_FEW = 200  # fields; what is chosen of a hostile head with 10,000 is not kept
 _MIN_RSA_BITS = 1024  # RFC 8301 §3.2
 _FLUSH = 32768  # held-back CRLFs that are hashed at a time
 
@@ -227,37 +228,37 @@ def prepare(
     if identity is not None and not _IDENTITY.fullmatch(identity):
         raise ValueError(f"{identity!r} cannot be a DKIM identity")
     fields = parse_head(head) if isinstance(head, bytes) else head
-    named: dict[str, list[HeaderField]] = {}
-    for field in fields:
-        named.setdefault(field.lower, []).append(field)
-    names, signed = _chosen(named)
+    choice = _choice if len(fields) <= _FEW else _choice.__wrapped__
+    names, places = choice(tuple([field.name for field in fields]))
     tags = f" v=1; a={algorithm}; c=relaxed/relaxed; d={domain};\r\n\ts={selector}; t={int(now)};"
     if identity is not None:
         tags += f"\r\n\ti={identity};"
     digest = base64.b64encode(body_digest).decode("ascii")
-    value = f"{tags}\r\n\th={_folded(tuple(names))};\r\n\tbh={digest};\r\n\tb=".encode("ascii")
-    canonical = b"".join(_canonical(field.lower.encode("ascii"), field.value) for field in signed)
+    value = f"{tags}\r\n\th={names};\r\n\tbh={digest};\r\n\tb=".encode("ascii")
+    canonical = [_canonical(name, fields[place].value) for name, place in places]
     own = _canonical(b"dkim-signature", value)[:-2]  # RFC 6376 §3.7: without its CRLF
-    return Unsigned(b"DKIM-Signature:" + value, canonical + own)
+    return Unsigned(b"DKIM-Signature:" + value, b"".join(canonical) + own)
 
 
-def _chosen(named: dict[str, list[HeaderField]]) -> tuple[list[str], list[HeaderField]]:
-    """The names for h= and the fields signed, the last instance of each first (§5.4.2)."""
+@lru_cache(maxsize=64)  # few heads differ in their names
+def _choice(present: tuple[str, ...]) -> tuple[str, tuple[tuple[bytes, int], ...]]:
+    """Of a head with these fields: h=, and which are signed, by name and place in the head.
+
+    The last instance of a name goes first (RFC 6376 §5.4.2).
+    """
+    at: dict[str, list[int]] = {}
+    for place, name in enumerate(present):
+        at.setdefault(name.lower(), []).append(place)
     names: list[str] = []
-    signed: list[HeaderField] = []
+    places: list[tuple[bytes, int]] = []
     for name, lower, extra in _NAMED:
-        present = named.get(lower)
-        if present is None:
-            if extra:
-                names.append(name)
-            continue
-        names += [name] * (len(present) + extra)
-        signed += reversed(present)
-    return names, signed
+        found = at.get(lower, [])
+        names += [name] * (len(found) + extra)
+        places += [(lower.encode("ascii"), place) for place in reversed(found)]
+    return _folded(names), tuple(places)
 
 
-@lru_cache(maxsize=32)  # few heads differ in their names; a hostile one has 10,000
-def _folded(names: tuple[str, ...]) -> str:
+def _folded(names: Sequence[str]) -> str:
     lines, line = [], ""
     for name in names:
         if line and len(line) + len(name) >= _LINE:

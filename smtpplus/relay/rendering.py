@@ -123,9 +123,9 @@ class Rendering:
         fields = parse_head(head)
         present = {one.name.lower() for one in fields}
         listed = _NO_FIELDS
-        policy = self._policy(effective, mail_list, message.from_domain)
-        if _wants_fields(policy) or not present.isdisjoint(_LIST_FIELDS):
-            listed = list_fields.plan(fields, policy)
+        domain = message.from_domain
+        if self._wants_fields(effective, domain) or not present.isdisjoint(_LIST_FIELDS):
+            listed = list_fields.plan(fields, self._policy(effective, mail_list, domain))
         if listed.cuts or not present.isdisjoint(REPLACED):
             spans = {(one.start, one.end) for one in fields if one.lower in REPLACED}
             head = cut_spans(head, tuple(sorted(spans | set(listed.cuts))))
@@ -188,12 +188,20 @@ class Rendering:
         own = next((one for one in domains if one.domain == message.from_domain), None)
         return tracking_base(self.settings.tracking_base, own)
 
+    def _wants_fields(self, effective: Effective, from_domain: str) -> bool:
+        """Does the list, or the domain, want any of its own?"""
+        is_subscribed = effective.stream is Stream.SUBSCRIBED
+        return effective.unsubscribe or is_subscribed or self._hears_of(from_domain)
+
+    def _hears_of(self, from_domain: str) -> bool:
+        """Does feedback of this domain's mail arrive at it (CF1)?"""
+        returns = self.settings.return_domain
+        return bool(returns) and (returns == from_domain or returns.endswith(f".{from_domain}"))
+
     def _policy(self, effective: Effective, mail_list: MailList, from_domain: str) -> ListPolicy:
         settings = self.settings
-        cfbl = None
-        returns = settings.return_domain
-        if returns and (returns == from_domain or returns.endswith(f".{from_domain}")):
-            cfbl = CfblPolicy(f"fbl@{returns}")  # CF1: its domain is the From domain's
+        address = f"fbl@{settings.return_domain}"
+        cfbl = CfblPolicy(address) if self._hears_of(from_domain) else None
         return ListPolicy(
             stream=effective.stream,
             unsubscribe=effective.unsubscribe,
@@ -325,7 +333,3 @@ def _feedback_field(campaign: str, list_id: int, account_id: int, sender: str, o
 @functools.lru_cache(maxsize=256)
 def _parsed(block: bytes) -> tuple[HeaderField, ...]:
     return parse_head(block)
-
-
-def _wants_fields(policy: ListPolicy) -> bool:
-    return policy.unsubscribe or policy.stream is Stream.SUBSCRIBED or policy.cfbl is not None
