@@ -58,9 +58,9 @@ class NamesTests(SynchronousTestCase):
             b"A <a@b.example>," * 8_000 + b"<",
             b"," * 100_000 + b"<",
         ):
-            started = time.perf_counter()
+            started = time.process_time()
             names_in(parse_head(b"To: " + value + b"\r\n\r\n"))
-            self.assertLess(time.perf_counter() - started, 2.0, value[:10])
+            self.assertLess(time.process_time() - started, 2.0, value[:10])
 
 
 class ScheduleTests(SynchronousTestCase):

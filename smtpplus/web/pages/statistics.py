@@ -6,8 +6,12 @@ messages. An unreadable filter is as good as none.
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlencode
+
+from twisted.internet.defer import Deferred, gatherResults
 
 from smtpplus.web.context import Visit
 from smtpplus.web.exchange import Response
@@ -39,8 +43,13 @@ class StatisticsPages:
         history, scope = self._shell.ports.history, visit.scope
         by, span = _group(visit), span_of(visit.asked.query.get("range", ""), "30d")
         since, until = span.bounds(visit.now)
-        counters = await history.counters(scope, since, until, span.step)
-        rows = await self._rows(visit, by, since, until)
+        # Both at once: the store has several readers.
+        both: tuple[Coroutine[Any, Any, Any], ...] = (
+            history.counters(scope, since, until, span.step),
+            self._rows(visit, by, since, until),
+        )
+        begun = [Deferred.fromCoroutine(one) for one in both]
+        counters, rows = await gatherResults(begun, consumeErrors=True)
         titles, labels = times(span, since)
         total = Figures("All", {name: sum(values) for name, values in counters.items()})
         values = {
