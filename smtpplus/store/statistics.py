@@ -1,7 +1,6 @@
 """Reads of the counters: series for charts, sums for tables.
 
-Guarantees: reads counters only, never events; whole days come from the sums by day, and of the
-days at both ends what is fewer: the hours that were asked for, or those that were not.
+Guarantees: reads counters only, never events.
 """
 
 from __future__ import annotations
@@ -9,19 +8,19 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from sqlalchemy import Column, Connection, Select, Table, func, literal, select, tuple_
+from sqlalchemy import Column, Connection, Select, Table, func, select, tuple_
 
+from smtpplus.store.campaign_totals import CampaignTotals
+from smtpplus.store.counter_spans import Span, spans_between, within
 from smtpplus.store.facts import DAY, HOUR, MESSAGES, day_of, hour_of
 from smtpplus.store.messages import chunks
 from smtpplus.store.schema import (
     account,
     campaign,
     counter,
-    counter_campaign,
     counter_day,
     counter_day_campaign,
     counter_day_provider,
@@ -47,9 +46,9 @@ def read_series(
     start, width = hour_of(since), max(int(step), HOUR)
     count = max(math.ceil((until - start) / width), 0)
     series = {kind.value: [0] * count for kind in EventType}
-    spans = [_Span(_HOURS, start, until)]
+    spans = [Span(_HOURS, start, until)]
     if width % DAY == 0 and start == day_of(start):
-        spans = _spans(connection, (_DAYS, _HOURS), since, until)
+        spans = spans_between(connection, (_DAYS, _HOURS), since, until)
     for (at, metric), n in _grouped(connection, account_id, spans, ("at", "metric")).items():
         if metric != MESSAGES:
             series.setdefault(metric, [0] * count)[(at - start) // width] += n
@@ -57,7 +56,12 @@ def read_series(
 
 
 def read_totals(
-    connection: Connection, account_id: int | None, since: float, until: float, by: str
+    connection: Connection,
+    campaigns: CampaignTotals,
+    account_id: int | None,
+    since: float,
+    until: float,
+    by: str,
 ) -> list[tuple[str, dict[str, int]]]:
     """Sums per metric (``messages`` among them), grouped; days in their order, newest first.
 
@@ -70,9 +74,9 @@ def read_totals(
             f"Totals are grouped by {', '.join(words[:-1])} or {words[-1]}, not by {by!r}."
         )
     tables, names = _GROUPS[by]
-    spans = _spans(connection, tables, since, until)
+    spans = spans_between(connection, tables, since, until)
     if by == "campaign":
-        sums = _named(connection, _by_campaign(connection, account_id, spans))
+        sums = _named(connection, campaigns.read(connection, account_id, spans))
     else:
         sums = _sums()
         found = _grouped(connection, account_id, spans, (*names, "metric"))
@@ -93,25 +97,6 @@ def _sums() -> _Sums:
     return defaultdict(lambda: defaultdict(int))
 
 
-# ---------------------------------------------------------------- which counters, from when to when
-
-
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """Counters to be read from `since` to before `until`, None: whenever; added, or taken away."""
-
-    table: Table
-    since: float | None = None
-    until: float | None = None
-    sign: int = 1
-
-    @property
-    def at(self) -> Column[int]:
-        """The table's own measure of time."""
-        found: Column[int] = self.table.c.hour if "hour" in self.table.c else self.table.c.day
-        return found
-
-
 _DAYS, _HOURS = counter_day, counter_hour
 # The sums by day, the counters by hour, and the columns to group by.
 _GROUPS: dict[str, tuple[tuple[Table, Table], tuple[str, ...]]] = {
@@ -123,62 +108,10 @@ _GROUPS: dict[str, tuple[tuple[Table, Table], tuple[str, ...]]] = {
 }
 
 
-def _spans(
-    connection: Connection, tables: tuple[Table, Table], since: float, until: float
-) -> list[_Span]:
-    """Whole days by the day, the ends by the hour; a day of which most is wanted, less the rest."""
-    days, hours = tables
-    start = hour_of(since)
-    first = start if start == day_of(start) else day_of(start) + DAY
-    last = day_of(until)
-    if last < until and not _has_counters(connection, until, last + DAY):
-        last += DAY  # nothing is counted after `until`: its day is whole
-    ends = []
-    if first - start > DAY / 2:
-        first -= DAY
-        ends.append(_Span(hours, first, start, -1))
-    elif start < first:
-        ends.append(_Span(hours, start, first))
-    if until - last > DAY / 2:
-        last += DAY
-        ends.append(_Span(hours, until, last, -1))
-    elif last < until:
-        ends.append(_Span(hours, last, until))
-    if first >= last:
-        return [_Span(hours, start, until)]
-    return [_Span(days, first, last), *ends]
-
-
-def _has_counters(connection: Connection, since: float, until: float) -> bool:
-    query = select(literal(1)).select_from(counter_hour).limit(1)
-    span = _Span(counter_hour, since, until)
-    return connection.execute(_within(query, span, None)).first() is not None
-
-
-def _within(query: Select[Any], span: _Span, account_id: int | None) -> Select[Any]:
-    if span.since is not None:
-        query = query.where(span.at >= span.since)
-    if span.until is not None:
-        query = query.where(span.at < span.until)
-    account = span.table.c.account_id
-    if account_id is not None:
-        return query.where(account == account_id)
-    return query.where(account.in_(_all_accounts(span.table)))
-
-
-def _all_accounts(table: Table) -> Select[Any]:
-    """The accounts that lead the table's key: with them the times are found by it."""
-    first, further = table.alias("first_account"), table.alias("next_account")
-    found = select(func.min(first.c.account_id).label("id")).cte("accounts", recursive=True)
-    following = select(func.min(further.c.account_id)).where(further.c.account_id > found.c.id)
-    found = found.union_all(select(following.scalar_subquery()).where(found.c.id.is_not(None)))
-    return select(found.c.id).where(found.c.id.is_not(None))
-
-
 def _grouped(
     connection: Connection,
     account_id: int | None,
-    spans: Sequence[_Span],
+    spans: Sequence[Span],
     names: Sequence[str],
 ) -> dict[tuple[Any, ...], int]:
     """Sums by the columns `names`, none of them 0; ``at`` is the time."""
@@ -188,79 +121,9 @@ def _grouped(
             span.at if name == "at" else span.table.c[name] for name in names
         ]
         query: Select[Any] = select(*group, func.sum(span.table.c.n)).group_by(*group)
-        for *key, n in connection.execute(_within(query, span, account_id)).all():
+        for *key, n in connection.execute(within(query, span, account_id)).all():
             found[tuple(key)] += span.sign * int(n)
     return {key: n for key, n in found.items() if n}
-
-
-def _by_campaign(
-    connection: Connection, account_id: int | None, spans: Sequence[_Span]
-) -> dict[tuple[int, str], dict[str, int]]:
-    """Sums of each campaign, by list and key, none of them 0.
-
-    Where most of the days there are were asked for: all that was counted, less the others.
-    """
-    days, *ends = spans
-    outside = _outside(connection, account_id, days)
-    if outside is not None:
-        spans = [_Span(counter_campaign), *ends, *outside]
-    metrics = _metrics(connection, account_id, spans)
-    found: defaultdict[tuple[int, str], list[int]] = defaultdict(lambda: [0] * len(metrics))
-    for span in spans:
-        for list_id, key, *sums in connection.execute(_campaigns(span, account_id, metrics)):
-            of_one = found[list_id, key]
-            for place, n in enumerate(sums):
-                if n is not None:
-                    of_one[place] += span.sign * int(n)
-    return {
-        pair: {metric: n for metric, n in zip(metrics, sums, strict=True) if n}
-        for pair, sums in found.items()
-        if any(sums)
-    }
-
-
-def _campaigns(span: _Span, account_id: int | None, metrics: Sequence[str]) -> Select[Any]:
-    """List, key and a sum of each metric; tens of thousands of rows in the order of their key first.
-
-    To sort them all by list, key and metric would take SQLite longer than to read them.
-    """
-    table = span.table
-    key = list(table.primary_key.columns)
-    key = key[: key.index(table.c.campaign) + 1]
-    sums = [
-        func.sum(table.c.n).filter(table.c.metric == metric).label(f"n{place}")
-        for place, metric in enumerate(metrics)
-    ]
-    found = select(table.c.list_id, table.c.campaign, *sums).group_by(*key)
-    parts = _within(found, span, account_id).subquery()
-    of_all = [func.sum(parts.c[one.name]) for one in sums]
-    pair = (parts.c.list_id, parts.c.campaign)
-    return select(*pair, *of_all).group_by(*pair)
-
-
-def _metrics(
-    connection: Connection, account_id: int | None, spans: Sequence[_Span]
-) -> Sequence[str]:
-    """What was counted on the days of `spans`."""
-    days = _Span(counter_day, day_of(min(span.since or 0 for span in spans)))
-    found = select(counter_day.c.metric).distinct()
-    return connection.execute(_within(found, days, account_id)).scalars().all()
-
-
-def _outside(connection: Connection, account_id: int | None, days: _Span) -> list[_Span] | None:
-    """The days that were not asked for; None where those that were are fewer."""
-    if days.table is not counter_day_campaign:
-        return None
-    ends = select(func.min(counter_day.c.day), func.max(counter_day.c.day))
-    query = _within(ends, _Span(counter_day), account_id)
-    first, last = connection.execute(query).one()
-    if first is None:
-        return None
-    since, until = max(days.since, first), min(days.until, last + DAY)
-    if until - since <= (last + DAY - first) / 2:
-        return None
-    before, after = (first, since), (until, last + DAY)
-    return [_Span(days.table, *one, -1) for one in (before, after) if one[0] < one[1]]
 
 
 # ---------------------------------------------------------------- names

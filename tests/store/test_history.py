@@ -288,3 +288,33 @@ class CounterTests(HistoryCase):
                 self.assertEqual(sum(sums["accepted"] for _, sums in found), expected.total(), by)
             series = await self.history.counters(1, DAY + since * 3600, DAY + until * 3600, 86_400)
             self.assertEqual(sum(series["accepted"]), expected.total())
+
+    async def test_D16_what_is_kept_of_older_days_follows_what_is_counted_there_later(self) -> None:
+        async def count(day: int, campaign: str) -> None:
+            item = accepted(self.store.ids, at=DAY + day * 86_400)
+            about = dataclasses.replace(item.message, campaign=campaign)
+            await self.store.queue.accept(dataclasses.replace(item, message=about))
+
+        async def of_days(first: int, last: int, account_id: int | None = None) -> dict[str, int]:
+            span = (DAY + first * 86_400, DAY + (last + 1) * 86_400)
+            found = await self.history.totals(account_id, *span, "campaign")
+            return {name: sums["accepted"] for name, sums in found}
+
+        for day in range(12):
+            await count(day, "a" if day % 2 else "b")
+        self.assertEqual(await of_days(2, 6), {"a": 2, "b": 3})
+        self.assertEqual(await of_days(2, 6), {"a": 2, "b": 3})
+        await count(3, "c")  # of an older day
+        await count(6, "a")  # of the newest
+        self.assertEqual(await of_days(2, 6), {"a": 3, "b": 3, "c": 1})
+        self.assertEqual(await of_days(2, 5), {"a": 2, "b": 2, "c": 1})
+        self.assertEqual(await of_days(2, 6, 1), {"a": 3, "b": 3, "c": 1})
+        self.assertEqual(await of_days(2, 6, 2), {})
+
+    async def test_of_older_days_the_spans_asked_for_last_are_kept(self) -> None:
+        for day in range(300):
+            await self.accept(at=DAY + day * 86_400)
+        for last in range(100):
+            span = (DAY, DAY + (last + 1) * 86_400)
+            ((_, sums),) = await self.history.totals(None, *span, "campaign")
+            self.assertEqual(sums["accepted"], last + 1)
