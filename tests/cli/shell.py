@@ -8,7 +8,7 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any, ClassVar
-from unittest import TestCase
+from unittest import TestCase, mock
 
 from smtpplus.cli.program import exit_status
 
@@ -18,7 +18,8 @@ __all__ = ["Shell"]
 class Shell:
     """A set-up trial in `folder`; `run` calls ``smtpplus`` with its configuration.
 
-    It is a copy of the first one of this process: making keys takes a while.
+    It is a copy of the first one of this process: making keys takes a while. `typed` is what
+    stands on standard input: whoever asks beyond it is told that nobody is there.
     """
 
     _first: ClassVar[tuple[Path, dict[str, Any]] | None] = None
@@ -26,6 +27,7 @@ class Shell:
     def __init__(self, test: TestCase, folder: Path) -> None:
         self._test = test
         self.folder = folder
+        self.typed = ""
         if Shell._first is None:
             made = json.loads(self._call("--json", "init", f"{folder}.first")[1])
             Shell._first = Path(f"{folder}.first"), made
@@ -35,7 +37,7 @@ class Shell:
 
     def run(self, *arguments: str, status: int = 0) -> tuple[str, str]:
         """What it printed on standard output and standard error."""
-        found, out, err = self._call("--config", self.facts["config"], *arguments)
+        found, out, err = self._call("--config", self.facts["config"], *arguments, typed=self.typed)
         self._test.assertEqual(found, status, f"{arguments}:\n{out}{err}")
         return out, err
 
@@ -50,8 +52,9 @@ class Shell:
         return err
 
     @staticmethod
-    def _call(*arguments: str) -> tuple[int, str, str]:
+    def _call(*arguments: str, typed: str = "") -> tuple[int, str, str]:
         out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        stdin = mock.patch("sys.stdin", io.StringIO(typed))
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), stdin:
             status = exit_status(list(arguments))
         return status, out.getvalue(), err.getvalue()

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import io
 import json
 import shlex
-import sys
 from pathlib import Path
 from typing import ClassVar
 
@@ -101,7 +99,7 @@ class PersonTests(_Installed):
         self.assertIn("/sign-in/", made["sign_in"])
         other = self.shell.json("person", "sign-in", "A@example.com")
         self.assertNotEqual(other["sign_in"], made["sign_in"])
-        self._typed("correct horse battery\n")
+        self.shell.typed = "correct horse battery\n"
         self.shell.run("person", "password", "a@example.com")
         with open_installation(load(Path(self.shell.facts["config"]))) as opened:
             found = run(opened.people.password_hash("a@example.com"))
@@ -113,16 +111,11 @@ class PersonTests(_Installed):
         self.shell.refused("person", "sign-in", "b@example.com")
         self.shell.refused("person", "add", "b@example.com", "--role", "owner", "--account", "x")
         self.shell.run("person", "add", "b@example.com", "--role", "root", status=2)
-        self._typed("short\n")
+        self.shell.typed = "short\n"
         self.assertIn("12", self.shell.refused("person", "password", "operator@example.com"))
         self.shell.run("account", "add", "acme")
         error = self.shell.refused("person", "add", "b@example.com", "--role", "analyst")
         self.assertIn("--account", error)
-
-    def _typed(self, text: str) -> None:
-        stdin = sys.stdin
-        self.addCleanup(setattr, sys, "stdin", stdin)
-        sys.stdin = io.StringIO(text)
 
 
 class DomainTests(_Installed):
