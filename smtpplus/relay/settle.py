@@ -44,7 +44,7 @@ _GATHER_SECONDS = 2.0
 _MOST_GATHERED = 200
 _MOST_UNTRIED = 16  # in one transaction: how long it may hold up a message that comes in
 _REST_SECONDS = 0.05  # between two of those
-_REST_BESIDE_OTHERS_SECONDS = 0.25  # where others are mailed: of twenty hardly one meets a group
+_REST_BESIDE_OTHERS_SECONDS = 1.0  # where others are mailed: of a hundred one meets a group
 
 
 @dataclass(frozen=True, slots=True)
