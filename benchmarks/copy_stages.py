@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from benchmarks.mail import EVERYTHING, order_mail
 from benchmarks.ours import SIGNED, Smtpplus
@@ -62,7 +63,7 @@ def copy_steps(programs: Programs) -> dict[str, Callable[[int], object]]:
         return run(_rendered(rendering, delivery.message, head))
 
     structure, plan = scan(mail), rendered.whole_plan
-    known = {"fields": rendered.fields, "visible": rendered.visible}
+    known: dict[str, Any] = {"fields": rendered.fields, "visible": rendered.visible}
     prepared = prepare(rendered.head, body, structure, plan, **known)
     fields = rendering.copy_fields(delivery)
     copy = prepared.copy(fields)

@@ -20,9 +20,10 @@ from typing import Any
 from sqlalchemy import Table
 
 from smtpplus.store import schema
-from smtpplus.store.facts import DAY, HOUR, Sums, day_of, hour_of, sums_of
+from smtpplus.store.facts import DAY, HOUR, ONCE, Sums, day_of, hour_of, sums_of
 from smtpplus.store.rows import attempt_facts, json_text
 from smtpplus.values.ids import IdSource
+from smtpplus.values.message import EventType
 from smtpplus.values.outcome import Attempt, Outcome, Result, Stage
 from smtpplus.values.reply import Reply
 from smtpplus.values.status_codes import EnhancedCode
@@ -241,16 +242,27 @@ class _Past:
     def _answers(self, about: _About, at: float, person: int, provider: str) -> None:
         dice, (user, campaign, _, _) = self.dice, about
         opens = dice.choice((0, 0, 1, 1, 2, 3))
+        is_read = False
         for n in range(opens):
             by = dice.choice(("person", "person", "privacy_proxy", "scanner"))
             self._answer(about, at + 60 * (n + 1), "opened", by, provider, f'{{"by":"{by}"}}')
-            self.people.counts["opens"][person] += by == "person"
+            if by == "person":
+                self.people.counts["opens"][person] += 1
+                if not is_read:
+                    self._count_once(about, at + 60 * (n + 1), EventType.OPENED, provider)
+                is_read = True
         if opens and dice.random() < 0.25:
             target = f"https://shop.example/{campaign.partition(':')[2]}/{dice.randrange(_TARGETS)}"
             self.links[user.list_id, campaign, target][0] += 1
             detail = f'{{"by":"person","target":"{target}","link":1}}'
             self._answer(about, at + 400, "clicked", "person", provider, detail)
+            self._count_once(about, at + 400, EventType.CLICKED, provider)
             self.people.counts["clicks"][person] += 1
+
+    def _count_once(self, about: _About, at: float, kind: EventType, provider: str) -> None:
+        """A delivery is counted as opened, or clicked in, once."""
+        user, campaign, _, _ = about
+        self.counts.add(user, min(at, self._day_end), campaign, provider, ONCE[kind])
 
     def _answer(
         self, about: _About, at: float, kind: str, by: str, provider: str, detail: str
