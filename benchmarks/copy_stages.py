@@ -55,7 +55,8 @@ def copy_steps(programs: Programs) -> dict[str, Callable[[int], object]]:
             tracking_base="https://t.bench.example",
             return_domain="bounce.example.com",
         )
-        rendering = Rendering(accounts=accounts, clock=_Clock(), settings=settings)
+        clock: Any = _Clock()
+        rendering = Rendering(accounts=accounts, clock=clock, settings=settings)
         delivery = _delivery(user, mail, size)
         rendered = run(_rendered(rendering, delivery.message, head))
 
