@@ -111,7 +111,7 @@ class House(Installation):
             assert self.start_quickly(), f"the service ended at once:\n{self.log()[-4000:]}"
         else:
             self.peer = Peer(self._test, self.command, self.directory / "service.log")
-            wait_for("the service", self._is_ready, 60)
+            wait_for("the service", self._is_ready, 120)  # 25 s where libfaketime slows it
 
     def has_ended(self, seconds: float = 0.0) -> bool:
         """Is its process gone? Waits for it, at most `seconds`."""
