@@ -1,14 +1,13 @@
 """Sums of campaigns from the counters.
 
 A campaign is counted by day, list and metric: thirty days of 240 campaigns are 57,000 rows, and
-all but the newest day never change again. Guarantees: what is kept of older days is used only
-where the day's own sums, which are written with each count, say that nothing was counted there
-since. Safe in several threads.
+all but the newest day never change again; nor do the hours at the beginning of what was asked
+for. Guarantees: what is kept of a time is used only where the sums of its days or hours, which
+are written with each count, say that nothing was counted there since. Safe in several threads.
 """
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,19 +16,26 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, Select, func, select
 
 from smtpplus.store.counter_spans import Span, within
-from smtpplus.store.facts import DAY, day_of
-from smtpplus.store.schema import counter_campaign, counter_day, counter_day_campaign
+from smtpplus.store.facts import DAY
+from smtpplus.store.schema import (
+    counter,
+    counter_campaign,
+    counter_day,
+    counter_day_campaign,
+    counter_hour,
+)
 
 __all__ = ["CampaignSums", "CampaignTotals"]
 
 # By list and key of the campaign, and by metric.
 CampaignSums: TypeAlias = Mapping[tuple[int, str], Mapping[str, int]]
 
-_MOST_KEPT = 32  # spans
+_MOST_KEPT = 64  # spans
+_PROOFS = {counter_day_campaign: counter_day, counter: counter_hour}  # written with each count
 
 
 class CampaignTotals:
-    """Reads sums of campaigns; keeps those of older days, by account and days."""
+    """Reads sums of campaigns; keeps them, by account and time."""
 
     def __init__(self) -> None:
         # Each step on it is one of the interpreter's own: readers are several threads.
@@ -43,59 +49,60 @@ class CampaignTotals:
         Where most of the days there are were asked for: all that was counted, less the others.
         """
         days, *ends = spans
-        older: CampaignSums = {}
         if days.table is counter_day_campaign:
             outside = _outside(connection, account_id, days)
             if outside is not None:
                 spans = [Span(counter_campaign), *ends, *outside]
             elif days.until - days.since > DAY:
                 newest = days.until - DAY
-                older = self._older(connection, account_id, replace(days, until=newest))
-                spans = [replace(days, since=newest), *ends]
-        found = _summed(connection, account_id, spans, _metrics(connection, account_id, spans))
-        for pair, metrics in older.items():
-            of_one = found[pair]
-            for metric, n in metrics.items():
-                of_one[metric] += n
+                spans = [replace(days, until=newest), replace(days, since=newest), *ends]
+        found: defaultdict[tuple[int, str], defaultdict[str, int]]
+        found = defaultdict(lambda: defaultdict(int))
+        for span in spans:
+            for pair, metrics in self._of(connection, account_id, span).items():
+                of_one = found[pair]
+                for metric, n in metrics.items():
+                    of_one[metric] += span.sign * n
         return {
             pair: {metric: n for metric, n in metrics.items() if n}
             for pair, metrics in found.items()
             if any(metrics.values())
         }
 
-    def _older(self, connection: Connection, account_id: int | None, days: Span) -> CampaignSums:
-        key = (account_id, days.since, days.until)
-        proof = _proof(connection, account_id, days)
+    def _of(self, connection: Connection, account_id: int | None, span: Span) -> CampaignSums:
+        """Sums of one span, as they were kept where nothing was counted in it since."""
+        if span.table not in _PROOFS:
+            return _summed(connection, account_id, span, _metrics(connection, account_id))
+        key = (account_id, span.table.name, span.since, span.until)
+        proof = _proof(connection, account_id, span)
         kept = self._kept.pop(key, None)
         if kept is None or kept[0] != proof:
             metrics = sorted({metric for _, metric, _ in proof})
-            kept = (proof, _summed(connection, account_id, [days], metrics))
+            kept = (proof, _summed(connection, account_id, span, metrics))
         self._kept[key] = kept  # the last one used stands last
         if len(self._kept) > _MOST_KEPT:
             self._kept.popitem(last=False)
         return kept[1]
 
 
-def _proof(connection: Connection, account_id: int | None, days: Span) -> Sequence[Any]:
-    """What was counted on these days, by account and metric: it only grows."""
-    by = (counter_day.c.account_id, counter_day.c.metric)
-    query = select(*by, func.sum(counter_day.c.n)).group_by(*by).order_by(*by)
-    span = Span(counter_day, days.since, days.until)
-    return [tuple(row) for row in connection.execute(within(query, span, account_id))]
+def _proof(connection: Connection, account_id: int | None, span: Span) -> Sequence[Any]:
+    """What was counted in this time, by account and metric: it only grows."""
+    table = _PROOFS[span.table]
+    by = (table.c.account_id, table.c.metric)
+    query = select(*by, func.sum(table.c.n)).group_by(*by).order_by(*by)
+    counted = Span(table, span.since, span.until)
+    return [tuple(row) for row in connection.execute(within(query, counted, account_id))]
 
 
 def _summed(
-    connection: Connection, account_id: int | None, spans: Sequence[Span], metrics: Sequence[str]
-) -> defaultdict[tuple[int, str], defaultdict[str, int]]:
-    found: defaultdict[tuple[int, str], defaultdict[str, int]]
-    found = defaultdict(lambda: defaultdict(int))
-    for span in spans:
-        for list_id, key, *sums in connection.execute(_campaigns(span, account_id, metrics)):
-            of_one = found[list_id, key]
-            for metric, n in zip(metrics, sums, strict=True):
-                if n is not None:
-                    of_one[metric] += span.sign * int(n)
-    return found
+    connection: Connection, account_id: int | None, span: Span, metrics: Sequence[str]
+) -> CampaignSums:
+    return {
+        (list_id, key): {
+            metric: int(n) for metric, n in zip(metrics, sums, strict=True) if n is not None
+        }
+        for list_id, key, *sums in connection.execute(_campaigns(span, account_id, metrics))
+    }
 
 
 def _campaigns(span: Span, account_id: int | None, metrics: Sequence[str]) -> Select[Any]:
@@ -117,18 +124,10 @@ def _campaigns(span: Span, account_id: int | None, metrics: Sequence[str]) -> Se
     return select(*pair, *of_all).group_by(*pair)
 
 
-def _metrics(
-    connection: Connection, account_id: int | None, spans: Sequence[Span]
-) -> Sequence[str]:
-    """What was counted on the days of `spans`."""
-    days = Span(counter_day, _first_day(spans))
+def _metrics(connection: Connection, account_id: int | None) -> Sequence[str]:
+    """What was ever counted."""
     found = select(counter_day.c.metric).distinct()
-    return connection.execute(within(found, days, account_id)).scalars().all()
-
-
-def _first_day(spans: Sequence[Span]) -> float:
-    since = min(span.since for span in spans)
-    return since if since == -math.inf else day_of(since)
+    return connection.execute(within(found, Span(counter_day), account_id)).scalars().all()
 
 
 def _outside(connection: Connection, account_id: int | None, days: Span) -> list[Span] | None:

@@ -311,6 +311,27 @@ class CounterTests(HistoryCase):
         self.assertEqual(await of_days(2, 6, 1), {"a": 3, "b": 3, "c": 1})
         self.assertEqual(await of_days(2, 6, 2), {})
 
+    async def test_D16_what_is_kept_of_hours_follows_what_is_counted_there_later(self) -> None:
+        async def count(hour: int, campaign: str) -> None:
+            item = accepted(self.store.ids, at=DAY + hour * 3600)
+            about = dataclasses.replace(item.message, campaign=campaign)
+            await self.store.queue.accept(dataclasses.replace(item, message=about))
+
+        async def of_hours(first: int, last: int) -> dict[str, int]:
+            span = (DAY + first * 3600, DAY + last * 3600)
+            found = await self.history.totals(None, *span, "campaign")
+            return {name: sums["accepted"] for name, sums in found}
+
+        for hour in (1, 9, 20, 30, 40, 100):
+            await count(hour, "a")
+        for first, last in ((5, 29), (14, 34), (20, 23)):
+            await of_hours(first, last)
+        for hour in (3, 7, 16, 22, 28, 33):
+            await count(hour, "b")
+        self.assertEqual(await of_hours(5, 29), {"a": 2, "b": 4})
+        self.assertEqual(await of_hours(14, 34), {"a": 2, "b": 4})
+        self.assertEqual(await of_hours(20, 23), {"a": 1, "b": 1})
+
     async def test_of_older_days_the_spans_asked_for_last_are_kept(self) -> None:
         for day in range(300):
             await self.accept(at=DAY + day * 86_400)
