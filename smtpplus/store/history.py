@@ -26,7 +26,7 @@ from sqlalchemy import (
 from zope.interface import implementer
 
 from smtpplus.ports import AttemptRow, DeliveryRow, IHistory, MessageRow, QueueRow
-from smtpplus.store.campaign_totals import CampaignTotals
+from smtpplus.store.group_totals import GroupTotals
 from smtpplus.store.messages import load_messages
 from smtpplus.store.rows import attempt_from, outcome_from
 from smtpplus.store.schema import attempt, delivery, event, mail_list, message, smtp_user
@@ -51,7 +51,7 @@ class SqlHistory:
 
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions
-        self._campaigns = CampaignTotals()
+        self._sums = GroupTotals()
         self.looked_through = 30_000
 
     async def messages(
@@ -204,9 +204,7 @@ class SqlHistory:
     ) -> Sequence[tuple[str, dict[str, int]]]:
         """See `IHistory.totals`."""
         return await self._transactions.read(
-            lambda connection: read_totals(
-                connection, self._campaigns, account_id, since, until, by
-            )
+            lambda connection: read_totals(connection, self._sums, account_id, since, until, by)
         )
 
     async def subjects(self, list_id: int, most: int) -> dict[str, int]:

@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Column, Connection, Select, Table, func, select, tuple_
 
-from smtpplus.store.campaign_totals import CampaignTotals
 from smtpplus.store.counter_spans import Span, spans_between, within
 from smtpplus.store.facts import DAY, HOUR, MESSAGES, day_of, hour_of
+from smtpplus.store.group_totals import GroupTotals
 from smtpplus.store.messages import chunks
 from smtpplus.store.schema import (
     account,
@@ -57,7 +57,7 @@ def read_series(
 
 def read_totals(
     connection: Connection,
-    campaigns: CampaignTotals,
+    kept: GroupTotals,
     account_id: int | None,
     since: float,
     until: float,
@@ -75,13 +75,14 @@ def read_totals(
         )
     tables, names = _GROUPS[by]
     spans = spans_between(connection, tables, since, until)
+    sums: Mapping[Any, Mapping[str, int]]
     if by == "campaign":
-        sums = _named(connection, campaigns.read(connection, account_id, spans))
+        sums = _named(connection, kept.read(connection, account_id, spans, names))
+    elif by == "provider":
+        of_providers = kept.read(connection, account_id, spans, names)
+        sums = {provider: metrics for (provider,), metrics in of_providers.items()}
     else:
-        sums = _sums()
-        found = _grouped(connection, account_id, spans, (*names, "metric"))
-        for (group, metric), n in found.items():
-            sums[group // DAY if by == "day" else group][metric] += n
+        sums = _by_number(connection, account_id, spans, names, by)
     if by == "day":
         return [(_day(day), dict(sums[day])) for day in sorted(sums, reverse=True)]
     largest = sorted(sums, key=lambda group: _size(sums[group]), reverse=True)
@@ -89,7 +90,22 @@ def read_totals(
     return [(shown.get(group, str(group)), dict(sums[group])) for group in largest]
 
 
-def _size(metrics: dict[str, int]) -> tuple[int, int]:
+def _by_number(
+    connection: Connection,
+    account_id: int | None,
+    spans: Sequence[Span],
+    names: Sequence[str],
+    by: str,
+) -> _Sums:
+    """By user, list or day: few rows."""
+    sums = _sums()
+    found = _grouped(connection, account_id, spans, (*names, "metric"))
+    for (group, metric), n in found.items():
+        sums[group // DAY if by == "day" else group][metric] += n
+    return sums
+
+
+def _size(metrics: Mapping[str, int]) -> tuple[int, int]:
     return metrics.get("accepted", 0), metrics.get("delivered", 0)
 
 

@@ -320,6 +320,9 @@ class CounterTests(HistoryCase):
         async def of_hours(first: int, last: int) -> dict[str, int]:
             span = (DAY + first * 3600, DAY + last * 3600)
             found = await self.history.totals(None, *span, "campaign")
+            by_provider = await self.history.totals(None, *span, "provider")
+            accepted = [[sums["accepted"] for _, sums in rows] for rows in (found, by_provider)]
+            self.assertEqual(sum(accepted[0]), sum(accepted[1]))
             return {name: sums["accepted"] for name, sums in found}
 
         for hour in (1, 9, 20, 30, 40, 100):

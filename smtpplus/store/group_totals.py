@@ -1,4 +1,4 @@
-"""Sums of campaigns from the counters.
+"""Sums of campaigns and providers from the counters.
 
 A campaign is counted by day, list and metric: thirty days of 240 campaigns are 57,000 rows, and
 all but the newest day never change again; nor do the hours at the beginning of what was asked
@@ -22,63 +22,75 @@ from smtpplus.store.schema import (
     counter_campaign,
     counter_day,
     counter_day_campaign,
+    counter_day_provider,
     counter_hour,
 )
 
-__all__ = ["CampaignSums", "CampaignTotals"]
+__all__ = ["GroupSums", "GroupTotals"]
 
-# By list and key of the campaign, and by metric.
-CampaignSums: TypeAlias = Mapping[tuple[int, str], Mapping[str, int]]
+# By the values of the columns, and by metric.
+GroupSums: TypeAlias = Mapping[tuple[Any, ...], Mapping[str, int]]
 
 _MOST_KEPT = 64  # spans
-_PROOFS = {counter_day_campaign: counter_day, counter: counter_hour}  # written with each count
+_PROOFS = {  # written with each count
+    counter_day_campaign: counter_day,
+    counter_day_provider: counter_day,
+    counter: counter_hour,
+}
 
 
-class CampaignTotals:
-    """Reads sums of campaigns; keeps them, by account and time."""
+class GroupTotals:
+    """Reads sums by group; keeps them, by account and time."""
 
     def __init__(self) -> None:
         # Each step on it is one of the interpreter's own: readers are several threads.
-        self._kept: OrderedDict[Any, tuple[Any, CampaignSums]] = OrderedDict()
+        self._kept: OrderedDict[Any, tuple[Any, GroupSums]] = OrderedDict()
 
     def read(
-        self, connection: Connection, account_id: int | None, spans: Sequence[Span]
-    ) -> CampaignSums:
-        """Sums over `spans`, none of them 0; that of whole days goes first, where there is one.
+        self,
+        connection: Connection,
+        account_id: int | None,
+        spans: Sequence[Span],
+        names: tuple[str, ...],
+    ) -> GroupSums:
+        """Sums over `spans` by the columns `names`, none of them 0; that of whole days goes first, where there is one.
 
         Where most of the days there are were asked for: all that was counted, less the others.
         """
         days, *ends = spans
+        outside = None
         if days.table is counter_day_campaign:
             outside = _outside(connection, account_id, days)
-            if outside is not None:
-                spans = [Span(counter_campaign), *ends, *outside]
-            elif days.until - days.since > DAY:
-                newest = days.until - DAY
-                spans = [replace(days, until=newest), replace(days, since=newest), *ends]
-        found: defaultdict[tuple[int, str], defaultdict[str, int]]
+        if outside is not None:
+            spans = [Span(counter_campaign), *ends, *outside]
+        elif days.table is not counter and days.until - days.since > DAY:
+            newest = days.until - DAY
+            spans = [replace(days, until=newest), replace(days, since=newest), *ends]
+        found: defaultdict[tuple[Any, ...], defaultdict[str, int]]
         found = defaultdict(lambda: defaultdict(int))
         for span in spans:
-            for pair, metrics in self._of(connection, account_id, span).items():
-                of_one = found[pair]
+            for group, metrics in self._of(connection, account_id, span, names).items():
+                of_one = found[group]
                 for metric, n in metrics.items():
                     of_one[metric] += span.sign * n
         return {
-            pair: {metric: n for metric, n in metrics.items() if n}
-            for pair, metrics in found.items()
+            group: {metric: n for metric, n in metrics.items() if n}
+            for group, metrics in found.items()
             if any(metrics.values())
         }
 
-    def _of(self, connection: Connection, account_id: int | None, span: Span) -> CampaignSums:
+    def _of(
+        self, connection: Connection, account_id: int | None, span: Span, names: tuple[str, ...]
+    ) -> GroupSums:
         """Sums of one span, as they were kept where nothing was counted in it since."""
         if span.table not in _PROOFS:
-            return _summed(connection, account_id, span, _metrics(connection, account_id))
-        key = (account_id, span.table.name, span.since, span.until)
+            return _summed(connection, account_id, span, names, _metrics(connection, account_id))
+        key = (names, account_id, span.table.name, span.since, span.until)
         proof = _proof(connection, account_id, span)
         kept = self._kept.pop(key, None)
         if kept is None or kept[0] != proof:
             metrics = sorted({metric for _, metric, _ in proof})
-            kept = (proof, _summed(connection, account_id, span, metrics))
+            kept = (proof, _summed(connection, account_id, span, names, metrics))
         self._kept[key] = kept  # the last one used stands last
         if len(self._kept) > _MOST_KEPT:
             self._kept.popitem(last=False)
@@ -95,33 +107,41 @@ def _proof(connection: Connection, account_id: int | None, span: Span) -> Sequen
 
 
 def _summed(
-    connection: Connection, account_id: int | None, span: Span, metrics: Sequence[str]
-) -> CampaignSums:
-    return {
-        (list_id, key): {
+    connection: Connection,
+    account_id: int | None,
+    span: Span,
+    names: tuple[str, ...],
+    metrics: Sequence[str],
+) -> GroupSums:
+    found: dict[tuple[Any, ...], Mapping[str, int]] = {}
+    for row in connection.execute(_by_group(span, account_id, names, metrics)):
+        group, sums = tuple(row[: len(names)]), row[len(names) :]
+        found[group] = {
             metric: int(n) for metric, n in zip(metrics, sums, strict=True) if n is not None
         }
-        for list_id, key, *sums in connection.execute(_campaigns(span, account_id, metrics))
-    }
+    return found
 
 
-def _campaigns(span: Span, account_id: int | None, metrics: Sequence[str]) -> Select[Any]:
-    """List, key and a sum of each metric; tens of thousands of rows in the order of their key first.
+def _by_group(
+    span: Span, account_id: int | None, names: tuple[str, ...], metrics: Sequence[str]
+) -> Select[Any]:
+    """The columns and a sum of each metric; many rows in the order of their key first.
 
-    To sort them all by list, key and metric would take SQLite longer than to read them.
+    To sort tens of thousands by group and metric would take SQLite longer than to read them.
     """
     table = span.table
     key = list(table.primary_key.columns)
-    key = key[: key.index(table.c.campaign) + 1]
+    key = key[: 1 + max(key.index(table.c[name]) for name in names)]
+    group = [table.c[name] for name in names]
     sums = [
         func.sum(table.c.n).filter(table.c.metric == metric).label(f"n{place}")
         for place, metric in enumerate(metrics)
     ]
-    found = select(table.c.list_id, table.c.campaign, *sums).group_by(*key)
+    found = select(*group, *sums).group_by(*key)
     parts = within(found, span, account_id).subquery()
+    columns = [parts.c[name] for name in names]
     of_all = [func.sum(parts.c[one.name]) for one in sums]
-    pair = (parts.c.list_id, parts.c.campaign)
-    return select(*pair, *of_all).group_by(*pair)
+    return select(*columns, *of_all).group_by(*columns)
 
 
 def _metrics(connection: Connection, account_id: int | None) -> Sequence[str]:
