@@ -6,9 +6,9 @@ into the socket's own buffer. Measured: 12 to 14 % less processor time for an ac
 
 Each reply that goes out wakes somebody, who on a busy processor runs at once, in our place. So
 replies written while the poller serves several events go out behind these, together. Measured:
-a tenth less again. Guarantees: octets go out in the order they were written; what the socket does not
-take goes the ordinary way, and so does everything on TLS. Only for the thread of the reactor,
-of which a process has one.
+a tenth less again. Guarantees: octets go out in the order they were written; what the socket
+does not take goes the ordinary way, and so does everything on TLS. Only for the thread of the
+reactor, of which a process has one.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ are written with each count, say that nothing was counted there since. Safe in s
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -31,7 +32,7 @@ __all__ = ["GroupSums", "GroupTotals"]
 # By the values of the columns, and by metric.
 GroupSums: TypeAlias = Mapping[tuple[Any, ...], Mapping[str, int]]
 
-_MOST_KEPT = 64  # spans
+_MOST_KEPT = 20_000  # groups of all spans together, below 1 KiB each
 _PROOFS = {  # written with each count
     counter_day_campaign: counter_day,
     counter_day_provider: counter_day,
@@ -53,9 +54,9 @@ class GroupTotals:
         spans: Sequence[Span],
         names: tuple[str, ...],
     ) -> GroupSums:
-        """Sums over `spans` by the columns `names`, none of them 0; that of whole days goes first, where there is one.
+        """Sums over `spans` by the columns `names`, none of them 0.
 
-        Where most of the days there are were asked for: all that was counted, less the others.
+        The span of whole days goes first, where there is one. Where most of the days there are were asked for: all that was counted, less the others.
         """
         days, *ends = spans
         outside = None
@@ -92,8 +93,9 @@ class GroupTotals:
             metrics = sorted({metric for _, metric, _ in proof})
             kept = (proof, _summed(connection, account_id, span, names, metrics))
         self._kept[key] = kept  # the last one used stands last
-        if len(self._kept) > _MOST_KEPT:
-            self._kept.popitem(last=False)
+        with contextlib.suppress(KeyError):  # another thread has just taken the last one away
+            while sum([1 + len(sums) for _, sums in list(self._kept.values())]) > _MOST_KEPT:
+                self._kept.popitem(last=False)
         return kept[1]
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from collections import Counter
 
+from smtpplus.store import group_totals
 from smtpplus.store.store import Store
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import EnvelopeRecipient
@@ -335,10 +336,12 @@ class CounterTests(HistoryCase):
         self.assertEqual(await of_hours(14, 34), {"a": 2, "b": 4})
         self.assertEqual(await of_hours(20, 23), {"a": 1, "b": 1})
 
-    async def test_of_older_days_the_spans_asked_for_last_are_kept(self) -> None:
+    async def test_what_is_kept_of_sums_has_a_bound(self) -> None:
+        self.patch(group_totals, "_MOST_KEPT", 9)
         for day in range(300):
             await self.accept(at=DAY + day * 86_400)
         for last in range(100):
             span = (DAY, DAY + (last + 1) * 86_400)
             ((_, sums),) = await self.history.totals(None, *span, "campaign")
             self.assertEqual(sums["accepted"], last + 1)
+        self.assertEqual(len(self.history._sums._kept), 4)  # each with one group, and itself
