@@ -35,7 +35,7 @@ _TAG = re.compile(
     re.VERBOSE,
 )
 _ATTRIBUTE = re.compile(
-    r"""([^\s/>][^\s/>=]*+)(?:\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s>"'][^\s>]*+)|(?=>)))?+""",
+    r"""([^\s/>][^\s/>=]*+)(?:\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s>"'][^\s>]*+)|(?=>)))?""",
     re.VERBOSE,
 )
 _BEGINS = re.compile(r"<(?=[A-Za-z/!?])")  # any other < is text
@@ -71,7 +71,7 @@ def _skipped(*dull: str) -> re.Pattern[str]:
     """Text, and the tags that `dull` matches the inside of, as many as there are; maybe a link."""
     either = "|".join(dull)
     return re.compile(
-        rf"""(?:[^<]++|</[Aa]>|<(?:{either})>)*+({_NEAT_LINK})?+""",
+        rf"""(?:[^<]++|</[Aa]>|<(?:{either})>)*+({_NEAT_LINK})?""",
         re.VERBOSE,
     )
 
