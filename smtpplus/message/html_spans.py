@@ -29,9 +29,9 @@ from smtpplus.message.html_quotes import (
 __all__ = ["Anchor", "HtmlSpans", "Place", "PlaceKind", "attributes_of", "html_spans", "lowered"]
 
 _ATTRIBUTE_PATTERN = r"""[^\s/>][^\s/>=]*+
-    (?:\s*+=\s*+(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\s>"'][^\s>]*+|(?=>)))?+"""
+    (?>(?:\s*+=\s*+(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\s>"'][^\s>]*+|(?=>)))?)"""
 _TAG = re.compile(
-    rf"<(/?)([A-Za-z][^\s/>]*+)((?:[\s/]++|{_ATTRIBUTE_PATTERN})*+)>",
+    rf"<(/?)([A-Za-z][^\s/>]*+)((?>(?:[\s/]++|{_ATTRIBUTE_PATTERN})*))>",
     re.VERBOSE,
 )
 _ATTRIBUTE = re.compile(
@@ -53,7 +53,7 @@ _HEADISH = frozenset(
 )
 _URLS = frozenset({"href", "src", "action", "background", "formaction", "cite", "data", "poster"})
 _WATCHED = frozenset({"a", "area", "body", "blockquote", "div", "span", "pre", "hr", "p"})
-_NOTHING_SHOWN = re.compile(r"(?:<!--.*?-->|<[^>]*+>|&nbsp;|&#160;|\s++)*+", re.DOTALL)
+_NOTHING_SHOWN = re.compile(r"(?>(?:<!--.*?-->|<[^>]*+>|&nbsp;|&#160;|\s++)*)", re.DOTALL)
 # Elements without any part in what is looked for, as they are mostly written.
 _DULL_NAMES = (
     "t(?:[dr]|able|h(?:ead)?|body|foot)|br?|s(?:trong|mall|u[bp])?|i(?:mg)?|ul?|ol|li|em|font"
@@ -61,17 +61,17 @@ _DULL_NAMES = (
 )
 _QUOTING_NAMES = "p(?:re)?|div|span|blockquote"
 # Attributes as they are mostly written: what this takes, `_ATTRIBUTE_PATTERN` takes as well.
-_NEAT = r"""(?:\s++[^\s"'<>/=]++(?:="[^"]*+")?+)*+\s*+"""
+_NEAT = r"""(?>(?:\s++[^\s"'<>/=]++(?>(?:="[^"]*+")?))*)\s*+"""
 _UNNAMED = _NEAT.replace(r"\s++", r"\s++(?!(?:[cC][lL]|[iI][dD]|[tT][yY])[^\s=]*+=)", 1)
-_NEAT_LINK = r"""<a(?:\s++(?!href\b)[a-z][a-z0-9:_\-]*+(?:="[^"]*+")?+)*+
-    \s++href="([^"]*+)"(?:\s++[a-z][a-z0-9:_\-]*+(?:="[^"]*+")?+)*+\s*+>"""
+_NEAT_LINK = r"""<a(?>(?:\s++(?!href\b)[a-z][a-z0-9:_\-]*+(?>(?:="[^"]*+")?))*)
+    \s++href="([^"]*+)"(?>(?:\s++[a-z][a-z0-9:_\-]*+(?>(?:="[^"]*+")?))*)\s*+>"""
 
 
 def _skipped(*dull: str) -> re.Pattern[str]:
     """Text, and the tags that `dull` matches the inside of, as many as there are; maybe a link."""
     either = "|".join(dull)
     return re.compile(
-        rf"""(?:[^<]++|</[Aa]>|<(?:{either})>)*+({_NEAT_LINK})?""",
+        rf"""(?>(?:[^<]++|</[Aa]>|<(?:{either})>)*)({_NEAT_LINK})?""",
         re.VERBOSE,
     )
 
@@ -84,7 +84,7 @@ def _tags(names: str, neat: str = _NEAT) -> str:
 def _odd_tags(names: str) -> str:
     """The same, written in whatever way."""
     either = f"{names}|{names.upper()}"
-    return rf"/?(?:{either})(?=[\s/>])(?:[\s/]++|{_ATTRIBUTE_PATTERN})*+"
+    return rf"/?(?:{either})(?=[\s/>])(?>(?:[\s/]++|{_ATTRIBUTE_PATTERN})*)"
 
 
 _DULL = re.compile(rf"{_DULL_NAMES}|{_DULL_NAMES.upper()}")
@@ -97,9 +97,9 @@ _SKIP_UNNAMED = _skipped(
 _SKIP_ALL = _skipped(_tags(_ALL_DULL), _odd_tags(_ALL_DULL)).match
 # What may stand before the first content and is none, as it is mostly written.
 _PROLOGUE = re.compile(
-    rf"""(?:\s++(?=<[A-Za-z/!?])|<[!?](?!--|\[CDATA\[)[^>]*+>|<(?:html|head|meta|link|base)(?=[\s/>]){_NEAT}/?+>
+    rf"""(?>(?:\s++(?=<[A-Za-z/!?])|<[!?](?!--|\[CDATA\[)[^>]*+>|<(?:html|head|meta|link|base)(?=[\s/>]){_NEAT}/?+>
         |</head>
-        |<(title|style|script)(?=[\s>]){_NEAT}>(?:[^<]++|<(?!/))*+</\1>)*+""",
+        |<(title|style|script)(?=[\s>]){_NEAT}>(?>(?:[^<]++|<(?!/))*)</\1>)*)""",
     re.VERBOSE,
 )
 
