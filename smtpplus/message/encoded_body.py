@@ -33,7 +33,7 @@ _LEAST_ROOM = 160  # octets that a URL of ours may need
 _QP = re.compile(rb"=[0-9A-Fa-f]{2}|=[ \t]*(?:\r?\n|\Z)|(?<![ \t])[ \t]++(?=\r?\n|\Z)")
 _BLANK_END = re.compile(rb"[ \t]++(?:\r?\n|\Z)")
 _SOFT = (b"=\r\n", b"=\n")
-_SOFT_BREAKS = re.compile(rb"(?:=\r?\n)*+")
+_SOFT_BREAKS = re.compile(rb"(?>(?:=\r?\n)*)")
 _PLAIN = b"".join([ascii_letters.encode(), digits.encode(), b":/?&;.,_~%+-"])
 _PLAIN_LINE = re.compile(rb".{1,75}")  # of what needs nothing but line breaks
 _BASE64 = re.compile(rb"[A-Za-z0-9+/ \t\r\n]*+={0,2}[ \t\r\n]*+")

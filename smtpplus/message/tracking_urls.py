@@ -52,7 +52,7 @@ _SAFE = re.compile(rf"https?://{_HOST.pattern}(?:[/?#][!-~]*)?", re.IGNORECASE)
 _CLEAN = re.compile(
     r"https?://([a-z0-9](?:[a-z0-9.\-]*[a-z0-9])?)(?::[0-9]{1,5})?(?:[/?#][!#-;=?-~]*)?"
 )
-_OF_HOST = re.compile(r"https?://(?:[^/?#\\@]*+@)?+(\[[^\]/?#]*+\]|[^/?#:\\]*+)", re.IGNORECASE)
+_OF_HOST = re.compile(r"https?://(?>(?:[^/?#\\@]*+@)?)(\[[^\]/?#]*+\]|[^/?#:\\]*+)", re.IGNORECASE)
 _URL_LETTERS = bytes.maketrans(b"+/", b"-_")
 _KEEP = "".join(letter for letter in map(chr, range(0x21, 0x7F)) if letter not in '"<>')
 

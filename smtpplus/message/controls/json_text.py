@@ -23,7 +23,7 @@ _MAX_OCTETS = 4 * 1024 * 1024  # 10,000 recipients with some fields each have ab
 _MAX_DEPTH = 32
 _WORD = re.compile(r"=\?([!->@-~]{1,75})\?([bBqQ])\?([^?\r\n]*)\?=")  # RFC 2047 §2
 _BETWEEN = re.compile(r"(?<=\?=)\s+(?==\?)")
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+_TOKEN = re.compile(r'"(?>(?:[^"\\]|\\.)*)"?|[\[{]|[\]}]', re.DOTALL)
 
 
 class _RepeatedKeyError(ValueError):
