@@ -106,11 +106,19 @@ class ControlsOfClientsTests(SynchronousTestCase):
     def test_P2_phpmailer_sendgrid(self) -> None:
         self._sendgrid(phpmailer)
 
-    def test_P2_what_cannot_be_read_reaches_the_application(self) -> None:
-        for client in (nodemailer, phpmailer):
-            with self.assertRaises(AssertionError) as caught:
-                client(self.service, '{"CampaignCode": "x", "Priority": 9}')
-            self.assertIn("X-SMTPAPI Priority: expected a number", str(caught.exception))
+    def test_P2_what_cannot_be_read_reaches_nodemailer(self) -> None:
+        self._refused(nodemailer)
+
+    def test_P2_what_cannot_be_read_reaches_phpmailer(self) -> None:
+        self._refused(phpmailer)
+
+    def _refused(self, client: _Client) -> None:
+        refusal = ""
+        try:  # a client that is missing skips the test
+            client(self.service, '{"CampaignCode": "x", "Priority": 9}')
+        except AssertionError as error:
+            refusal = str(error)
+        self.assertIn("X-SMTPAPI Priority: expected a number", refusal)
         self.assertEqual(self.service.cli("queue", "list"), [])
 
     def _mailup(self, client: _Client) -> None:
