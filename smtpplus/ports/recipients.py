@@ -174,10 +174,12 @@ class ISuppressions(Interface):
 class IResponses(Interface):
     """Opens, clicks and unsubscribes on their way to the store."""
 
-    def record(responses: Sequence[Response]) -> Awaitable[None]:
+    def record(responses: Sequence[Response], mistaken: Sequence[Response] = ()) -> Awaitable[None]:
         """Write them, their events, counters and the recipients' counts in one transaction.
 
         Opens and clicks; those of a message that is gone, or of another account, change nothing.
+        `mistaken` were recorded as a person's and were not: each with the class that it gets now,
+        else as it was recorded. One that is not found as a person's changes nothing.
         """
 
     async def unsubscribe(response: Response) -> bool:

@@ -1,14 +1,13 @@
 """Opens, clicks and unsubscribes, on a database: `IResponses`.
 
 Guarantees: as the port says. What several ask to be recorded at the same time shares one
-transaction, one statement a table. Runs in the writer's thread; may run twice.
+transaction, one statement a table; what was recorded as a person's and is corrected has some of
+its own. Runs in the writer's thread; may run twice.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Awaitable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, func, select, update
 from zope.interface import implementer
@@ -17,29 +16,21 @@ from smtpplus.ports import IResponses
 from smtpplus.rules.suppression import Reason, Scope, Suppression
 from smtpplus.store.commits import Transaction
 from smtpplus.store.dialects import IDS, IdsSql, StoreDialect, insert_sql, update_sql
-from smtpplus.store.facts import ONCE, PERSON, Counted, Facts, FactSql, detail_text, hour_of
+from smtpplus.store.facts import Facts, FactSql
 from smtpplus.store.messages import chunks
 from smtpplus.store.recipient_counts import Key
-from smtpplus.store.rows import safe_text
+from smtpplus.store.response_facts import KINDS, Answered, ResponseFacts, response_detail
 from smtpplus.store.schema import delivery, link, mail_list, message, recipient
 from smtpplus.store.subscription_sql import end_subscription, renew_subscription
 from smtpplus.store.suppression_sql import ERASED, lift, suppress
 from smtpplus.store.suppressions import SqlSuppressions
 from smtpplus.store.transactions import Transactions
 from smtpplus.values.errors import NotFoundError
-from smtpplus.values.message import DeliveryState, EventType
+from smtpplus.values.message import DeliveryState
 from smtpplus.values.response import Response, ResponseKind
 
 __all__ = ["SqlResponses"]
 
-_MOST_TARGET = 1_000
-_NO_MESSAGE = 0  # what is only counted belongs to nobody
-_KINDS = {
-    ResponseKind.OPENED: EventType.OPENED,
-    ResponseKind.CLICKED: EventType.CLICKED,
-    ResponseKind.UNSUBSCRIBED: EventType.UNSUBSCRIBED,
-    ResponseKind.RESUBSCRIBED: EventType.RESUBSCRIBED,
-}
 _BY_RECIPIENT = "recipient"  # who has lifted a suppression by its own undo
 
 _SENT = (
@@ -94,54 +85,6 @@ _LINK_AGAIN = (
 )
 
 
-@dataclass(slots=True)
-class _Sent:
-    """The delivery that is answered."""
-
-    id: int
-    message_id: int
-    account_id: int
-    list_id: int
-    user_id: int
-    campaign: str
-    address_key: str
-    address: str
-    provider: str | None
-    opened_at: float | None
-    clicked_at: float | None
-
-    def is_meant(self, response: Response) -> bool:
-        """Does the response's token name this delivery?"""
-        return (self.message_id, self.account_id) == (response.message_id, response.account_id)
-
-    def counted(self, list_id: int | None = None) -> Counted:
-        """What it is counted as; in another list it belongs to no campaign."""
-        of_list = self.list_id if list_id is None else list_id
-        campaign = self.campaign if of_list == self.list_id else ""
-        return Counted(self.message_id, self.account_id, of_list, self.user_id, campaign)
-
-
-@dataclass(slots=True)
-class _Counts:
-    """What persons did, at one recipient or one link."""
-
-    opens: int = 0
-    opened_at: float | None = None
-    clicks: int = 0
-    clicked_at: float | None = None
-    others: int = 0
-
-
-class _Gathered:
-    """What one transaction is going to write."""
-
-    def __init__(self, facts: Facts) -> None:
-        self.facts = facts
-        self.first: dict[int, _Sent] = {}
-        self.recipients: defaultdict[Key, _Counts] = defaultdict(_Counts)
-        self.links: defaultdict[tuple[int, str, str], _Counts] = defaultdict(_Counts)
-
-
 @implementer(IResponses)
 class SqlResponses:
     """Responses to what a store's queue has delivered."""
@@ -163,21 +106,33 @@ class SqlResponses:
 
     # ------------------------------------------------ opens and clicks
 
-    def record(self, responses: Sequence[Response]) -> Awaitable[None]:
+    def record(
+        self, responses: Sequence[Response], mistaken: Sequence[Response] = ()
+    ) -> Awaitable[None]:
         """See `IResponses.record`."""
-        strange = {one.kind for one in responses} - {ResponseKind.OPENED, ResponseKind.CLICKED}
+        kinds = {one.kind for one in (*responses, *mistaken)}
+        strange = kinds - {ResponseKind.OPENED, ResponseKind.CLICKED}
         if strange:
             raise ValueError(f"{', '.join(sorted(strange))}: only opens and clicks are recorded")
-        return self._transactions.join(self._write, tuple(responses))
+        return self._transactions.join(self._write, (tuple(responses), tuple(mistaken)))
 
-    def _write(self, transaction: Transaction, items: Sequence[tuple[Response, ...]]) -> list[None]:
-        responses = [one for item in items for one in item]
-        sent = self._look_up(transaction, {one.delivery_id for one in responses})
-        gathered = _Gathered(Facts())
+    def _write(
+        self,
+        transaction: Transaction,
+        items: Sequence[tuple[tuple[Response, ...], tuple[Response, ...]]],
+    ) -> list[None]:
+        responses = [one for item in items for one in item[0]]
+        mistaken = [one for item in items for one in item[1]]
+        sent = self._look_up(transaction, {one.delivery_id for one in (*responses, *mistaken)})
+        gathered = ResponseFacts()
+        for one in mistaken:
+            about = sent.get(one.delivery_id)
+            if about is not None and about.is_meant(one):
+                gathered.correct(transaction, one, about)
         for one in responses:
             about = sent.get(one.delivery_id)
             if about is not None and about.is_meant(one):
-                _gather(one, about, gathered)
+                gathered.add(one, about)
         firsts = [(one.opened_at, one.clicked_at, one.id) for one in gathered.first.values()]
         transaction.many(self._first, firsts)
         gathered.facts.write(transaction, self._facts)
@@ -192,8 +147,8 @@ class SqlResponses:
         transaction.many(self._links, links)
         return [None] * len(items)
 
-    def _look_up(self, transaction: Transaction, ids: Collection[int]) -> dict[int, _Sent]:
-        return {row[0]: _Sent(*row) for row in transaction.of_ids(self._sent, ids)}
+    def _look_up(self, transaction: Transaction, ids: Collection[int]) -> dict[int, Answered]:
+        return {row[0]: Answered(*row) for row in transaction.of_ids(self._sent, ids)}
 
     # ------------------------------------------------ subscriptions
 
@@ -242,7 +197,7 @@ class SqlResponses:
 
         return await self._transactions.write(work)
 
-    def _meant(self, transaction: Transaction, response: Response) -> _Sent:
+    def _meant(self, transaction: Transaction, response: Response) -> Answered:
         about = self._look_up(transaction, [response.delivery_id]).get(response.delivery_id)
         if about is None or not about.is_meant(response):
             raise NotFoundError("The mail that this link came with is not known here any more.")
@@ -253,14 +208,14 @@ class SqlResponses:
             raise NotFoundError("There is no such list any more.")
         return about
 
-    def _tell(self, transaction: Transaction, response: Response, about: _Sent) -> None:
+    def _tell(self, transaction: Transaction, response: Response, about: Answered) -> None:
         facts = Facts()
         facts.add(
-            _KINDS[response.kind],
+            KINDS[response.kind],
             response.at,
             about.counted(response.list_id),
             delivery_id=about.id,
-            detail=_detail(response),
+            detail=response_detail(response),
             provider=about.provider or "",
         )
         facts.write(transaction, self._facts)
@@ -305,68 +260,3 @@ class SqlResponses:
             return found
 
         return await self._transactions.read(work)
-
-
-def _gather(response: Response, about: _Sent, gathered: _Gathered) -> None:
-    """Add what one open or click writes."""
-    kind, is_open = _KINDS[response.kind], response.kind is ResponseKind.OPENED
-    provider, by = about.provider or "", safe_text(response.by)
-    counted = about.counted()
-    if response.only_counted:
-        at = float(hour_of(response.at))
-        gathered.facts.add(
-            kind,
-            at,
-            counted,
-            about=_NO_MESSAGE,
-            detail=detail_text({"by": response.by}),
-            provider=provider,
-            by=by,
-        )
-        return
-    gathered.facts.add(
-        kind,
-        response.at,
-        counted,
-        delivery_id=about.id,
-        detail=_detail(response),
-        provider=provider,
-        by=by,
-    )
-    is_person = by == PERSON
-    if not is_open:
-        target = safe_text(response.target)[:_MOST_TARGET]
-        counts = gathered.links[about.list_id, about.campaign, target]
-        counts.clicks += is_person
-        counts.others += not is_person
-    if not is_person:
-        return
-    if (about.opened_at if is_open else about.clicked_at) is None:
-        gathered.facts.count(ONCE[kind], response.at, counted, provider=provider)
-        gathered.first[about.id] = about
-        if is_open:
-            about.opened_at = response.at
-        else:
-            about.clicked_at = response.at
-    at_recipient = gathered.recipients[about.account_id, about.address_key]
-    if is_open:
-        at_recipient.opens += 1
-        at_recipient.opened_at = max(at_recipient.opened_at or 0.0, response.at)
-    else:
-        at_recipient.clicks += 1
-        at_recipient.clicked_at = max(at_recipient.clicked_at or 0.0, response.at)
-
-
-def _detail(response: Response) -> str:
-    """What of it is kept; empty words are left out."""
-    found = {
-        "by": response.by,
-        "target": response.target[:_MOST_TARGET],
-        "link": response.link,
-        "ip": response.client_ip,
-        "agent": response.agent,
-        "reason": response.reason,
-    }
-    if response.kind in {ResponseKind.UNSUBSCRIBED, ResponseKind.RESUBSCRIBED}:
-        del found["by"]
-    return detail_text({key: value for key, value in found.items() if value})

@@ -325,6 +325,34 @@ class RecipientsContract(StoreCase):
         self.assertEqual(opened.detail, {"by": "person", "ip": "192.0.2.4", "agent": "Mail"})
         self.assertEqual(opened.delivery_id, item.deliveries[0].id)
 
+    async def test_W4_what_was_recorded_as_a_persons_is_corrected(self) -> None:
+        item, other = await self.send(), await self.send()
+        url = "https://a.example/"
+        clicks = [
+            answer(item, CLICKED, at=NOW + 70.25, target=url, link=1, client_ip="192.0.2.4"),
+            answer(item, CLICKED, at=NOW + 71.5, target=url, link=2, agent="Firefox"),
+            answer(item, CLICKED, at=NOW + 4_000, target=url, link=1),
+            answer(other, CLICKED, at=NOW + 60, target=url, link=1),
+        ]
+        opened = answer(item, OPENED, at=NOW + 69)
+        await self.responses.record([*clicks, opened])
+        scanned = [replace(one, by="scanner") for one in (*clicks[:2], opened)]
+        await self.responses.record([answer(item, CLICKED, by="scanner", target=url)], scanned)
+        await self.responses.record([], scanned)  # told twice, corrected once
+        expected = {"clicked": 2, "clicked once": 2, "clicked scanner": 3, "opened scanner": 1}
+        for by in ("list", "campaign", "provider", "day"):
+            totals = await self.totals(by, 2)
+            found = {name: n for name, n in totals.items() if n and name.startswith(("cl", "op"))}
+            self.assertEqual(found, expected)
+        (bob,) = await self.recipients.recipient(None, BOB)
+        self.assertEqual((bob.opens, bob.clicks), (0, 2))
+        self.assertEqual((bob.last_open_at, bob.last_click_at), (None, NOW + 4_000))
+        (links,) = await self.campaigns.links(self.mails, "code:orders", 9)
+        self.assertEqual((links.persons, links.others), (2, 3))
+        for hour in (HOUR, HOUR + 3_600):  # the first click of this mail is one of the next hour
+            ((_, sums),) = await self.history.totals(None, hour, hour + 3_600, "list")
+            self.assertEqual(sums["clicked once"], 1)
+
     async def test_what_is_only_counted_leaves_no_trace_at_the_recipient(self) -> None:
         item = await self.send()
         await self.responses.record([answer(item, OPENED, only_counted=True)])

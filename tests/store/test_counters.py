@@ -76,7 +76,12 @@ async def _play(store: Store, steps: list[Any]) -> None:
             await store.queue.accept(items[-1])
             continue
         if kind == "answer":
-            await store.responses.record(_responses(items, what, at))
+            responses = _responses(items, what, at)
+            await store.responses.record(responses)
+            # Every second one that was a person's was none.
+            persons = [one for one in responses if one.by == "person" and not one.only_counted]
+            mistaken = [replace(one, by="scanner") for one in persons[::2]]
+            await store.responses.record([], mistaken)
             continue
         settlements, reports = [], []
         for message, index, attempts, state, reported in what:

@@ -1,8 +1,9 @@
 """From hits to responses: who each was (W4, W5), and what is kept of it.
 
 A group's hits are judged in their order, each knowing what the same client asked before. Where
-a client turns out to be a scanner, what it asked earlier in the group is judged again: the first
-clicks of a burst look like a person's. What was written in a group before stays as it is.
+a client turns out to be a scanner, what it asked earlier in the group is judged again, and what
+was written of its last seconds as a person's is corrected: the first clicks of a burst look like
+a person's.
 
 Guarantees: in privacy mode neither address nor agent is in a response, and opens are only
 counted; the same request twice in a group is one response. Pure but for its bounded memory.
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from smtpplus.message.tracking_urls import HONEYPOT_LINK
 from smtpplus.rules.opens import Access, Observed, OpenClass, Siblings, Verdict, classify
@@ -20,10 +22,19 @@ from smtpplus.values.response import Response, ResponseKind
 from smtpplus.web.tracking.clients import ClientMemory, LinkCounts
 from smtpplus.web.tracking.hits import Hit, neighbourhood
 
-__all__ = ["Classes"]
+__all__ = ["Classes", "Judged"]
 
 _KINDS = {Access.OPEN: ResponseKind.OPENED, Access.CLICK: ResponseKind.CLICKED}
 _HIDDEN = frozenset({HONEYPOT_LINK})
+_PERSON = OpenClass.PERSON.value
+_SAME_VISIT_SECONDS = 10.0  # before a scanner gave itself away
+
+
+class Judged(NamedTuple):
+    """What to record of a group; and, with their right class, what was recorded as a person's."""
+
+    responses: Sequence[Response]
+    mistaken: Sequence[Response] = ()
 
 
 @dataclass(slots=True)
@@ -38,7 +49,7 @@ class Classes:
         hits: Sequence[Hit],
         delivered_at: Mapping[int, float],
         private_lists: Collection[int],
-    ) -> list[Response]:
+    ) -> Judged:
         """What to record of these hits, in their order.
 
         Args:
@@ -53,6 +64,7 @@ class Classes:
             client = "" if hit.facts.list_id in private_lists else neighbourhood(hit.address)
             groups[hit.facts.delivery_id, client].append(number)
         verdicts: dict[int, Verdict] = {}
+        mistaken: list[Response] = []
         for (delivery_id, client), numbers in groups.items():
             asked = [hits[number] for number in numbers]
             is_private = asked[0].facts.list_id in private_lists
@@ -60,11 +72,21 @@ class Classes:
                 asked, client, delivered_at.get(delivery_id), is_private=is_private
             )
             verdicts.update(zip(numbers, judged, strict=True))
+            if any(verdict.klass is OpenClass.SCANNER for verdict in judged):
+                since = asked[0].at - _SAME_VISIT_SECONDS
+                persons = self.clients.take_persons(delivery_id, client, since)
+                mistaken += [replace(one, by=OpenClass.SCANNER.value) for one in persons]
         made = [
             _response(hit, verdicts[number].klass, is_private=hit.facts.list_id in private_lists)
             for number, hit in enumerate(hits)
         ]
-        return _without_repeats(made)
+        kept = _without_repeats(made)
+        for one in kept:
+            if one.by == _PERSON and not one.only_counted:
+                is_private = one.list_id in private_lists
+                client = "" if is_private else neighbourhood(one.client_ip)
+                self.clients.keep_person(client, one)
+        return Judged(kept, mistaken)
 
     def _judge(
         self, hits: Sequence[Hit], client: str, delivered_at: float | None, *, is_private: bool

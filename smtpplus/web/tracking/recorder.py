@@ -20,8 +20,7 @@ from twisted.logger import Logger
 
 from smtpplus.ports import IAccounts, IClock, IResponses, ISpawn
 from smtpplus.values.errors import StoreBrokenError, StoreFullError, StoreUnavailableError
-from smtpplus.values.response import Response
-from smtpplus.web.tracking.classes import Classes
+from smtpplus.web.tracking.classes import Classes, Judged
 from smtpplus.web.tracking.hits import Hit
 
 __all__ = ["GROUP_HITS", "GROUP_SECONDS", "MOST_WAITING", "Recorder"]
@@ -30,6 +29,7 @@ GROUP_SECONDS: Final = 0.7
 GROUP_HITS: Final = 1_000
 MOST_WAITING: Final = 50_000
 _WAITS = (0.5, 1.0, 2.0, 5.0)  # seconds, the last one repeats
+_NOTHING = Judged(())
 _STORE_ERRORS = (StoreUnavailableError, StoreBrokenError, StoreFullError)
 
 
@@ -59,7 +59,7 @@ class Recorder:
         self._classes = classes or Classes()
         self._most_waiting = most_waiting
         self._hits: list[Hit] = []
-        self._judged: list[Response] = []  # the group on its way, until it is written
+        self._judged = _NOTHING  # the group on its way, until it is written
         self._judged_hits = 0
         self._is_writing = False
         self._is_stopped = False
@@ -137,7 +137,7 @@ class Recorder:
             self._failures += 1
             self._log.failure("a group of {hits} opens and clicks is lost", hits=self._judged_hits)
             self.lost += self._judged_hits
-            self._judged, self._judged_hits = [], 0
+            self._judged, self._judged_hits = _NOTHING, 0
         finally:
             self._is_writing = False
         self._go_on()
@@ -161,9 +161,9 @@ class Recorder:
             del self._hits[: len(group)]
             self._judged_hits = len(group)
             self._judged = self._classes.responses(group, delivered, private)
-        await self._responses.record(self._judged)
+        await self._responses.record(*self._judged)
         self.written += self._judged_hits
-        self._judged, self._judged_hits = [], 0
+        self._judged, self._judged_hits = _NOTHING, 0
 
     async def _private_lists(self, hits: Sequence[Hit]) -> set[int]:
         """Those in privacy mode, and those that are no more: of them nothing is kept either."""

@@ -37,6 +37,7 @@ class MemoryResponses:
     def __init__(self, lists: Mapping[int, str]) -> None:
         self.lists = dict(lists)
         self.groups: list[list[Response]] = []
+        self.mistaken: list[Response] = []
         self.changes: list[Response] = []
         self.inactive: set[int] = set()
         self.times: dict[int, float] = {}
@@ -49,10 +50,13 @@ class MemoryResponses:
         """All of all groups."""
         return [one for group in self.groups for one in group]
 
-    async def record(self, responses: Sequence[Response]) -> None:
+    async def record(
+        self, responses: Sequence[Response], mistaken: Sequence[Response] = ()
+    ) -> None:
         self._check()
         if self.record_errors:
             raise self.record_errors.pop()
+        self.mistaken += mistaken
         self.groups.append(list(responses))
 
     async def unsubscribe(self, response: Response) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.message.token import TokenFacts
 from smtpplus.message.tracking_urls import HONEYPOT_LINK
 from smtpplus.rules.opens import Access
 from smtpplus.values.response import Response
-from smtpplus.web.tracking.classes import Classes
+from smtpplus.web.tracking.classes import Classes, Judged
 from smtpplus.web.tracking.clients import ClientMemory, LinkCounts
 from smtpplus.web.tracking.hits import Hit
 
@@ -41,6 +43,10 @@ class ClassesTests(SynchronousTestCase):
 
     def responses(self, *hits: Hit, private: bool = False) -> list[Response]:
         """What is recorded of a group."""
+        return list(self.judged(*hits, private=private).responses)
+
+    def judged(self, *hits: Hit, private: bool = False) -> Judged:
+        """The same, and what was recorded wrongly before."""
         return self.classes.responses(hits, _DELIVERED, {1} if private else set())
 
     def by(self, *hits: Hit) -> list[str]:
@@ -57,9 +63,25 @@ class ClassesTests(SynchronousTestCase):
         burst = [click(link, link / 50, f"192.0.2.{link}") for link in range(6)]
         self.assertEqual(self.by(*burst), ["scanner"] * 6)
 
-    def test_a_burst_that_goes_on_in_the_next_group(self) -> None:
-        self.assertEqual(self.by(click(0), click(1, 0.1)), ["person"] * 2)
-        self.assertEqual(self.by(click(2, 0.8), click(3, 0.9)), ["scanner"] * 2)
+    def test_W4_a_burst_that_goes_on_in_the_next_group_corrects_the_first(self) -> None:
+        first = self.responses(click(0), click(1, 0.1))
+        self.assertEqual([one.by for one in first], ["person"] * 2)
+        self.assertEqual(self.judged(click(1, 0.5, "198.51.100.9")).mistaken, [])
+        found = self.judged(click(2, 0.8), click(3, 0.9))
+        self.assertEqual([one.by for one in found.responses], ["scanner"] * 2)
+        self.assertEqual(found.mistaken, [replace(one, by="scanner") for one in first])
+        self.assertEqual(self.judged(click(4, 1.2)).mistaken, [])
+
+    def test_W4_only_the_last_seconds_before_a_scanner_shows_are_corrected(self) -> None:
+        for at in (0.0, 20.0, 25.0):
+            self.assertEqual(self.by(click(0, at)), ["person"])
+        (one,) = self.judged(click(HONEYPOT_LINK, 31.0)).mistaken
+        self.assertEqual(one.at, _AT + 25.0)
+
+    def test_W4_in_privacy_mode_clicks_are_corrected_too(self) -> None:
+        first = self.responses(click(0), private=True)
+        found = self.judged(click(HONEYPOT_LINK, 0.9), private=True)
+        self.assertEqual(found.mistaken, [replace(one, by="scanner") for one in first])
 
     def test_W4_the_first_click_of_who_then_asks_by_HEAD_is_no_persons(self) -> None:
         self.assertEqual(self.by(click(0), click(1, 0.1, method="HEAD")), ["scanner"] * 2)
@@ -82,7 +104,7 @@ class ClassesTests(SynchronousTestCase):
 
     def test_before_two_seconds_after_delivery_nobody_reads(self) -> None:
         for seconds, wanted in ((-1.0, "scanner"), (1.0, "scanner"), (60.0, "person")):
-            (one,) = Classes().responses([click(0)], {1: _AT - seconds}, ())
+            ((one,), _) = Classes().responses([click(0)], {1: _AT - seconds}, ())
             self.assertEqual(one.by, wanted)
 
     def test_W5_a_proxys_open(self) -> None:
