@@ -66,8 +66,8 @@ def _long_failures() -> list[tuple[str, str, str]]:
     return [*syncs_failing, *files, *writes, *[("pread64", "EIO", str(n)) for n in (20, 30, 60)]]
 
 
-def _lint(ground: Ground, messages: int) -> syncs.Lint:
-    found = syncs.lint_run(ground, messages)
+def _lint(ground: Ground, messages: int, processes: int = 1) -> syncs.Lint:
+    found = syncs.lint_run(ground, messages, processes)
     assert not found.wrong, str(found)
     assert found.accepts == messages, str(found)
     return found
@@ -127,6 +127,9 @@ SCENARIOS = {
         lambda g: limits.long_queue(g, 200_000, 5_000, most_mib=300, least=0.8),
     ),
     "syncs": Scenario("D4", lambda g: _lint(g, 150), lambda g: _lint(g, 10_000)),
+    "syncs-of-several": Scenario(
+        "D4, of several processes", lambda g: _lint(g, 150, 2), lambda g: _lint(g, 10_000, 2)
+    ),
     "failing-disk": Scenario(
         "D5 D6",
         lambda g: _failing(g, _SHORT_FAILURES),

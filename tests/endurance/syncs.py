@@ -4,7 +4,7 @@ For each message that was answered 250: the first write to the write-ahead log t
 Message-ID must be followed by a sync of the log that began after that write and succeeded before
 the reply was sent. For a message in a file: its part was synced after its last write, then renamed,
 then the folder synced, all before the reply. Catches ``synchronous=NORMAL`` and a reply that
-overtakes its group's commit.
+overtakes its group's commit. With several processes, one writes and syncs, others reply.
 """
 
 from __future__ import annotations
@@ -152,11 +152,11 @@ def _file_of(rest: str) -> str | None:
     return found[1] if found else None
 
 
-def lint_run(ground: Ground, messages: int) -> Lint:
-    """Submit `messages` under strace, and read what it saw."""
+def lint_run(ground: Ground, messages: int, processes: int = 1) -> Lint:
+    """Submit `messages` to a service of so many processes under strace, and read what it saw."""
     needs_strace()
     arrivals = Arrivals(ground.test)
-    house = House(ground, arrivals.port)
+    house = House(ground, arrivals.port, server__processes=str(processes))
     trace = ground.directory / "trace"
     house.prefix = ["strace", "-D", "-f", "-qq", "--seccomp-bpf", "-y", "-s", "4200"]
     house.prefix += ["-o", str(trace), "-e", _OF_STRACE, "-e", "signal=none"]

@@ -33,6 +33,9 @@ class FaultTests(SynchronousTestCase):
     def test_D4_no_250_before_its_sync(self) -> None:
         self.play("syncs")
 
+    def test_D4_no_250_before_its_sync_by_the_writer(self) -> None:
+        self.play("syncs-of-several")
+
     def test_D5_D6_calls_that_fail(self) -> None:
         self.play("failing-disk")
 
