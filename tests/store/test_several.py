@@ -8,7 +8,6 @@ import time
 import zlib
 from typing import Any
 
-import psycopg
 from sqlalchemy import ColumnElement, Connection, literal, text
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -17,7 +16,6 @@ from smtpplus.net.clock import ReactorClock
 from smtpplus.rules.suppression import Reason, Scope, Suppression
 from smtpplus.store.commits import Committer, DoubtfulError, Request, Transaction
 from smtpplus.store.leases import NodeLeases
-from smtpplus.store.postgresql import PostgresqlServer
 from smtpplus.store.store import Store, open_store_blocking, run, upgrade
 from smtpplus.store.topics import ACCOUNTS, DUE, SUPPRESSIONS
 from smtpplus.values.errors import (
@@ -32,6 +30,13 @@ from smtpplus.values.submission import DkimKeyState, Stream
 from tests.postgresql import cluster_to_harm
 from tests.store.postgresql_case import PostgresqlCase, store_database
 from tests.store.samples import NOW, SECRET, VERIFIER, accepted, delivery_of, in_queue, settlement
+
+
+def _server(url: str) -> Any:
+    """A `PostgresqlServer`."""
+    from smtpplus.store.postgresql import PostgresqlServer  # an extra
+
+    return PostgresqlServer(url)
 
 
 class _Time:
@@ -384,7 +389,7 @@ class DoubtTests(PostgresqlCase):
     """The connection is lost in the very commit."""
 
     def committer(self, *, committed: bool, seconds: float = 0.0) -> Committer:
-        server = PostgresqlServer(self.url)
+        server = _server(self.url)
         lost: list[None] = []
 
         def open_writer(check: bool) -> Any:
@@ -450,7 +455,7 @@ class ClashTests(PostgresqlCase):
                 transaction.execute(clash)
             return len(runs)
 
-        server = PostgresqlServer(self.url)
+        server = _server(self.url)
         committer = Committer(server.open_writer, server.dialect, lambda: 0.0)
         beside = Request(lambda _: "beside")
         request = Request(work)
@@ -468,7 +473,7 @@ class ClashTests(PostgresqlCase):
 
 class ServerTests(PostgresqlCase):
     def test_the_password_is_not_told(self) -> None:
-        server = PostgresqlServer("postgresql://u:secret@h/d")
+        server = _server("postgresql://u:secret@h/d")
         self.assertNotIn("secret", str(server))
 
     def test_a_url_that_is_none_is_refused(self) -> None:
@@ -480,6 +485,8 @@ class ServerTests(PostgresqlCase):
         store = self.open_blocking()
         await store.accounts.add_account("acme", NOW)
         await store._transactions.outside(_be_impatient)
+        import psycopg
+
         with psycopg.connect(self.url) as other:
             other.execute("LOCK TABLE message IN ACCESS EXCLUSIVE MODE")
             with self.assertRaisesRegex(StoreUnavailableError, "locked by another process"):
