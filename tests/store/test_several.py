@@ -407,7 +407,7 @@ class DoubtTests(PostgresqlCase):
                     raw.close()
                     raise StoreUnavailableError("the connection is lost")
 
-                connection.commit = cut  # type: ignore[method-assign]
+                connection.commit = cut
             return connection
 
         self.now = 0.0
