@@ -11,10 +11,10 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from smtpplus.message.copy_plan import CopyFields, CopyPlan
-from smtpplus.message.edits import ClickFill, Edit, Fill, UrlFill, pieces_of
+from smtpplus.message.edits import ClickFill, Edit, Fill, Piece, UrlFill, pieces_of
 from smtpplus.message.header_footer import (
     footer_position,
     fragment,
@@ -33,6 +33,7 @@ from smtpplus.message.merge import (
     plain,
     safe_url,
 )
+from smtpplus.message.part_memory import FoundPart
 from smtpplus.message.pixel import pixel
 from smtpplus.message.text_view import TextView
 from smtpplus.message.unsubscribe_tags import (
@@ -68,19 +69,46 @@ class BodyEdits:
         self, plan: CopyPlan, *, is_reply: bool, unsubscribe: frozenset[str] = frozenset()
     ) -> None:
         self._plan = plan
-        self._is_reply = is_reply
+        self.is_reply = is_reply
         self.finder, self._banner_finder = _finders(plan)
         self.links = Links(plan, unsubscribe)
         self.unknown: dict[str, None] = {}
         self.has_unsubscribe = False
-        self._offers_unsubscribe = False  # the part that is looked at
         self.has_pixel = False
+        # Of the part that is looked at.
+        self._offers_unsubscribe = False
+        self._unknown_here: dict[str, None] = {}
+
+    def _begin(self) -> None:
+        """Another part is looked at."""
+        self._offers_unsubscribe = False
+        self._unknown_here = {}
+
+    def learnt(
+        self, plan: dict[object, Any], pieces: list[Piece] | None, links_before: int
+    ) -> FoundPart:
+        """What was found in the part that was looked at last."""
+        return FoundPart(
+            plan,
+            pieces,
+            tuple(self.links.targets[links_before:]),
+            tuple(self._unknown_here),
+            self._offers_unsubscribe,
+            self.has_pixel,
+        )
+
+    def learn(self, found: FoundPart) -> None:
+        """Know what looking at the part would have found."""
+        self.links.targets += found.targets
+        self.unknown.update(dict.fromkeys(found.unknown))
+        self.has_unsubscribe |= found.has_unsubscribe
+        self.has_pixel = found.has_pixel
 
     # ------------------------------------------------ HTML
 
     def html(self, view: TextView, *, is_main: bool) -> list[Edit]:
         """The edits of an HTML part; `is_main`: header, footer and pixel go into it."""
-        self._offers_unsubscribe = False
+        self._begin()
         if len(view.text) > MAX_MARKUP and view.text.count("<") > MAX_MARKUP:
             raise TooManyTagsError(f"it holds more than {MAX_MARKUP:,} elements")
         lower = lowered(view.text)
@@ -104,7 +132,7 @@ class BodyEdits:
         if plan.unsubscribe_html and plan.unsubscribe_url and not self._offers_unsubscribe:
             pieces += self._fragment(subscription_html(fragment(plan.unsubscribe_html)))
         if pieces:
-            at = html_footer_position(spans, is_reply=self._is_reply)
+            at = html_footer_position(spans, is_reply=self.is_reply)
             edits.append(Edit(at, at, pieces))
         if plan.open_url is not None and not self.has_pixel:
             edits.append(Edit(spans.body_end, spans.body_end, pixel(plan.open_url)))
@@ -136,6 +164,7 @@ class BodyEdits:
         number = len(links.targets)
         links.targets += known.targets
         self.unknown.update(known.unknown)
+        self._unknown_here.update(known.unknown)
         if known.has_unsubscribe:
             self.has_unsubscribe = self._offers_unsubscribe = True
         if not known.targets:
@@ -239,6 +268,7 @@ class BodyEdits:
     def _note(self, tag: Tag, raw: str) -> None:
         if tag.kind is TagKind.UNKNOWN:
             self.unknown.setdefault(raw)
+            self._unknown_here.setdefault(raw)
         elif tag.kind is TagKind.UNSUBSCRIBE:
             self.has_unsubscribe = self._offers_unsubscribe = True
 
@@ -249,7 +279,7 @@ class BodyEdits:
     ) -> list[Edit]:
         """The edits of a plain text part; `flowed`, `delsp` as in RFC 3676."""
         plan = self._plan
-        self._offers_unsubscribe = False
+        self._begin()
         edits: list[Edit] = []
         if is_main and plan.header_text:
             edits.append(self._banner(view, plan.header_text, view.mark, flowed=flowed))
@@ -259,7 +289,7 @@ class BodyEdits:
             if plan.unsubscribe_text and plan.unsubscribe_url and not self._offers_unsubscribe:
                 banner = f"{banner}\n\n{subscription_text(plan.unsubscribe_text)}".strip("\r\n")
             if banner:
-                at = footer_position(view.text, view.mark, is_reply=self._is_reply)
+                at = footer_position(view.text, view.mark, is_reply=self.is_reply)
                 edits.append(self._banner(view, banner, at, flowed=flowed))
         return edits
 

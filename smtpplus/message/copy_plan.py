@@ -10,12 +10,15 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from smtpplus.message.token import TokenFacts
 from smtpplus.message.tracking_urls import LinkTarget
 from smtpplus.values.address import Address
 from smtpplus.values.options import MergeSyntax, Utm
+
+if TYPE_CHECKING:  # it is made of edits, which are made by a plan
+    from smtpplus.message.part_memory import PartMemory
 
 __all__ = [
     "ClickUrl",
@@ -109,6 +112,7 @@ class CopyPlan:
         head: fields that every copy carries, put at the head's end.
         head_block: whole fields with their CRLF for each recipient, put before the head.
         head_cuts: lower-case names of fields that no copy carries.
+        parts: where parts that come again are remembered; None: nowhere.
     """
 
     header_html: str = ""
@@ -134,6 +138,7 @@ class CopyPlan:
     head: tuple[HeadField, ...] = ()
     head_block: Callable[[CopyFields], bytes] | None = None
     head_cuts: frozenset[str] = frozenset()
+    parts: PartMemory | None = field(default=None, compare=False, repr=False)
     # What was found out about the plan itself, kept for the next message that it holds for.
     found: dict[object, Any] = field(init=False, default_factory=dict, compare=False, repr=False)
 

@@ -41,7 +41,7 @@ from smtpplus.message.part_head import retold_head
 from smtpplus.message.text_view import TextView, view_of
 from smtpplus.message.transfer_encoding import to_base64, to_quoted_printable
 
-__all__ = ["PartCopy"]
+__all__ = ["PartCopy", "flow_of"]
 
 _NEAREST = str.maketrans(  # what has no decomposition
     {
@@ -107,7 +107,7 @@ class PartCopy:
     def _found_in(self, view: TextView) -> list[Edit]:
         if self.found.is_html:
             return self.edits.html(view, is_main=self.found.is_main)
-        flowed, delsp = _flow(self.head)
+        flowed, delsp = flow_of(self.head)
         return self.edits.text(view, is_main=self.found.is_main, flowed=flowed, delsp=delsp)
 
     def _spliced(
@@ -179,7 +179,7 @@ class _Found(NamedTuple):
         edits.has_unsubscribe, edits.has_pixel = self.has_unsubscribe, self.has_pixel
 
 
-def _flow(head: bytes) -> tuple[bool, bool]:
+def flow_of(head: bytes) -> tuple[bool, bool]:
     """``format=flowed`` and ``delsp=yes`` (RFC 3676 §4) of a part's header."""
     if b"format" not in head.lower():
         return False, False

@@ -37,7 +37,8 @@ from smtpplus.message.encoded_body import (
 from smtpplus.message.head_edits import HeadPiece, head_template
 from smtpplus.message.headers import HeaderField, parse_head
 from smtpplus.message.own_to import Visible, visible_addresses
-from smtpplus.message.part_copy import PartCopy
+from smtpplus.message.part_copy import PartCopy, flow_of
+from smtpplus.message.part_memory import MAX_REMEMBERED, PartKey
 from smtpplus.message.structure import Structure
 
 __all__ = ["MAX_TEXT_OCTETS", "Copy", "Excerpts", "Prepared", "needed_spans", "prepare"]
@@ -298,6 +299,12 @@ class _BodyWork:
         if isinstance(encoded, str):
             self.left.append(LeftAlone(found.index, encoded))
             return
+        head = (
+            self.head if not found.index else self.source.octets(part.header_start, part.body_start)
+        )
+        key = self.key(found, encoded, head or b"")
+        if key is not None and self.remembered(found, key):
+            return
         body = body_of(encoded, part.encoding)
         if isinstance(body, str) or len(body.octets) > MAX_TEXT_OCTETS:
             reason = body if isinstance(body, str) else _TOO_LONG
@@ -305,11 +312,10 @@ class _BodyWork:
             return
         if _PGP_BEGINS in body.octets and _PGP.search(body.octets):
             raise _SealedError("it is signed or encrypted (PGP)")
-        head = (
-            self.head if not found.index else self.source.octets(part.header_start, part.body_start)
-        )
         copy = PartCopy(self.edits, found, body, head or b"")
         reason = copy.run(wide=self.source.wide)
+        if key is not None and not reason and copy.new_head is None:
+            self.remember(key, copy.pieces)
         if reason:
             self.left.append(LeftAlone(found.index, reason))
         elif copy.pieces is not None:
@@ -318,6 +324,43 @@ class _BodyWork:
                 self.head = copy.new_head
             elif copy.new_head is not None:
                 self.replaced.append((part.header_start, part.body_start, [copy.new_head]))
+
+    # ------------------------------------------------ parts that come again
+
+    def key(self, found: BodyPart, encoded: bytes, head: bytes) -> PartKey | None:
+        """By what a part is known again; None: it is not remembered."""
+        if self.source.plan.parts is None or self.source.wide or len(encoded) > MAX_REMEMBERED:
+            return None
+        part, edits = found.part, self.edits
+        return PartKey(
+            encoded,
+            part.encoding,
+            part.charset,
+            found.is_html,
+            found.is_main,
+            (False, False) if found.is_html else flow_of(head),
+            edits.is_reply,
+            edits.links.unsubscribe,
+            len(edits.links.targets),
+            edits.has_pixel,
+        )
+
+    def remembered(self, found: BodyPart, key: PartKey) -> bool:
+        """Take what is known of the part, where it is known."""
+        plan, part = self.source.plan, found.part
+        known = None if plan.parts is None else plan.parts.get(plan.found, key)
+        if known is None:
+            return False
+        self.edits.learn(known)
+        if known.pieces is not None:
+            self.replaced.append((part.body_start, part.body_end, known.pieces))
+        return True
+
+    def remember(self, key: PartKey, pieces: list[Piece] | None) -> None:
+        """Keep what was just found in a part."""
+        plan = self.source.plan
+        if plan.parts is not None:
+            plan.parts.put(key, self.edits.learnt(plan.found, pieces, key.links))
 
 
 def _joined(pieces: Sequence[Piece]) -> tuple[Piece, ...]:

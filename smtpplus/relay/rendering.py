@@ -20,6 +20,7 @@ from smtpplus.message.feedback_id import REPLACED, feedback_id, feedback_id_fiel
 from smtpplus.message.headers import HeaderField, cut_spans, parse_head
 from smtpplus.message.list_fields import CfblPolicy, ListFields, ListPolicy, OwnField
 from smtpplus.message.own_to import Visible, visible_addresses
+from smtpplus.message.part_memory import PartMemory
 from smtpplus.message.token import Purpose, TokenFacts, Tokens
 from smtpplus.message.tracking_urls import LinkTarget
 from smtpplus.message.verp import local_part
@@ -106,6 +107,7 @@ class Rendering:
         self.settings = settings
         self._settled: dict[tuple[int, int], tuple[SmtpUser, MailList, Effective]] = {}
         self._plans: dict[_PlanKey, tuple[Effective, RenderingSettings, CopyPlan]] = {}
+        self._parts = PartMemory()
 
     async def of(self, message: Message, head: bytes, names: Collection[str]) -> Rendered | None:
         """What is done to `message`, whose head goes out as `head`; None: nothing.
@@ -257,6 +259,7 @@ class Rendering:
             fields=effective.fields,
             names=names,
             own_to=own_to,
+            parts=self._parts,
         )
 
     def _open_url(self, base: str) -> _CopyUrl:
