@@ -82,6 +82,7 @@ TITLES = {
     7505: "Null MX",
     7578: "multipart/form-data",
     7677: "SCRAM-SHA-256",
+    7693: "BLAKE2",
     8058: "One-click unsubscribe",
     8301: "Cryptographic algorithms of DKIM",
     8314: "Cleartext considered obsolete: TLS for submission",
