@@ -63,13 +63,17 @@ def copy_steps(programs: Programs) -> dict[str, Callable[[int], object]]:
     def find(_: int) -> Rendered:
         return run(_rendered(rendering, delivery.message, head))
 
-    structure, plan = scan(mail), rendered.whole_plan
-    known: dict[str, Any] = {"fields": rendered.fields, "visible": rendered.visible}
+    structure, plan = scan(mail), rendered.plan
+    known: dict[str, Any] = {
+        "fields": rendered.fields,
+        "visible": rendered.visible,
+        "block": rendered.block,
+    }
     prepared = prepare(rendered.head, body, structure, plan, **known)
     fields = rendering.copy_fields(delivery)
     copy = prepared.copy(fields)
-    assert plan.head_block is not None
-    block = plan.head_block
+    block = rendered.block
+    assert callable(block)
     octets = b"".join([piece for piece in copy.body if isinstance(piece, bytes)])
 
     def sign(number: int) -> object:

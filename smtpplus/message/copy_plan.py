@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from smtpplus.message.token import TokenFacts
@@ -110,7 +110,6 @@ class CopyPlan:
         unescaped: names whose values are HTML already and are put into HTML text as they are.
         own_to: who finds only the own address in To.
         head: fields that every copy carries, put at the head's end.
-        head_block: whole fields with their CRLF for each recipient, put before the head.
         head_cuts: lower-case names of fields that no copy carries.
         parts: where parts that come again are remembered; None: nowhere.
     """
@@ -136,17 +135,10 @@ class CopyPlan:
     unescaped: frozenset[str] = frozenset()
     own_to: OwnTo = OwnTo.OFF
     head: tuple[HeadField, ...] = ()
-    head_block: Callable[[CopyFields], bytes] | None = None
     head_cuts: frozenset[str] = frozenset()
     parts: PartMemory | None = field(default=None, compare=False, repr=False)
     # What was found out about the plan itself, kept for the next message that it holds for.
     found: dict[object, Any] = field(init=False, default_factory=dict, compare=False, repr=False)
-
-    def with_head_block(self, block: Callable[[CopyFields], bytes]) -> CopyPlan:
-        """The same plan for another message: what was found out about it goes with it."""
-        made = replace(self, head_block=block)
-        object.__setattr__(made, "found", self.found)  # no init field, so `replace` leaves it out
-        return made
 
     @property
     def changes_bodies(self) -> bool:

@@ -73,11 +73,15 @@ def head_template(
     plan: CopyPlan,
     finder: TagFinder,
     more_cuts: frozenset[str] = frozenset(),
+    block: HeadPiece = b"",
 ) -> HeadTemplate:
-    """The templates of a head (with its empty line, where there is one) and its `fields`."""
+    """The templates of a head (with its empty line, where there is one) and its `fields`.
+
+    `block` are whole fields with their CRLF, put before it.
+    """
     work = _Work(plan, finder)
-    if plan.head_block is not None:
-        work.both(plan.head_block)
+    if block:
+        work.both(block)
     cuts = plan.head_cuts | more_cuts
     position = 0
     for field in fields:

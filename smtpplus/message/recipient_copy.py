@@ -136,6 +136,7 @@ def prepare(
     *,
     fields: tuple[HeaderField, ...] | None = None,
     visible: Visible | None = None,
+    block: HeadPiece = b"",
 ) -> Prepared:
     """Find everything in a message that `plan` changes.
 
@@ -146,12 +147,13 @@ def prepare(
         plan: what is to be done.
         fields: those of `head`, where they are known.
         visible: who stands in them, likewise.
+        block: whole fields with their CRLF that go before the head, of each recipient's own maybe.
     """
     if fields is None:
         fields = parse_head(head)
     if visible is None:
         visible = visible_addresses(fields if plan.own_to is OwnTo.BCC else ())
-    return _prepared(_Source(head, body, structure, plan, fields, visible))
+    return _prepared(_Source(head, body, structure, plan, fields, visible, block))
 
 
 def needed_spans(structure: Structure, plan: CopyPlan) -> tuple[tuple[int, int], ...]:
@@ -182,6 +184,7 @@ class _Source:
     plan: CopyPlan
     fields: tuple[HeaderField, ...]
     visible: Visible
+    block: HeadPiece
     wide: bool = False
 
     def widened(self) -> _Source:
@@ -214,7 +217,7 @@ def _prepared(source: _Source) -> Prepared:
     if work.head is not source.head:
         fields = parse_head(work.head)
     cuts = _STALE if work.changed else frozenset[str]()
-    template = head_template(work.head, fields, plan, edits.finder, cuts)
+    template = head_template(work.head, fields, plan, edits.finder, cuts, source.block)
     unknown = dict.fromkeys((*template.unknown, *edits.unknown))
     return Prepared(
         left_alone=tuple(work.left),

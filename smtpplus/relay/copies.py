@@ -356,9 +356,10 @@ def _prepare(rendered: Rendered, body: bytes | Excerpts, structure: Structure) -
         rendered.head,
         body,
         structure,
-        rendered.whole_plan,
+        rendered.plan,
         fields=rendered.fields,
         visible=rendered.visible,
+        block=rendered.block,
     )
 
 

@@ -68,15 +68,15 @@ class Rendered:
     """One message, ready to be made into copies.
 
     `head` is what we prepended and the submitted head without its cuts; `fields` are its fields.
-    `shared_block` are the field lines in front of it, where they are the same for all.
-    `is_plain`: nothing changes but that, and To where it is a recipient's own.
+    `block` are the field lines in front of it, or make them for each recipient. `is_plain`: they
+    are the same for all, and nothing else changes but To where it is a recipient's own.
     """
 
     head: bytes
     fields: tuple[HeaderField, ...]
     plan: CopyPlan
     is_plain: bool
-    shared_block: bytes
+    block: bytes | Callable[[CopyFields], bytes]
     visible: Visible
 
     def shows(self, address: Address) -> bool:
@@ -86,11 +86,10 @@ class Rendered:
         return address in self.visible
 
     @property
-    def whole_plan(self) -> CopyPlan:
-        """The plan for copies that are not plain."""
-        if self.plan.head_block is not None:
-            return self.plan
-        return self.plan.with_head_block(lambda _: self.shared_block)
+    def shared_block(self) -> bytes:
+        """The field lines in front of a plain copy."""
+        assert isinstance(self.block, bytes)
+        return self.block
 
     @property
     def plain_fields(self) -> tuple[HeaderField, ...]:
@@ -140,12 +139,14 @@ class Rendering:
             effective.feedback_id,
         )
         is_same = not listed.unsubscribe and listed.cfbl is None
-        block = feedback + listed.write() if is_same else b""
+        block: bytes | Callable[[CopyFields], bytes]
+        if is_same:
+            block = feedback + listed.write()
+        else:
+            block = functools.partial(self._block, listed, base, feedback)
         is_own = not present.isdisjoint(_ANSWERS) and _is_own_thread(fields, base)
         plan = self._kept_plan(effective, base, names, is_own=is_own)
         is_plain = is_same and not plan.changes_bodies
-        if not is_same:
-            plan = plan.with_head_block(lambda copy: self._block(copy, listed, base, feedback))
         return Rendered(head, fields, plan, is_plain, block, visible_addresses(fields))
 
     def copy_fields(self, delivery: Delivery) -> CopyFields:
@@ -280,7 +281,7 @@ class Rendering:
 
         return url
 
-    def _block(self, copy: CopyFields, listed: ListFields, base: str, feedback: bytes) -> bytes:
+    def _block(self, listed: ListFields, base: str, feedback: bytes, copy: CopyFields) -> bytes:
         """The fields in front of this recipient's head."""
         url = mailto = token = ""
         if listed.unsubscribe:
