@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +20,9 @@ from benchmarks.programs import (
     needs,
     wait_for,
 )
+from benchmarks.smtp_load import LENGTH
 
-__all__ = ["SESSIONS", "Burst", "Sink", "burst"]
+__all__ = ["SESSIONS", "Burst", "OwnLoad", "Sink", "burst"]
 
 SESSIONS = 20
 _COUNT = re.compile(rb"mesg=(\d+)")
@@ -61,6 +64,50 @@ def burst(
     if process.returncode:
         raise RuntimeError(f"smtp-source: {said.decode(errors='replace')}")
     return Burst(time.monotonic() - begin, used.ru_utime + used.ru_stime)
+
+
+class OwnLoad:
+    """Mails that smtp-source cannot send: each its own. Made ready first, then sent.
+
+    `mails` have line ends CRLF.
+    """
+
+    def __init__(
+        self, folder: Path, port: int, mails: Iterable[bytes], sender: str, recipient: str
+    ) -> None:
+        file = folder / "mails"
+        with file.open("wb") as out:
+            for mail in mails:
+                said = mail.replace(b"\r\n.", b"\r\n..") + b".\r\n"
+                out.write(LENGTH.pack(len(said)) + said)
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "benchmarks.smtp_load", str(port), str(file)),
+                *(str(SESSIONS), sender, recipient),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        self._process.stdout.readline()
+
+    def send(self) -> Burst:
+        """All of them, over `SESSIONS` kept connections."""
+        process, begin = self._process, time.monotonic()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(b"go\n")
+        process.stdin.close()
+        told = process.stdout.read() + process.stderr.read()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        for stream in (process.stdout, process.stderr):
+            stream.close()
+        if process.returncode:
+            raise RuntimeError(f"the load: {told.decode(errors='replace')}")
+        return Burst(time.monotonic() - begin, used.ru_utime + used.ru_stime)
 
 
 class Sink:

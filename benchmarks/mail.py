@@ -20,7 +20,7 @@ EVERYTHING = {
 _TD = "padding:8px 0;font:16px/24px Arial,sans-serif;color:#333333"
 _ROW = """<tr><td style="{td}" align="left">Article number {number}, as ordered on Monday</td>
 <td style="{td}" align="right"><a href="https://shop.example/articles/{number}?ref=mail&amp;order=\
-4711" style="color:#3869D4;text-decoration:none">Have a look</a></td></tr>
+{order}" style="color:#3869D4;text-decoration:none">Have a look</a></td></tr>
 <tr><td colspan="2" style="border-top:1px solid #eaeaec;padding:4px 0"><p style="margin:.4em 0 \
 1.1875em;font-size:13px;line-height:1.625">Grüße, the parcel service has it since this morning, \
 and it will be at your door in two days, between nine and six; somebody has to be there to take it. If nobody is there \
@@ -35,16 +35,18 @@ _PAGE = """<!DOCTYPE html>
 <tr><td><h1 style="color:#333333">Thank you for your order</h1></td></tr>
 {rows}</table></td></tr></table></body></html>
 """
-_LINE = "Article number {number}: https://shop.example/articles/{number}?ref=mail&order=4711\n"
+_LINE = "Article number {number}: https://shop.example/articles/{number}?ref=mail&order={order}\n"
 
 
-def order_mail(sender: str, recipient: str) -> bytes:
-    """The mail, line ends CRLF."""
-    page = _PAGE.format(rows="".join(_ROW.format(td=_TD, number=n) for n in range(LINKS)))
-    text = "Thank you for your order\n\n" + "".join(_LINE.format(number=n) for n in range(LINKS))
+def order_mail(sender: str, recipient: str, order: int = 4711) -> bytes:
+    """The mail about an order, line ends CRLF."""
+    rows = (_ROW.format(td=_TD, number=n, order=order) for n in range(LINKS))
+    page = _PAGE.format(rows="".join(rows))
+    lines = (_LINE.format(number=n, order=order) for n in range(LINKS))
+    text = "Thank you for your order\n\n" + "".join(lines)
     head = (
-        f"From: Shop <{sender}>\r\nTo: <{recipient}>\r\nSubject: Your order 4711\r\n"
-        "Date: Mon, 6 Jul 2026 10:00:00 +0000\r\nMessage-ID: <4711@load.example>\r\n"
+        f"From: Shop <{sender}>\r\nTo: <{recipient}>\r\nSubject: Your order {order}\r\n"
+        "Date: Mon, 6 Jul 2026 10:00:00 +0000\r\nMessage-ID: <{order}@load.example>\r\n"
         'MIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary="=_order"\r\n\r\n'
     )
     parts = [

@@ -7,13 +7,13 @@ import itertools
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from benchmarks.database import Database
 from benchmarks.floors import Aiosmtpd, disk
-from benchmarks.load import SESSIONS, Sink, burst
+from benchmarks.load import SESSIONS, Burst, OwnLoad, Sink, burst
 from benchmarks.machine import busy_seconds
 from benchmarks.mail import EVERYTHING, order_mail
 from benchmarks.ours import SIGNED, UNSIGNED, Smtpplus
@@ -46,6 +46,7 @@ class _Subject:
     base: str
     sink: Sink | None = None
     file: Path | None = None  # what is sent, instead of octets that say nothing
+    folder: Path | None = None  # set: each message is an order of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,10 @@ def relay(plan: Plan, programs: Programs, report: Report) -> None:
 
 
 def everything(plan: Plan, programs: Programs, report: Report) -> None:
-    """HTML and text with ten links: footer, pixel, tracked links, unsubscribe, return path, DKIM."""
+    """HTML and text with ten links: footer, pixel, tracked links, unsubscribe, return path, DKIM.
+
+    The same order in each message, as of who writes the same to many; then each its own.
+    """
     sink = Sink(programs)
     file = programs.folder / "order.eml"
     mail = order_mail(SIGNED, "b@example.net")
@@ -141,6 +145,12 @@ def everything(plan: Plan, programs: Programs, report: Report) -> None:
     except MissingError as missing:
         report.skip("everything", f"{base}: {missing}")
     _measure("everything", plan, report, subjects, len(mail))
+    apart = [
+        replace(one, file=None, folder=programs.folder)
+        for one in subjects
+        if "DKIM alone" not in one.name
+    ]
+    _measure("everything", plan, report, apart, len(mail), ", each its own")
 
 
 def _on_postgresql(programs: Programs, *, to: int | None) -> _Server:
@@ -174,14 +184,19 @@ def _add(
 
 
 def _measure(
-    benchmark: str, plan: Plan, report: Report, subjects: list[_Subject], octets: int
+    benchmark: str,
+    plan: Plan,
+    report: Report,
+    subjects: list[_Subject],
+    octets: int,
+    which: str = "",
 ) -> None:
     """Each in turn, and again: what disturbs the machine disturbs all alike."""
     counts = {one.name: _messages(one, plan, octets) for one in subjects}
     for _, subject in itertools.product(range(plan.rounds), subjects):
         run = _quietest(subject, counts[subject.name], octets, plan.tries)
         row = report.row(
-            benchmark, f"{octets // 1024} KB", subject.name, "messages/s", base=subject.base
+            benchmark, f"{octets // 1024} KB{which}", subject.name, "messages/s", base=subject.base
         )
         row.samples.append(run.rate)
         row.server_us.append(run.server_us)
@@ -208,10 +223,11 @@ def _messages(subject: _Subject, plan: Plan, octets: int) -> int:
 
 def _run(subject: _Subject, messages: int, octets: int) -> _Run:
     server, sink = subject.server, subject.sink
+    send = _load(subject, messages, octets)
     before = sink.count() if sink else 0
     sink_cpu = sink.program.cpu_seconds() if sink else 0.0
     server_cpu, busy, begin = server.cpu_seconds(), busy_seconds(), time.monotonic()
-    sent = burst(server.port, messages, octets=octets, sender=subject.sender, file=subject.file)
+    sent = send()
     if sink is not None:
         wait_for(f"{subject.name}: all at the sink", lambda: sink.count() >= before + messages, 300)
     took, busy = time.monotonic() - begin, busy_seconds() - busy
@@ -226,6 +242,21 @@ def _run(subject: _Subject, messages: int, octets: int) -> _Run:
         load_cpu / messages * 1e6,
         max(0.0, busy - server_cpu - load_cpu) / took / cores * 100,
     )
+
+
+_orders = itertools.count(10_000)  # never the same again
+
+
+def _load(subject: _Subject, messages: int, octets: int) -> Callable[[], Burst]:
+    """Sends them, when it is called."""
+    port, sender = subject.server.port, subject.sender
+    if subject.folder is None:
+        return functools.partial(
+            burst, port, messages, octets=octets, sender=sender, file=subject.file
+        )
+    to = "b@example.net"
+    mails = (order_mail(sender, to, next(_orders)) for _ in range(messages))
+    return OwnLoad(subject.folder, port, mails, sender, to).send
 
 
 def _disk(plan: Plan, folder: Path, report: Report, octets: int) -> None:
