@@ -73,7 +73,7 @@ def _main(port: str, file: str, sessions: str, sender: str, recipient: str) -> N
         f"RCPT TO:<{recipient}>\r\n".encode(),
         f"MAIL FROM:<{sender}>\r\n".encode(),
     ]
-    print("ready", flush=True)  # noqa: T201
+    print("ready", flush=True)
     sys.stdin.readline()
     selector = selectors.DefaultSelector()
     for _ in range(int(sessions)):

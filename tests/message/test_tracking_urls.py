@@ -133,7 +133,7 @@ class UrlTests(SynchronousTestCase):
         for other in NO_TARGETS:
             octets = other.encode("utf-8", "surrogatepass")
             segment = base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
-            forced = LinkTarget(other, segment, self.target.digest)
+            forced = LinkTarget(other, segment, octets)
             token = click_url(BASE, TOKENS, FACTS, NOW, forced, 1).split("/")[-2]
             self.assertRaises(TokenError, read_click, TOKENS, token, segment, NOW)
 
@@ -167,5 +167,5 @@ class UrlTests(SynchronousTestCase):
     def test_W2_an_open_token_does_not_redirect(self) -> None:
         for purpose in Purpose:
             if purpose is not Purpose.CLICK:
-                text = TOKENS.make(purpose, FACTS, NOW, bound=self.target.digest)
+                text = TOKENS.make(purpose, FACTS, NOW, bound=self.target.signed)
                 self.assertRaises(TokenError, read_click, TOKENS, text, self.segment, NOW)
