@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
@@ -37,13 +38,29 @@ __all__ = ["Rendered", "Rendering", "RenderingSettings"]
 _CopyUrl: TypeAlias = Callable[[CopyFields], str]
 _ClickUrl: TypeAlias = Callable[[CopyFields, int, LinkTarget], str]
 
-_PlanKey: TypeAlias = tuple[int, str, frozenset[str], bool]
+_PlanKey: TypeAlias = tuple[object, ...]
 
 _MOST_SETTLED = 1_000
 _MOST_PLANS = 200
 _ANSWERS = frozenset({"in-reply-to", "references"})
 _ALWAYS = frozenset({"email", "name"})
 _EDGES = ("header_html", "header_text", "footer_html", "footer_text")
+# What of `Effective` a plan is made of, but for `fields`.
+_asked = attrgetter(
+    *_EDGES,
+    "track_opens",
+    "open_tag",
+    "track_clicks_html",
+    "track_clicks_text",
+    "unsubscribe",
+    "unsubscribe_html",
+    "unsubscribe_text",
+    "unsubscribe_tag",
+    "own_to",
+    "bcc_own_to",
+    "utm",
+    "merge",
+)
 _LIST_FIELDS = frozenset({"list-unsubscribe", "list-unsubscribe-post"})
 _NO_FIELDS = ListFields((), unsubscribe=False, kept_own=False, cfbl=None, fixed=b"")
 
@@ -105,7 +122,7 @@ class Rendering:
         self._clock = clock
         self.settings = settings
         self._settled: dict[tuple[int, int], tuple[SmtpUser, MailList, Effective]] = {}
-        self._plans: dict[_PlanKey, tuple[Effective, RenderingSettings, CopyPlan]] = {}
+        self._plans: dict[_PlanKey, tuple[RenderingSettings, CopyPlan]] = {}
         self._parts = PartMemory()
 
     async def of(self, message: Message, head: bytes, names: Collection[str]) -> Rendered | None:
@@ -219,16 +236,16 @@ class Rendering:
     def _kept_plan(
         self, effective: Effective, base: str, names: Collection[str], *, is_own: bool
     ) -> CopyPlan:
-        """The same for all messages that say nothing: those of a list share it."""
+        """The same for all messages that want the same, mostly those of a list."""
         wanted = frozenset(names) | _ALWAYS
-        key = (id(effective), base, wanted, is_own)
+        key = (*_asked(effective), *effective.fields.items(), base, wanted, is_own)
         known = self._plans.get(key)
-        if known is not None and known[0] is effective and known[1] is self.settings:
-            return known[2]
+        if known is not None and known[0] is self.settings:
+            return known[1]
         if len(self._plans) >= _MOST_PLANS:
             self._plans.clear()
         plan = self._plan_of(effective, base, wanted, is_own=is_own)
-        self._plans[key] = (effective, self.settings, plan)
+        self._plans[key] = (self.settings, plan)
         return plan
 
     def _plan_of(

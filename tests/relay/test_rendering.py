@@ -10,6 +10,7 @@ import dkim as dkimpy
 from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from smtpplus.message.copy_plan import CopyPlan
 from smtpplus.message.dkim import generate_key
 from smtpplus.message.feedback_id import sender_id
 from smtpplus.message.headers import head_length
@@ -21,7 +22,7 @@ from smtpplus.ports import Extensions
 from smtpplus.relay.copies import Copies, Copy
 from smtpplus.relay.rendering import Rendering, RenderingSettings
 from smtpplus.values.message import Accepted, Delivery, NewDelivery
-from smtpplus.values.options import Options
+from smtpplus.values.options import MergeSyntax, Options, Utm
 from smtpplus.values.submission import (
     DkimKey,
     DkimKeyState,
@@ -208,6 +209,33 @@ class RenderingTests(SynchronousTestCase):
         assert found is not None
         facts = _TOKENS.read(Purpose.RETURN_PATH, found[1], 1000.0).facts
         self.assertEqual((facts.message_id, facts.delivery_id), (1, delivery.id))
+
+    def test_messages_that_want_the_same_in_their_copies_share_a_plan(self) -> None:
+        rendering = self._copies()._rendering
+        assert rendering is not None
+        head = _MAIL[: head_length(_MAIL)]
+
+        def plan(**said: Any) -> CopyPlan:
+            message = self._delivery(options=Options(**said)).message
+            found = self.successResultOf(ensureDeferred(rendering.of(message, head, ())))
+            assert found is not None
+            return found.plan
+
+        usual = plan()
+        for same in ({"campaign_code": "a"}, {"campaign_code": "b", "priority": 1, "tags": ("x",)}):
+            self.assertIs(plan(**same), usual, same)
+        for other in (
+            {"track_opens": True},
+            {"footer": True, "footer_html": "<p>Another</p>"},
+            {"fields": {"name": "Bea"}},
+            {"fields": {"name": "Anna"}},
+            {"utm": Utm(source="mail")},
+            {"merge": (MergeSyntax.BRACKETS,)},
+        ):
+            self.assertIsNot(plan(**other), usual, other)
+            self.assertIs(plan(**other), plan(**other), other)
+        first, second = plan(fields={"name": "Bea"}), plan(fields={"name": "Anna"})
+        self.assertEqual((first.fields["name"], second.fields["name"]), ("Bea", "Anna"))
 
     def test_tracked_links_lead_to_the_sender_domains_own_host(self) -> None:
         copies = self._copies(settings={"track_clicks": True}, host="links.example.com")
