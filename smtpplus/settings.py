@@ -6,6 +6,8 @@ where one of those cannot be read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from smtpplus.config import Config
@@ -79,6 +81,7 @@ def submission_settings(config: Config, secret: bytes, processes: int = 1) -> Su
         max_message_bytes=section.max_message_bytes,
         max_recipients=section.max_recipients,
         max_header_recipients=section.max_header_recipients,
+        pools=frozenset(config.relay.pools) | {"default"},
         bare_line_ends=section.bare_line_ends,
         show_client=section.show_client,
         proxies=tuple(section.proxy_from),
@@ -147,7 +150,16 @@ def _endpoint(where: Any) -> Endpoint:
 
 def _courier(config: Config) -> CourierSettings:
     section = config.relay
-    names = section.pools.get("default") or tuple(section.sources)
+    others = {
+        name: _from(config, sources) for name, sources in section.pools.items() if name != "default"
+    }
+    usual = _from(config, section.pools.get("default") or tuple(section.sources))
+    return replace(usual, pools={**others, "default": usual})
+
+
+def _from(config: Config, names: Sequence[str]) -> CourierSettings:
+    """Speaking from the first IPv4 and the first IPv6 address of these sources."""
+    section = config.relay
     chosen = [section.sources[name] for name in names]
     four = next((one for one in chosen if ":" not in one.ip), None)
     six = next((one for one in chosen if ":" in one.ip), None)

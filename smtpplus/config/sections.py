@@ -185,7 +185,10 @@ class Relay(Section, frozen=True):
     ] = field(default_factory=dict)
     pools: Annotated[
         dict[str, tuple[str, ...]],
-        Meta(description="Named sets of sources; the one called default is used."),
+        Meta(
+            description="Named sets of sources. The first IPv4 and the first IPv6 address of "
+            "the one called default are used, or of the one that a message names."
+        ),
     ] = field(default_factory=dict)
     ehlo: Annotated[
         HostName | None,

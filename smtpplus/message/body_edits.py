@@ -71,6 +71,7 @@ class BodyEdits:
         self._plan = plan
         self.is_reply = is_reply
         self.finder, self._banner_finder = _finders(plan)
+        self._filler = self.finder  # whichever found what is filled in
         self.links = Links(plan, unsubscribe)
         self.unknown: dict[str, None] = {}
         self.has_unsubscribe = False
@@ -160,7 +161,7 @@ class BodyEdits:
         links = self.links
         room = MAX_LINKS - len(links.targets) - len(known.targets)
         if not known.is_fixed or links.unsubscribe or room < 0:
-            return search(self, text)
+            return self._searched(text, search)
         number = len(links.targets)
         links.targets += known.targets
         self.unknown.update(known.unknown)
@@ -177,6 +178,13 @@ class BodyEdits:
             else:
                 numbered.append(piece)
         return tuple(numbered)
+
+    def _searched(self, text: str, search: Callable[[BodyEdits, str], Pieces]) -> Pieces:
+        self._filler = self._banner_finder
+        try:
+            return search(self, text)
+        finally:
+            self._filler = self.finder
 
     def _inside(self, text: str, real: Real, tags: Sequence[Tag], spans: HtmlSpans) -> list[Edit]:
         """Edits of links and of the tags outside them."""
@@ -232,7 +240,8 @@ class BodyEdits:
             raw = real(tag.start, tag.end)
             if tag.kind is TagKind.MERGE:
                 at_start = not before.strip() and position == start
-                pieces.append(self.finder.fill(tag, raw, safe_url if at_start else in_url))
+                as_url = at_start or self._is_unescaped(tag)
+                pieces.append(self._filler.fill(tag, raw, safe_url if as_url else in_url))
             else:
                 self._note(tag, raw)
                 pieces.append(raw)
@@ -247,8 +256,8 @@ class BodyEdits:
         raw = real(tag.start, tag.end)
         self._note(tag, raw)
         if tag.kind is TagKind.MERGE:
-            escape = escape_for(place, unescaped=tag.key in self._plan.unescaped)
-            return [Edit(tag.start, tag.end, (self.finder.fill(tag, raw, escape),))]
+            escape = escape_for(place, unescaped=self._is_unescaped(tag))
+            return [Edit(tag.start, tag.end, (self._filler.fill(tag, raw, escape),))]
         if tag.kind is TagKind.OPEN:
             return [Edit(tag.start, tag.end, self._pixel_here(place))]
         if tag.kind is TagKind.UNSUBSCRIBE and self._plan.unsubscribe_url is not None:
@@ -258,6 +267,10 @@ class BodyEdits:
                 return [Edit(tag.start, tag.end, ('<a href="', url, f'">{word}</a>'))]
             return [Edit(tag.start, tag.end, (url,))]
         return []
+
+    def _is_unescaped(self, tag: Tag) -> bool:
+        names = self._plan.unescaped
+        return bool(names) and (tag.key in names or "*" in names)
 
     def _pixel_here(self, place: Place) -> tuple[str | Fill, ...]:
         if place.kind is not PlaceKind.TEXT or self._plan.open_url is None or self.has_pixel:
@@ -347,7 +360,7 @@ class BodyEdits:
         raw = real(tag.start, tag.end)
         self._note(tag, raw)
         if tag.kind is TagKind.MERGE:
-            return [Edit(tag.start, tag.end, (self.finder.fill(tag, raw, plain),))]
+            return [Edit(tag.start, tag.end, (self._filler.fill(tag, raw, plain),))]
         if tag.kind is TagKind.OPEN:
             return [Edit(tag.start, tag.end, ())]
         if tag.kind is TagKind.UNSUBSCRIBE and self._plan.unsubscribe_url is not None:
@@ -359,7 +372,7 @@ def _finders(plan: CopyPlan) -> tuple[TagFinder, TagFinder]:
     """The finder for what was sent, and the one for the list's own header and footer."""
     found: tuple[TagFinder, TagFinder] | None = plan.found.get("finders")
     if found is None:
-        own = TagFinder(plan, plan.syntaxes | {MergeSyntax.BRACKETS})
+        own = TagFinder(plan, plan.syntaxes | {MergeSyntax.BRACKETS}, unnamed="")
         found = plan.found["finders"] = (TagFinder(plan), own)
     return found
 
@@ -376,7 +389,7 @@ class _Banner(NamedTuple):
     @classmethod
     def of(cls, plan: CopyPlan, text: str, search: Callable[[BodyEdits, str], Pieces]) -> _Banner:
         edits = BodyEdits(plan, is_reply=False)
-        pieces = search(edits, text)
+        pieces = edits._searched(text, search)  # noqa: SLF001 - of the same module
         targets = edits.links.targets
         # A link with a merge value in it keeps its number, and a pixel is put in only once.
         numbered = sum(isinstance(piece, ClickFill) for piece in pieces)

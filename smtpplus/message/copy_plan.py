@@ -47,7 +47,7 @@ class OwnTo(enum.StrEnum):
 class CopyFields:
     """What one recipient's copy is filled with.
 
-    `values` go before the message's own fields. `delivery_id` and `facts` are for the callables
+    `values` go before the message's own fields; address and name behind them. `delivery_id` and `facts` are for the callables
     that make URLs: they are not looked at here.
     """
 
@@ -107,7 +107,8 @@ class CopyPlan:
             list's own header and footer always know ``[name]``.
         fields: values of the whole message.
         names: names of the values that recipients bring, of all recipients together.
-        unescaped: names whose values are HTML already and are put into HTML text as they are.
+        unescaped: names whose values are HTML already, or parts of a URL, and are put into HTML
+            text and behind a URL's beginning as they are; ``*``: of all.
         own_to: who finds only the own address in To.
         head: fields that every copy carries, put at the head's end.
         head_cuts: lower-case names of fields that no copy carries.

@@ -2,14 +2,16 @@
 
 `TagFinder` finds merge tags, unsubscribe tags and the pixel's tag in one pass. A tag is a merge
 tag where a field of that name exists (names without regard to case, literal keys exactly); one
-that has a tag's form but no field stays as it is and is listed.
+that has a tag's form but no field stays as it is and is listed. The recipient's own address and
+name are fields in every syntax but literal keys, unless the message has others so called.
 
 | place | how a value is put in |
 |---|---|
-| HTML text | ``& < > " '`` as character references; HTML as it is only for names the plan lists |
+| HTML text | ``& < > " '`` as character references |
 | attribute | the same; without quotes around it blanks, too |
 | a URL's beginning | as a URL: blanks and the like in percent form; no scheme that runs code |
 | the rest of a URL | everything but letters, digits and ``-._~`` in percent form |
+| the first and the last, of names the plan lists | HTML as it is; as a URL |
 | plain text | as it is, without control characters |
 | header field | on one line |
 
@@ -52,7 +54,7 @@ MAX_TAGS = 20_000
 MAX_LITERALS = 10_000
 MAX_LITERAL_CHARACTERS = 128  # longer keys are not looked for
 _ADDRESS_NAMES = frozenset({"email", "recipient", "recipient_email", "recipient.email"})
-_NAME_NAMES = frozenset({"recipient_name", "recipient.name"})
+_NAME_NAMES = frozenset({"name", "recipient_name", "recipient.name"})
 _LOOKS_LIKE_TAG = re.compile(r"[A-Za-z_][\w-]{1,40}")
 _BAR = r"(?:\||%7[Cc])"
 _PATTERNS = {
@@ -98,10 +100,18 @@ class TagFinder:
     Args:
         plan: which syntaxes, keys and names there are.
         syntaxes: instead of the plan's.
+        unnamed: what stands for the name of a recipient who has none; None: the tag stays.
     """
 
-    def __init__(self, plan: CopyPlan, syntaxes: frozenset[MergeSyntax] | None = None) -> None:
+    def __init__(
+        self,
+        plan: CopyPlan,
+        syntaxes: frozenset[MergeSyntax] | None = None,
+        *,
+        unnamed: str | None = None,
+    ) -> None:
         self._plan = plan
+        self._unnamed = unnamed
         self._syntaxes = plan.syntaxes if syntaxes is None else syntaxes
         self._names = {name.casefold(): name for name in (*plan.fields, *plan.names)}
         self._literals: dict[str, str] = {}
@@ -189,7 +199,8 @@ class TagFinder:
         if known is not None:
             return Tag(start, end, TagKind.MERGE, known)
         folded = name.casefold()
-        if folded in _ADDRESS_NAMES or (group == "mailgun" and folded in _NAME_NAMES):
+        is_name = folded in _NAME_NAMES if group == "mailgun" else folded == "name"
+        if is_name or folded in _ADDRESS_NAMES:
             return Tag(start, end, TagKind.MERGE, folded)
         if group == "bracket" and not _LOOKS_LIKE_TAG.fullmatch(name):
             return None
@@ -203,7 +214,7 @@ class TagFinder:
             return _valued(key, default, escape)
         if key in plan.fields:
             return default
-        return _built_in(key, raw, escape)
+        return _built_in(key, raw if self._unnamed is None else self._unnamed, escape)
 
 
 def _valued(key: str, default: str, escape: Callable[[str], str]) -> Fill:
@@ -214,11 +225,11 @@ def _valued(key: str, default: str, escape: Callable[[str], str]) -> Fill:
     return fill
 
 
-def _built_in(key: str, raw: str, escape: Callable[[str], str]) -> Fill:
+def _built_in(key: str, unnamed: str, escape: Callable[[str], str]) -> Fill:
     def fill(fields: CopyFields) -> str:
-        if key in _NAME_NAMES:
-            return escape(fields.name)
-        return escape(str(fields.address)) if key in _ADDRESS_NAMES else raw
+        if key in _ADDRESS_NAMES:
+            return escape(str(fields.address))
+        return escape(fields.name) if fields.name else unnamed
 
     return fill
 
@@ -254,7 +265,7 @@ def escape_for(place: Place, *, unescaped: bool = False) -> Callable[[str], str]
     if place.kind is PlaceKind.TEXT:
         return plain if unescaped else _html
     if place.kind is PlaceKind.URL:
-        return in_url
+        return _whole_url if unescaped else in_url
     if place.kind is PlaceKind.URL_START:
         return _whole_url if place.quoted else lambda value: _unquoted(_whole_url(value))
     return _html if place.quoted else lambda value: _unquoted(_html(value))

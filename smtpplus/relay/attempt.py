@@ -10,8 +10,8 @@ known. Raises nothing but cancellation. Writes nothing: `smtpplus.relay.settle` 
 from __future__ import annotations
 
 import math
-from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from smtpplus.ports import (
@@ -61,13 +61,21 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CourierSettings:
-    """How this installation speaks to the world. `source_*` bind the outgoing address."""
+    """How this installation speaks to the world. `source_*` bind the outgoing address.
+
+    `pools` are what holds instead for messages that name one.
+    """
 
     ehlo: str
     tls: TlsLevel = TlsLevel.MAY
     credentials: Credentials | None = None
     source_v4: str | None = None
     source_v6: str | None = None
+    pools: Mapping[str, CourierSettings] = field(default_factory=dict)
+
+    def of(self, pool: str | None) -> CourierSettings:
+        """What holds for a message that names `pool`; one that is not known changes nothing."""
+        return self if pool is None else self.pools.get(pool, self)
 
 
 @made_quickly
@@ -129,6 +137,7 @@ class _Trip:
         "_lease",
         "_notes",
         "_session",
+        "_settings",
         "_spoken",
         "_stage",
         "_started",
@@ -138,7 +147,10 @@ class _Trip:
     def __init__(self, courier: Courier, delivery: Delivery, lane: str, lease: ILease) -> None:
         self._courier = courier
         self._delivery = delivery
-        self._lane = lane
+        pool = delivery.message.options.pool
+        self._settings = settings = courier.settings.of(pool)
+        # Sessions are kept by where they lead to, and where they come from.
+        self._lane = lane if settings is courier.settings else f"{lane} from {pool}"
         self._lease = lease
         self._stage = _ROUTE
         self._spoken = False
@@ -173,7 +185,7 @@ class _Trip:
     @property
     def _level(self) -> TlsLevel:
         """The installation's, or the message's own wish for TLS."""
-        level = self._courier.settings.tls
+        level = self._settings.tls
         wants_tls = self._delivery.message.options.require_tls
         return TlsLevel.REQUIRE if wants_tls else level
 
@@ -221,7 +233,7 @@ class _Trip:
             return await self._shake_hands(target, TlsLevel.NONE)
 
     async def _shake_hands(self, target: Target, level: TlsLevel) -> ISmtpSession:
-        settings = self._courier.settings
+        settings = self._settings
         self._stage = Stage.CONNECT
         self._notes.update(host=target.host, ip=target.ip, port=target.port, tls=None, reused=False)
         try:
@@ -265,7 +277,7 @@ class _Trip:
             self._expect(await session.start_tls(target.host), 220)
             self._notes["tls"] = session.tls
             self._stage = Stage.HELLO
-            self._expect(await session.hello(self._courier.settings.ehlo), 250)
+            self._expect(await session.hello(self._settings.ehlo), 250)
 
     async def _log_in(self, session: ISmtpSession, credentials: Credentials) -> None:
         if session.extensions.auth:
@@ -373,7 +385,7 @@ class _Trip:
             outcome=outcome,
             attempt=Attempt(
                 started_at=self._began,
-                ehlo=self._courier.settings.ehlo,
+                ehlo=self._settings.ehlo,
                 took_ms=round((clock.monotonic() - self._started) * 1000),
                 transcript="".join(self._transcript)[:_MOST_TRANSCRIPT],
                 **self._notes,

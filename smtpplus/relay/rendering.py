@@ -43,7 +43,6 @@ _PlanKey: TypeAlias = tuple[object, ...]
 _MOST_SETTLED = 1_000
 _MOST_PLANS = 200
 _ANSWERS = frozenset({"in-reply-to", "references"})
-_ALWAYS = frozenset({"email", "name"})
 _EDGES = ("header_html", "header_text", "footer_html", "footer_text")
 # What of `Effective` a plan is made of, but for `fields`.
 _asked = attrgetter(
@@ -60,6 +59,7 @@ _asked = attrgetter(
     "bcc_own_to",
     "utm",
     "merge",
+    "unescaped",
 )
 _LIST_FIELDS = frozenset({"list-unsubscribe", "list-unsubscribe-post"})
 _NO_FIELDS = ListFields((), unsubscribe=False, kept_own=False, cfbl=None, fixed=b"")
@@ -169,11 +169,10 @@ class Rendering:
     def copy_fields(self, delivery: Delivery) -> CopyFields:
         """What this recipient's copy is filled with."""
         address = delivery.recipient.address
-        values = {"email": str(address), "name": delivery.name, **delivery.fields}
         return CopyFields(
             address=address,
             name=delivery.name,
-            values=values,
+            values=delivery.fields,
             delivery_id=delivery.id,
             facts=_facts(delivery),
         )
@@ -237,7 +236,7 @@ class Rendering:
         self, effective: Effective, base: str, names: Collection[str], *, is_own: bool
     ) -> CopyPlan:
         """The same for all messages that want the same, mostly those of a list."""
-        wanted = frozenset(names) | _ALWAYS
+        wanted = frozenset(names)
         key = (*_asked(effective), *effective.fields.items(), base, wanted, is_own)
         known = self._plans.get(key)
         if known is not None and known[0] is self.settings:
@@ -275,6 +274,7 @@ class Rendering:
             unsubscribe_text=effective.unsubscribe_text,
             syntaxes=effective.merge,
             fields=effective.fields,
+            unescaped=effective.unescaped,
             names=names,
             own_to=own_to,
             parts=self._parts,

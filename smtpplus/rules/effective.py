@@ -76,6 +76,7 @@ class Effective:
     expires_after: float
     fields: Mapping[str, str]
     merge: frozenset[MergeSyntax]
+    unescaped: frozenset[str]
     metadata: Mapping[str, str]
     utm: Utm
     require_tls: bool
@@ -85,7 +86,6 @@ class Effective:
     duplicates: float
     recall: float
     pool: str
-    keep_message_id: bool
     own_unsubscribe: str
     privacy: bool
     timezone: str
@@ -248,9 +248,14 @@ def _merge(answers: _Answers) -> dict[str, Any]:
         merge = frozenset()
     said = options.skip_merge is not None or merge
     answers.why["merge"] = Level.MESSAGE if said else Level.DEFAULT
-    for name in ("fields", "metadata"):
+    for name in ("fields", "metadata", "unescaped"):
         answers.why[name] = Level.MESSAGE if getattr(options, name) else Level.DEFAULT
-    return {"merge": merge, "fields": options.fields, "metadata": options.metadata}
+    return {
+        "merge": merge,
+        "fields": options.fields,
+        "unescaped": frozenset(options.unescaped),
+        "metadata": options.metadata,
+    }
 
 
 def _rest(answers: _Answers, user: SmtpUser) -> dict[str, Any]:
@@ -262,7 +267,6 @@ def _rest(answers: _Answers, user: SmtpUser) -> dict[str, Any]:
         "idempotency_key": answers.said("idempotency_key", ""),
         "duplicates": answers.of_user("duplicates", 0.0, user.duplicates),
         "pool": answers.said("pool", ""),
-        "keep_message_id": answers.said("keep_message_id", otherwise=True),
         "own_unsubscribe": answers.of_list("own_unsubscribe", otherwise="keep"),
         "privacy": answers.of_list("privacy"),
         "timezone": answers.of_list("timezone", otherwise="UTC"),

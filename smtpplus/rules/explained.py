@@ -97,6 +97,7 @@ _LABELS = {
     "bcc_own_to": "Bcc recipients in To of their copies",
     "merge": "Merge tags",
     "fields": "Merge fields",
+    "unescaped": "Put in as they are",
     "priority": "Priority",
     "send_at": "To be sent",
     "expires_at": "Given up",
@@ -108,7 +109,6 @@ _LABELS = {
     "bypass_suppression": "Passes suppressions",
     "drop": "A test: not delivered",
     "pool": "Source pool",
-    "keep_message_id": "Message-ID is kept",
     "feedback_id": "Feedback-ID",
     "suppressed_reply": "Suppressed recipients",
     "notices": "Bounces are told to",
@@ -123,10 +123,10 @@ _SELDOM = frozenset(
         "require_tls",
         "bypass_suppression",
         "drop",
-        "keep_message_id",
         "track_clicks_text",
         "campaign_code",
         "merge",
+        "unescaped",
         "suppressed_reply",
     }
 )

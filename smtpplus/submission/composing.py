@@ -19,7 +19,7 @@ from smtpplus.message.submitted import SubmittedHead, check_count, examine
 from smtpplus.message.trace import date_field, message_id_field, protocol, received
 from smtpplus.rules.admission import SenderRights, refuse_header
 from smtpplus.rules.effective import Effective
-from smtpplus.rules.schedule import ends_at, held_until, priority
+from smtpplus.rules.schedule import ends_at, held_until, level, priority
 from smtpplus.rules.suppression import Suppressed
 from smtpplus.submission.content import IncomingContent
 from smtpplus.submission.duplicates import once
@@ -52,6 +52,7 @@ class ComposerSettings:
     lifetime_seconds: float = 5 * 86_400.0
     show_client: bool = True
     max_header_recipients: int = 10_000
+    pools: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,9 @@ class Composer:
             RefusedError: it cannot be taken; the reply says why.
         """
         head, options, cuts = _controls(envelope, head)
+        if options.pool is not None and options.pool not in self._settings.pools:
+            unknown = (*options.unknown, f"pool {options.pool}")
+            options = replace(options, pool=None, unknown=unknown)
         known = examine(head, smtputf8=envelope.smtputf8)
         sender = known.sender_mailbox
         refusal = refuse_header(
@@ -293,11 +297,16 @@ def _controls(
 
 
 def _of_message(reading: Reading, now: float) -> Options:
-    """What is kept with the message: what concerns one recipient stands in its delivery."""
+    """What is kept with the message, what MAIL said with it.
+
+    What concerns one recipient stands in its delivery.
+    """
     options, effective = reading.options, reading.effective
     envelope = reading.envelope
-    if options is NOTHING_SAID and envelope.hold_for is None and envelope.hold_until is None:
+    if options is NOTHING_SAID and envelope.mt_priority is None and envelope.says_no_time:
         return options
+    if options.priority is None and envelope.mt_priority is not None:
+        options = replace(options, priority=level(envelope.mt_priority))
     held_to = held_until(envelope, now)
     if held_to > max(now, options.send_at or 0.0):
         options = replace(options, send_at=held_to)

@@ -66,6 +66,7 @@ class SubmissionSettings:
     max_message_bytes: int = 31_457_280
     max_recipients: int = 1000
     max_header_recipients: int = 10_000
+    pools: frozenset[str] = frozenset()
     bare_line_ends: Literal["normalise", "reject"] = "normalise"
     show_client: bool = True
     proxies: tuple[str, ...] = ()
@@ -247,6 +248,7 @@ def _parts(
                     lifetime_seconds=settings.lifetime_seconds,
                     show_client=settings.show_client,
                     max_header_recipients=settings.max_header_recipients,
+                    pools=settings.pools,
                 ),
                 ports.ids,
             ),

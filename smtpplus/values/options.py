@@ -63,6 +63,7 @@ class Options:
     envelope. `expires_after` is seconds after the time of sending.
 
     `footer` with `footer_html` or `footer_text` means these texts instead of the list's.
+    `unescaped` names the merge fields whose values are HTML or URLs already (``*``: all).
     `open_tag` and `unsubscribe_tag` are texts in the body that the pixel and the unsubscribe
     address replace. `own_to`: each recipient sees itself alone in To. `drop`: accepted and
     counted, not delivered. `unknown` names headers and keys that were ignored.
@@ -101,7 +102,7 @@ class Options:
     drop: bool | None = None
     idempotency_key: str | None = None
     pool: str | None = None
-    keep_message_id: bool | None = None
+    unescaped: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
     def said(self) -> dict[str, Any]:

@@ -474,6 +474,55 @@ class BodyTest(SynchronousTestCase):
             f"<!-- [first] --><!--[if mso]>{text}<![endif]--><script>[first]</script>",
         )
 
+    def test_values_that_are_html_or_parts_of_a_url_go_in_as_they_are_where_it_is_said(
+        self,
+    ) -> None:
+        page = (
+            '<p>-rows-</p><a href="https://x.example/-path-">x</a><img src="/-path-" alt="-rows-">'
+        )
+        values = {"-rows-": "A<br>&amp;", "-path-": 'orders/1?a=b&c=" x'}
+        escaped = "A&lt;br&gt;&amp;amp;"
+        for unescaped, rows, path in (
+            ((), escaped, "orders%2F1%3Fa%3Db%26c%3D%22%20x"),
+            (("-rows-",), "A<br>&amp;", "orders%2F1%3Fa%3Db%26c%3D%22%20x"),
+            (("*",), "A<br>&amp;", "orders/1?a=b&amp;c=%22%20x"),
+        ):
+            plan = CopyPlan(
+                syntaxes=frozenset({MergeSyntax.DASHES}),
+                names=frozenset(values),
+                unescaped=frozenset(unescaped),
+            )
+            made = self.page(page, plan, CopyFields(ANNA.address, "", values))
+            expected = (
+                f'<p>{rows}</p><a href="https://x.example/{path}">x</a>'
+                f'<img src="/{path}" alt="{escaped}">'
+            )
+            self.assertEqual(made, expected, unescaped)
+
+    def test_P2_only_the_keys_of_a_message_are_tags_as_they_stand(self) -> None:
+        page = '<p>Confirm your email, name -x-</p><input type="email" name="name">'
+        plan = CopyPlan(syntaxes=frozenset({MergeSyntax.DASHES}), names=frozenset({"-x-"}))
+        made = self.page(page, plan, CopyFields(ANNA.address, "Anna", {"-x-": "1"}))
+        self.assertEqual(made, page.replace("-x-", "1"))
+
+    def test_the_recipients_own_address_and_name(self) -> None:
+        page = "<p>[email] [name] *|NAME|* data[name]</p>"
+        plan = CopyPlan(syntaxes=frozenset({MergeSyntax.BRACKETS, MergeSyntax.MANDRILL}))
+        for plan_fields, name, expected in (
+            ({}, "Ann & Co", "Ann &amp; Co"),
+            ({"name": "you"}, "Ann & Co", "you"),
+            ({"name": "you"}, "", "you"),
+        ):
+            made = self.page(
+                page, replace(plan, fields=plan_fields), CopyFields(ANNA.address, name)
+            )
+            shown = f"<p>anna@example.net {expected} {expected} data{expected}</p>"
+            self.assertEqual(made, shown, (plan_fields, name))
+        made = self.page(page, plan, CopyFields(ANNA.address))
+        self.assertEqual(made, page.replace("[email]", "anna@example.net"))  # a name stays a tag
+        plan = CopyPlan(footer_html="<p>Hello [name]!</p>")
+        self.assertIn("<p>Hello !</p>", self.page("<p>x", plan, CopyFields(ANNA.address)))
+
     def test_unsubscribe_and_open_tags(self) -> None:
         url = "https://t.example/u/1"
         for tag, expected in [

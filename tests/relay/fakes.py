@@ -193,9 +193,11 @@ class World:
     def __init__(self, hosts: dict[str, Host]) -> None:
         self.hosts = hosts
         self.dialled: list[str] = []
+        self.sources: list[str | None] = []
 
     async def dial(self, host: str, ip: str, port: int, source_ip: str | None) -> Session:
         self.dialled.append(ip)
+        self.sources.append(source_ip)
         script = self.hosts.get(ip)
         if script is None or script.refuses:
             raise SessionLostError(f"Connecting to {ip} failed: refused.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -28,6 +29,7 @@ from smtpplus.values.errors import (
     StoreUnavailableError,
 )
 from smtpplus.values.message import Delivery, Message
+from smtpplus.values.options import Options
 from smtpplus.values.outcome import Result, Stage
 from smtpplus.values.reply import Reply
 from tests.relay.fakes import CONTENT, ALease, Contents, Host, World, a_clock, a_delivery
@@ -145,6 +147,25 @@ class AttemptTests(SynchronousTestCase):
         (_, octets), *_ = world.hosts["192.0.2.1"].taken
         self.assertEqual(octets, b"Received: from x\r\n" + CONTENT)
         self.assertEqual(attempted.attempt.host, "first.host")
+
+    def test_a_message_that_names_a_pool_leaves_from_there(self) -> None:
+        world = World({"192.0.2.1": Host()})
+        courier = self._courier(world)
+        other = CourierSettings(ehlo="other.example", source_v4="192.0.2.77")
+        usual = replace(courier.settings, source_v4="192.0.2.76", pools={"other": other})
+        courier = replace(courier, settings=usual)
+        for pool, source, hello in (
+            (None, "192.0.2.76", "us.example"),
+            ("other", "192.0.2.77", "other.example"),
+            (None, None, "us.example"),  # over the session that is open, of its own pool
+            ("other", None, "other.example"),
+            ("gone", None, "us.example"),
+        ):
+            world.sources.clear()
+            attempted = self._carry(courier, a_delivery(options=Options(pool=pool)))
+            self.assertIs(attempted.outcome.result, Result.DELIVERED)
+            self.assertEqual(world.sources, [source] if source else [], pool)
+            self.assertEqual(attempted.attempt.ehlo, hello)
 
     def test_D15_a_corrupt_content_is_set_aside_and_not_sent(self) -> None:
         for error, corrupt in (

@@ -78,7 +78,7 @@ TABLE: list[tuple[dict[str, Any], dict[str, Any], str, Any, Level]] = [
         set(MergeSyntax),
         Level.MESSAGE,
     ),
-    ({}, {}, "keep_message_id", True, Level.DEFAULT),
+    ({"unescaped": ("a",)}, {}, "unescaped", frozenset({"a"}), Level.MESSAGE),
     ({}, {"notices": ["a@example.com"]}, "notices", ("a@example.com",), Level.LIST),
     ({}, {"suppressed_reply": "refuse"}, "suppressed_reply", "refuse", Level.LIST),
     ({}, {"feedback_id": "shop"}, "feedback_id", "shop", Level.LIST),

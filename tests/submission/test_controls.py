@@ -66,6 +66,13 @@ class ControlsTests(SubmissionTestCase):
         self.assertEqual(self.service._memory.held, 0)
         await self.in_thread(self.send, a_mail())  # no refusal took the one place there is
 
+    async def test_P2_a_pool_that_is_not_there_is_named_as_ignored(self) -> None:
+        await self.start(pools=frozenset({"fast"}))
+        for pool, kept, unknown in (("fast", "fast", ()), ("slow", None, ("pool slow",))):
+            await self.in_thread(self.send, a_mail(head=f"X-MC-IpPool: {pool}\r\n"))
+            options = (await self.queued())[-1].message.options
+            self.assertEqual((options.pool, options.unknown), (kept, unknown))
+
     async def test_P2_a_client_let_in_by_its_network_may_say_them(self) -> None:
         await self.start()
         await self.store.accounts.set_user("alice", {"networks": ("127.0.0.0/8",)})

@@ -40,6 +40,7 @@ class Draft:
         "_of_recipients",
         "_recipients",
         "_tags",
+        "_unescaped",
         "_unknown",
         "_values",
         "envelope",
@@ -56,6 +57,7 @@ class Draft:
         self._recipients: tuple[RecipientOptions, ...] | None = None
         self._extra: dict[str, RecipientOptions] = {}
         self._merge: dict[MergeSyntax, None] = {}
+        self._unescaped: dict[str, None] = {}
         self._unknown: dict[str, None] = {}
 
     def say(self, name: str, value: Any) -> None:
@@ -96,6 +98,10 @@ class Draft:
         """Merge tags of this syntax are looked for."""
         self._merge[syntax] = None
 
+    def unescape(self, names: Iterable[str]) -> None:
+        """The values of these merge fields go in as they are."""
+        self._unescaped.update(dict.fromkeys(names))
+
     def weigh(self, where: str, characters: int) -> None:
         """So many characters of merge fields more."""
         self._fields_size += characters
@@ -128,6 +134,7 @@ class Draft:
             metadata=self._metadata,
             fields=self._fields,
             merge=tuple(self._merge),
+            unescaped=tuple(self._unescaped),
             recipients=self._all_recipients(),
             replaces_envelope=self._recipients is not None,
             extra_recipients=tuple(self._extra.values()),

@@ -60,6 +60,8 @@ def _dynamic_fields(where: str, value: Any, draft: Draft) -> None:
         place = f"{where} {number}"
         pair = {key.upper(): part for key, part in an_object(place, one).items()}
         fields.setdefault(a_name(f"{place} N", pair.get("N")), field_value(place, pair.get("V")))
+        for key in pair.keys() - {"N", "V"}:
+            draft.ignore(f"{where} {key}")
     if fields:
         draft.merge_fields(where, MergeSyntax.BRACKETS, fields)
 

@@ -9,7 +9,6 @@ from smtpplus.message.controls.draft import Draft
 from smtpplus.message.controls.error import ControlsError, shown
 from smtpplus.message.controls.headers import (
     Reader,
-    a_json_mapping,
     a_moment,
     a_word,
     read_headers,
@@ -66,6 +65,15 @@ def _merge_vars(field: HeaderField, draft: Draft) -> None:
     draft.merge_fields_of(field.name, address, fields)
 
 
+def _metadata(field: HeaderField, draft: Draft) -> None:
+    """Of the message; what concerns one recipient alone is ignored."""
+    found = json_object(field)
+    if found.get(_RECIPIENT) is None:
+        draft.describe(field.name, a_mapping(field.name, found))
+    else:
+        draft.ignore(f"{field.name} {_RECIPIENT}")
+
+
 def _merge_language(field: HeaderField, draft: Draft) -> None:
     language = (a_text(field.name, field.text) or "").lower()
     if language == "mailchimp":
@@ -114,7 +122,7 @@ _READERS: dict[str, Reader] = {
     "x-mc-mergelanguage": _merge_language,
     "x-mc-googleanalytics": _elsewhere,
     "x-mc-googleanalyticscampaign": _elsewhere,
-    "x-mc-metadata": a_json_mapping,
+    "x-mc-metadata": _metadata,
     "x-mc-preserverecipients": _preserve_recipients,
     "x-mc-bccaddress": _bcc,
     "x-mc-important": _important,

@@ -54,7 +54,8 @@ def read(fields: Iterable[HeaderField], draft: Draft) -> None:
         elif field.lower.startswith(_METADATA):
             described(_METADATA, field, draft)
         elif name in _TAKE:
-            value = json_value(field) if name in _IN_JSON else field.text
+            is_list = name in _LISTS and field.text.lstrip().startswith("[")
+            value = json_value(field) if is_list or name in _IN_JSON else field.text
             _TAKE[name](field.name, value, draft)
         else:
             draft.ignore(field.name)
@@ -90,6 +91,10 @@ def _span(where: str, value: Any) -> float | None:
 
 def _tags(where: str, value: Any, draft: Draft) -> None:
     draft.tag(where, comma_list(where, value))
+
+
+def _unescaped(where: str, value: Any, draft: Draft) -> None:
+    draft.unescape(comma_list(where, value))
 
 
 def _track_clicks(where: str, value: Any, draft: Draft) -> None:
@@ -171,7 +176,6 @@ _FLAGS = (
     "require_tls",
     "bypass_suppression",
     "drop",
-    "keep_message_id",
 )
 _LONG_TEXTS = ("footer_html", "footer_text", "unsubscribe_html", "unsubscribe_text")
 _TAKE: dict[str, _Take] = {
@@ -191,10 +195,12 @@ _TAKE: dict[str, _Take] = {
     "expires_after": _said("expires_after", _span),
     "fields": _fields,
     "merge": _merge,
+    "unescaped": _unescaped,
     "metadata": _metadata,
     "recipients": _recipients,
     "utm": _utm,
     "pool": _said("pool", _text(200)),
     "idempotency_key": _said("idempotency_key", _text(200)),
 }
+_LISTS = frozenset({"tag", "tags", "merge", "unescaped"})  # between commas, or in JSON
 _IN_JSON = frozenset({"fields", "metadata", "recipients", "utm"})

@@ -48,5 +48,5 @@ _READERS: dict[str, Reader] = {
     "x-pm-tag": a_tag,
     "x-pm-trackopens": a_flag("track_opens"),
     "x-pm-tracklinks": _track_links,
-    "x-pm-keepid": a_flag("keep_message_id"),
+    "x-pm-keepid": a_flag(),  # it is kept anyway
 }

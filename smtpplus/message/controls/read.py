@@ -27,7 +27,7 @@ from smtpplus.message.controls import (
     x_smtpapi,
 )
 from smtpplus.message.controls.draft import Draft
-from smtpplus.message.headers import HeaderField, parse_head
+from smtpplus.message.headers import BOM, HeaderField, parse_head
 from smtpplus.values.address import Address
 from smtpplus.values.options import Options
 
@@ -111,7 +111,7 @@ def may_have_controls(head: bytes) -> bool:
     """A quick look: False where no control header can be in `head`."""
     return (
         _ANY.search(head) is not None
-        or head[:2] in _FIRST  # nothing before it that could be searched for
+        or head.removeprefix(BOM)[:2] in _FIRST  # nothing before it that could be searched for
         or _AFTER_CR.search(head) is not None
     )
 

@@ -13,6 +13,7 @@ from smtpplus.message.controls.convert import (
     a_bool,
     a_long_text,
     a_mapping,
+    a_number,
     a_text,
     an_object,
     comma_list,
@@ -42,6 +43,9 @@ KEYS = frozenset(
     }
 )
 
+_TEXTS = ("text/html", "text/plain")
+_UTM = ("source", "medium", "term", "content", "campaign")
+
 
 def read(header: str, found: Mapping[str, Any], draft: Draft) -> None:
     """Take in the keys of `KEYS`; `found` holds no other ones."""
@@ -61,7 +65,7 @@ def read(header: str, found: Mapping[str, Any], draft: Draft) -> None:
     if any(key in found for key in ("to", "sub", "section", "send_each_at")):
         read_recipients(header, found, draft)
     _filters(f"{header} filters", found.get("filters"), draft)
-    if found.get("asm_group_id") is not None:
+    if a_number(f"{header} asm_group_id", found.get("asm_group_id"), 0, 2**63) is not None:
         draft.say("unsubscribe", True)  # the group is the list
     for key in ("asm_groups_to_display", "batch_id"):
         if found.get(key) is not None:
@@ -71,12 +75,17 @@ def read(header: str, found: Mapping[str, Any], draft: Draft) -> None:
 def _filters(where: str, value: Any, draft: Draft) -> None:
     for name, one in an_object(where, value).items():
         place = f"{where}.{name}"
-        known = _FILTERS.get(name)
-        settings = an_object(f"{place}.settings", an_object(place, one).get("settings"))
-        if known is None:
+        if name not in _FILTERS:
             draft.ignore(place)
-        else:
-            known(f"{place}.settings", settings, draft)
+            continue
+        found = an_object(place, one)
+        settings = an_object(f"{place}.settings", found.get("settings"))
+        read_filter, known = _FILTERS[name]
+        read_filter(f"{place}.settings", settings, draft)
+        for key in found.keys() - {"settings"}:
+            draft.ignore(f"{place}.{key}")
+        for key in settings.keys() - known:
+            draft.ignore(f"{place}.settings.{key}")
 
 
 def _click_track(where: str, settings: Mapping[str, Any], draft: Draft) -> None:
@@ -120,9 +129,8 @@ def _subscription_track(where: str, settings: Mapping[str, Any], draft: Draft) -
 
 def _analytics(where: str, settings: Mapping[str, Any], draft: Draft) -> None:
     enabled = a_bool(f"{where}.enable", settings.get("enable"))
-    names = ("source", "medium", "term", "content", "campaign")
     values = {
-        name: a_text(f"{where}.utm_{name}", settings.get(f"utm_{name}")) or "" for name in names
+        name: a_text(f"{where}.utm_{name}", settings.get(f"utm_{name}")) or "" for name in _UTM
     }
     if enabled is not None:
         draft.say("utm", Utm(**values, domains=()) if enabled else Utm())
@@ -132,11 +140,12 @@ def _bypass(where: str, settings: Mapping[str, Any], draft: Draft) -> None:
     draft.say("bypass_suppression", a_bool(f"{where}.enable", settings.get("enable")))
 
 
-_FILTERS: dict[str, Callable[[str, Mapping[str, Any], Draft], None]] = {
-    "clicktrack": _click_track,
-    "opentrack": _open_track,
-    "footer": _footer,
-    "subscriptiontrack": _subscription_track,
-    "ganalytics": _analytics,
-    "bypass_list_management": _bypass,
+# By name, with the settings that are known.
+_FILTERS: dict[str, tuple[Callable[[str, Mapping[str, Any], Draft], None], frozenset[str]]] = {
+    "clicktrack": (_click_track, frozenset({"enable", "enable_text"})),
+    "opentrack": (_open_track, frozenset({"enable", "replace"})),
+    "footer": (_footer, frozenset({"enable", *_TEXTS})),
+    "subscriptiontrack": (_subscription_track, frozenset({"enable", "replace", *_TEXTS})),
+    "ganalytics": (_analytics, frozenset({"enable", *(f"utm_{name}" for name in _UTM)})),
+    "bypass_list_management": (_bypass, frozenset({"enable"})),
 }

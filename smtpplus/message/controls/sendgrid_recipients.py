@@ -2,7 +2,7 @@
 
 The value at one place of a list belongs to the recipient at the same place of ``to``, or of the
 envelope where there is no ``to``. A list may be shorter: the recipients behind its end have no
-value. Each of ``to`` gets a mail of its own with itself alone in To.
+value; a text that stands in no list is everybody's. Each of ``to`` gets a mail of its own with itself alone in To.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ _Columns = dict[str, list[str]]
 
 def read_recipients(header: str, found: Mapping[str, Any], draft: Draft) -> None:
     """Take in these four keys."""
-    columns = _columns(f"{header} sub", found.get("sub"))
     sections = _texts(f"{header} section", found.get("section"))
     times = [
         a_time(f"{header} send_each_at {number}", value)
@@ -49,6 +48,8 @@ def read_recipients(header: str, found: Mapping[str, Any], draft: Draft) -> None
         a_mailbox(f"{header} to {number}", value)
         for number, value in enumerate(_to(f"{header} to", found.get("to")), 1)
     ]
+    count = len(mailboxes) or len(draft.envelope)
+    columns = _columns(f"{header} sub", found.get("sub"), count)
     if columns:
         draft.merge_by(MergeSyntax.DASHES)
     if mailboxes:
@@ -65,12 +66,11 @@ def _to(where: str, value: Any) -> list[Any]:
     return [value] if isinstance(value, str) else a_list(where, value, MAX_RECIPIENTS)
 
 
-def _columns(where: str, value: Any) -> _Columns:
+def _columns(where: str, value: Any, count: int) -> _Columns:
     columns: _Columns = {}
     for name, values in an_object(where, value).items():
         place = f"{where} {name}"
-        given = values if isinstance(values, list) else [values]
-        # `a_list` bounds it; one value alone is for everybody.
+        given = values if isinstance(values, list) else [values] * count
         columns[a_name(place, name)] = field_values(place, a_list(place, given, MAX_RECIPIENTS))
     if len(columns) > _MAX_TAGS:
         raise ControlsError(where, f"expected at most {_MAX_TAGS} tags, got {len(columns):,}")
@@ -122,6 +122,7 @@ def _resolve(
     changes: list[tuple[dict[str, str], str, str]] = []
     for tag, values in columns.items():
         if sections.stand_in(values):
+            draft.unescape([tag])  # a section is HTML, mostly
             for row in rows:
                 if tag in row:
                     text = sections.resolve(row[tag], row)
@@ -147,11 +148,11 @@ def _recipients(
 def _for_envelope(
     header: str, columns: _Columns, sections: Mapping[str, str], draft: Draft
 ) -> None:
-    """Without ``to`` the places are the envelope's; a value alone is everybody's."""
+    """Without ``to`` the places are the envelope's."""
     if not columns:
         return
     count = len(draft.envelope)
-    if count == 1 or all(len(values) == 1 for values in columns.values()):
+    if count == 1:
         (fields,) = _rows(header, columns, sections, 1, draft)
         draft.merge_fields(f"{header} sub", MergeSyntax.DASHES, fields)
         return

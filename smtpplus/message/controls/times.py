@@ -16,7 +16,7 @@ from smtpplus.message.timestamp import parse_date
 __all__ = ["a_span", "a_time"]
 
 _LAST = 4_102_444_800.0  # 2100-01-01T00:00:00Z; what is larger is most likely milliseconds
-_NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,9})?", re.ASCII)
+_NUMBER = re.compile(r"(?!\d{8}\Z)\d{1,12}(?:\.\d{1,9})?", re.ASCII)  # not a day, 20261110
 _NO_SIGN = re.compile(r"(?<=\d) (?=\d{4}\Z)")  # "12:00:00 0000", as one vendor prints it
 _SPAN = re.compile(r"(?:(\d{1,4})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?", re.ASCII)
 _MAX_LENGTH = 64

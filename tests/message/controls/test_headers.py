@@ -42,6 +42,10 @@ MANDRILL: list[tuple[tuple[str, ...], dict[str, Any]]] = [
     ),
     (("X-MC-GoogleAnalyticsCampaign: march",), {}),
     (('X-MC-Metadata: {"user_id": 45829}',), {"metadata": {"user_id": "45829"}}),
+    (
+        ('X-MC-Metadata: {"site": "g"}', 'X-MC-Metadata: {"_rcpt": "a@example.com", "id": "A"}'),
+        {"metadata": {"site": "g"}, "unknown": ("X-MC-Metadata _rcpt",)},
+    ),
     (("X-MC-PreserveRecipients: false",), {"own_to": True}),
     (("X-MC-PreserveRecipients: true",), {"own_to": False}),
     (("X-MC-Important: true",), {"priority": 2}),
@@ -111,7 +115,7 @@ POSTMARK: list[tuple[tuple[str, ...], dict[str, Any]]] = [
     (("X-PM-TrackLinks: HtmlOnly",), {"track_clicks_html": True, "track_clicks_text": False}),
     (("X-PM-TrackLinks: TextOnly",), {"track_clicks_html": False, "track_clicks_text": True}),
     (("X-PM-TrackLinks: None",), {"track_clicks_html": False, "track_clicks_text": False}),
-    (("X-PM-KeepID: true",), {"keep_message_id": True}),
+    (("X-PM-KeepID: true",), {}),
     (("X-PM-Message-Stream: broadcast",), {"unknown": ("X-PM-Message-Stream",)}),
 ]
 SES: list[tuple[tuple[str, ...], dict[str, Any]]] = [

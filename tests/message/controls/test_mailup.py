@@ -60,6 +60,14 @@ READ: list[tuple[dict[str, Any], dict[str, Any]]] = [
         },
     ),
     ({"skipDynamicFields": True}, {"skip_merge": True}),
+    (
+        {"DynamicFields": [{"N": "a", "V": "1", "X": 2}]},
+        {
+            "fields": {"a": "1"},
+            "merge": (MergeSyntax.BRACKETS,),
+            "unknown": ("X-SMTPAPI DynamicFields X",),
+        },
+    ),
     ({"CampaignReport": "x"}, {"unknown": ("X-SMTPAPI CampaignReport",)}),
     ({"TriggerSend": 1, "Footer": 0}, {"footer": False, "unknown": ("X-SMTPAPI TriggerSend",)}),
     ({"CampaignCode": " a\r\nBcc: b@c.de\u2028 "}, {"campaign_code": "a  Bcc: b@c.de"}),

@@ -9,8 +9,9 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.message.controls.own import _TAKE
+from smtpplus.message.controls.read import control_spans
 from smtpplus.values.options import MergeSyntax, Options, Utm
-from tests.message.controls.heads import folded, options, refused, said
+from tests.message.controls.heads import folded, options, read, refused, said
 
 NOT_ASKED_FOR = {"unknown", "replaces_envelope", "extra_recipients"}
 BOTH: list[tuple[str, str, Any, dict[str, Any]]] = [
@@ -57,13 +58,29 @@ BOTH: list[tuple[str, str, Any, dict[str, Any]]] = [
     ("Bypass-Suppression", "yes", True, {"bypass_suppression": True}),
     ("Drop", "yes", True, {"drop": True}),
     ("Pool", "fast", "fast", {"pool": "fast"}),
-    ("Keep-Message-ID", "no", False, {"keep_message_id": False}),
+    ("Unescaped", "a, b", ["a", "b"], {"unescaped": ("a", "b")}),
+    ("Unescaped", '["a", "b"]', ["a", "b"], {"unescaped": ("a", "b")}),
     ("Idempotency-Key", "order-7", "order-7", {"idempotency_key": "order-7"}),
 ]
 
 
 class OwnTests(SynchronousTestCase):
     maxDiff = None
+
+    def test_behind_a_byte_order_mark(self) -> None:
+        octets = b"\xef\xbb\xbfX-SMTPPlus-Tags: a\r\nFrom: a@example.com\r\n\r\n"
+        self.assertEqual(control_spans(octets), ((3, 23),))
+        self.assertEqual(read(octets).options.tags, ("a",))
+
+    def test_a_list_between_commas_or_in_json(self) -> None:
+        for text in ("a, b c", '["a", "b c"]'):
+            self.assertEqual(said(f"X-SMTPPlus-Tags: {text}"), {"tags": ("a", "b c")})
+
+    def test_a_day_without_hyphens_is_no_unix_time(self) -> None:
+        self.assertIn(
+            "X-SMTPPlus-Send-At: expected a time", refused("X-SMTPPlus-Send-At: 20261210")
+        )
+        self.assertEqual(said("X-SMTPPlus-Send-At: 1794294000"), {"send_at": 1794294000.0})
 
     def test_a_header_or_a_key(self) -> None:
         for name, text, value, expected in BOTH:

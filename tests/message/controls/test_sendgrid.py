@@ -68,6 +68,15 @@ FILTERS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ),
     ("ganalytics", {"enable": 0}, {"utm": Utm()}),
     ("bypass_list_management", {"enable": 1}, {"bypass_suppression": True}),
+    (
+        "clicktrack",
+        {"enable": 0, "foo": 2},
+        {
+            "track_clicks_html": False,
+            "track_clicks_text": False,
+            "unknown": ("X-SMTPAPI filters.clicktrack.settings.foo",),
+        },
+    ),
     ("spamcheck", {"enable": 1, "maxscore": 3.5}, {"unknown": ("X-SMTPAPI filters.spamcheck",)}),
     (
         "templates",
@@ -89,6 +98,10 @@ KEYS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"ip_pool": "pool_name"}, {"pool": "pool_name"}),
     ({"asm_group_id": 1}, {"unsubscribe": True}),
     (
+        {"filters": {"opentrack": {"enable": 1}}},  # where its settings should be
+        {"unknown": ("X-SMTPAPI filters.opentrack.enable",)},
+    ),
+    (
         {"asm_groups_to_display": [1, 2], "batch_id": "MWQx"},
         {"unknown": ("X-SMTPAPI asm_groups_to_display", "X-SMTPAPI batch_id")},
     ),
@@ -97,6 +110,7 @@ KEYS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"to": [5]}, "X-SMTPAPI to 1: expected an address"),
+    ({"asm_group_id": "abc"}, "X-SMTPAPI asm_group_id: expected a number"),
     ({"to": ["a@b.com", "nobody"]}, "X-SMTPAPI to 2: expected an address, got 'nobody'"),
     ({"to": {"a": 1}}, "X-SMTPAPI to: expected a list, got an object"),
     ({"to": ["a@b.com, c@d.com"]}, "X-SMTPAPI to 1: expected one address"),
@@ -229,8 +243,24 @@ class SendGridTests(SynchronousTestCase):
         self.assertEqual((alone.fields, alone.recipients), ({"-name-": "John"}, ()))
         unknown = read(octets).options  # nobody gets what may be another's
         self.assertEqual((unknown.fields, unknown.recipients), ({}, ()))
-        everybody = read(json_head("X-SMTPAPI", {"sub": {"-name-": ["you"]}})).options
-        self.assertEqual(everybody.fields, {"-name-": "you"})
+        two = ("john@example.com", "jane@example.com")
+        first = read(json_head("X-SMTPAPI", {"sub": {"-name-": ["John"]}}), two).options
+        self.assertEqual([one.fields for one in first.recipients], [{"-name-": "John"}, {}])
+        everybody = {"sub": {"-name-": "you"}}
+        found = read(json_head("X-SMTPAPI", everybody), two).options
+        self.assertEqual([one.fields for one in found.recipients], [{"-name-": "you"}] * 2)
+        found = read(json_head("X-SMTPAPI", {**everybody, "to": [*two]})).options
+        self.assertEqual([one.fields for one in found.recipients], [{"-name-": "you"}] * 2)
+
+    def test_a_tag_that_a_section_stands_for_is_html(self) -> None:
+        value = {
+            "to": ["john@example.com"],
+            "sub": {"-rows-": ["-section-"], "-name-": ["John"]},
+            "section": {"-section-": "<b>-name-</b>"},
+        }
+        found = read(json_head("X-SMTPAPI", value)).options
+        self.assertEqual(found.recipients[0].fields["-rows-"], "<b>John</b>")
+        self.assertEqual(found.unescaped, ("-rows-",))
 
     def test_folded_encoded_and_escaped(self) -> None:
         value = {"category": ["Größe 🎉"], "unique_args": {"a": "x y"}}
