@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import smtplib
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests.live.installation import Installation
+from tests.live.installation import Installation, trusting
 from tests.live.peers import Sink, needs, wait_for
 
 _NODE_MODULES = Path(__file__).parents[2] / ".ci" / "cache" / "node_modules"
@@ -91,7 +92,12 @@ class ControlsOfClientsTests(SynchronousTestCase):
         self.directory.mkdir(parents=True)
         self.sink = Sink(self, self.directory)
         routes = f'{{"example.net" = "127.0.0.1:{self.sink.port}"}}'
-        self.service = Installation(self, self.directory, {"relay.routes": routes})
+        settings = {
+            "relay.routes": routes,
+            "relay.sources": '{a = {ip = "127.0.0.2"}, b = {ip = "127.0.0.3"}}',
+            "relay.pools": '{default = ["a"], other = ["b"]}',
+        }
+        self.service = Installation(self, self.directory, settings)
         self.service.start()
 
     def test_P2_P6_nodemailer_mailup(self) -> None:
@@ -162,13 +168,34 @@ class ControlsOfClientsTests(SynchronousTestCase):
         self.assertEqual(message["campaign"], "newsletter")
         self.assertEqual(message["states"], {"delivered": _MANY})
 
+    def test_P2_a_pool_is_where_a_message_leaves_from(self) -> None:
+        for pool in ("other", "fast"):
+            client = smtplib.SMTP("127.0.0.1", self.service.submission, timeout=30)
+            client.starttls(context=trusting())
+            client.login(self.service.username, self.service.password)
+            head = f"From: hello@example.com\r\nTo: {_TO}\r\nX-MC-IpPool: {pool}\r\n"
+            client.sendmail("hello@example.com", [_TO], f"{head}Subject: {pool}\r\n\r\nHi\r\n")
+            client.quit()
+        found = {}
+        for mail in self._arrived(2):
+            shown = self._shown(mail)
+            (attempt,) = shown["attempts"]
+            found[shown["message"]["subject"]] = re.findall(
+                r" from (127\S+)", attempt["transcript"]
+            )
+        self.assertEqual(found, {"other": ["127.0.0.3"], "fast": ["127.0.0.2"]})
+
     def _arrived(self, count: int) -> list[bytes]:
         wait_for("delivery", lambda: self.sink.count() >= count, 120)
         wait_for("outcomes", lambda: self.service.delivered() >= count, 30)
         return self.sink.mails()
 
     def _message(self, mail: bytes) -> dict[str, Any]:
+        message: dict[str, Any] = self._shown(mail)["message"]
+        return message
+
+    def _shown(self, mail: bytes) -> dict[str, Any]:
         found = re.search(rb"with ESMTPSA id ([0-9a-z]{13})", mail)
         assert found is not None
-        shown: dict[str, Any] = self.service.cli("message", "show", found[1].decode())["message"]
+        shown: dict[str, Any] = self.service.cli("message", "show", found[1].decode())
         return shown
