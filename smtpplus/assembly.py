@@ -418,6 +418,7 @@ class Assembly(Service):
             queue=queue,
             contents=store.contents,
             accounts=store.accounts,
+            suppressions=store.suppressions,
             resolver=self._resolver(),
             dialer=Dialer(self._reactor, self._clock, OutboundTls()),
             signing=self._signing,

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from smtpplus.message.copy_plan import CopyFields, CopyPlan
+from smtpplus.message.copy_plan import ClickUrl, CopyFields, CopyPlan
 from smtpplus.message.edits import ClickFill, Edit, Fill, Piece, UrlFill, pieces_of
 from smtpplus.message.header_footer import (
     footer_position,
@@ -53,6 +53,7 @@ _STUFFED = re.compile(r"^(?=[ >]|From )", re.MULTILINE)
 _FLOWS = re.compile(r"(?<!^--) +$", re.MULTILINE)
 _MOST_FOUND = 100  # banners of a plan: in flowed text, and where lines end otherwise, they differ
 Real = Callable[[int, int], str]
+Character = Callable[[int], str]
 Pieces = tuple[str | Fill, ...]
 
 
@@ -80,8 +81,9 @@ class BodyEdits:
         self._offers_unsubscribe = False
         self._unknown_here: dict[str, None] = {}
 
-    def _begin(self) -> None:
-        """Another part is looked at."""
+    def _begin(self, *, clicks: bool) -> None:
+        """Another part is looked at; are the `clicks` on its links tracked?"""
+        self.links.click_url = self._plan.click_url if clicks else None
         self._offers_unsubscribe = False
         self._unknown_here = {}
 
@@ -109,7 +111,7 @@ class BodyEdits:
 
     def html(self, view: TextView, *, is_main: bool) -> list[Edit]:
         """The edits of an HTML part; `is_main`: header, footer and pixel go into it."""
-        self._begin()
+        self._begin(clicks=self._plan.click_html)
         if len(view.text) > MAX_MARKUP and view.text.count("<") > MAX_MARKUP:
             raise TooManyTagsError(f"it holds more than {MAX_MARKUP:,} elements")
         lower = lowered(view.text)
@@ -157,7 +159,8 @@ class BodyEdits:
         if known is None:
             if len(self._plan.found) >= _MOST_FOUND:
                 self._plan.found.clear()
-            known = self._plan.found[key] = _Banner.of(self._plan, text, search)
+            known = _Banner.of(self._plan, text, search, self.links.click_url)
+            self._plan.found[key] = known
         links = self.links
         room = MAX_LINKS - len(links.targets) - len(known.targets)
         if not known.is_fixed or links.unsubscribe or room < 0:
@@ -292,11 +295,13 @@ class BodyEdits:
     ) -> list[Edit]:
         """The edits of a plain text part; `flowed`, `delsp` as in RFC 3676."""
         plan = self._plan
-        self._begin()
+        self._begin(clicks=plan.click_text)
         edits: list[Edit] = []
         if is_main and plan.header_text:
             edits.append(self._banner(view, plan.header_text, view.mark, flowed=flowed))
-        edits += self._text_inside(view.text, view.real, self.finder.tags(view), delsp=delsp)
+        edits += self._text_inside(
+            view.text, view.real, view.character, self.finder.tags(view), delsp=delsp
+        )
         if is_main:
             banner = plan.footer_text.strip("\r\n")
             if plan.unsubscribe_text and plan.unsubscribe_url and not self._offers_unsubscribe:
@@ -315,12 +320,21 @@ class BodyEdits:
 
     def _banner_found(self, banner: str) -> Pieces:
         edits = self._text_inside(
-            banner, lambda start, end: banner[start:end], self._banner_finder.tags(banner)
+            banner,
+            lambda start, end: banner[start:end],
+            banner.__getitem__,
+            self._banner_finder.tags(banner),
         )
         return pieces_of(banner, edits)
 
     def _text_inside(
-        self, text: str, real: Real, tags: Sequence[Tag], *, delsp: bool = False
+        self,
+        text: str,
+        real: Real,
+        character: Character,
+        tags: Sequence[Tag],
+        *,
+        delsp: bool = False,
     ) -> list[Edit]:
         edits: list[Edit] = []
         position = 0
@@ -338,8 +352,8 @@ class BodyEdits:
                 if self.links.is_full:
                     position = first
                     break
-                if delsp and text.startswith((" \r\n", " \n"), found.end()):
-                    edit = None  # the rest of it stands on the next line
+                if _goes_on(text, character, found.end(), delsp=delsp):
+                    edit = None
                 else:
                     edit = self._text_link(real, start, end, tags[first:position])
                 if edit is not None:
@@ -368,6 +382,15 @@ class BodyEdits:
         return []
 
 
+def _goes_on(text: str, character: Character, end: int, *, delsp: bool) -> bool:
+    """Does a URL whose ASCII ends here go on, with letters of others or on the next line?"""
+    if delsp and text.startswith((" \r\n", " \n"), end):
+        return True
+    if end == len(text) or text[end].isascii():
+        return False
+    return character(end).isalnum()
+
+
 def _finders(plan: CopyPlan) -> tuple[TagFinder, TagFinder]:
     """The finder for what was sent, and the one for the list's own header and footer."""
     found: tuple[TagFinder, TagFinder] | None = plan.found.get("finders")
@@ -387,8 +410,15 @@ class _Banner(NamedTuple):
     is_fixed: bool
 
     @classmethod
-    def of(cls, plan: CopyPlan, text: str, search: Callable[[BodyEdits, str], Pieces]) -> _Banner:
+    def of(
+        cls,
+        plan: CopyPlan,
+        text: str,
+        search: Callable[[BodyEdits, str], Pieces],
+        click_url: ClickUrl | None,
+    ) -> _Banner:
         edits = BodyEdits(plan, is_reply=False)
+        edits.links.click_url = click_url
         pieces = edits._searched(text, search)  # noqa: SLF001 - of the same module
         targets = edits.links.targets
         # A link with a merge value in it keeps its number, and a pixel is put in only once.

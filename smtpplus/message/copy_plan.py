@@ -47,8 +47,9 @@ class OwnTo(enum.StrEnum):
 class CopyFields:
     """What one recipient's copy is filled with.
 
-    `values` go before the message's own fields; address and name behind them. `delivery_id` and `facts` are for the callables
-    that make URLs: they are not looked at here.
+    `values` go before the message's own fields; address and name behind them. `delivery_id`, `facts` and
+    `links` (how many different links the message has) are for the callables that make URLs: they
+    are not looked at here.
     """
 
     address: Address
@@ -56,6 +57,7 @@ class CopyFields:
     values: Mapping[str, str] = field(default_factory=dict)
     delivery_id: int = 0
     facts: TokenFacts | None = None
+    links: int = 0
 
 
 CopyUrl = Callable[[CopyFields], str]
@@ -95,7 +97,8 @@ class CopyPlan:
         open_url: the pixel's address; None: opens are not tracked.
         open_tag: text in whose place the pixel goes.
         click_url: the address that links are replaced by; None: clicks are not tracked.
-        click_text: are links in text bodies replaced, too?
+        click_html: are links in HTML bodies?
+        click_text: are links in text bodies?
         own_hosts: lower-case hosts that are ours; links to them stay.
         utm: parameters added to links.
         unsubscribe_url: what unsubscribe tags become; None: they stay.
@@ -122,6 +125,7 @@ class CopyPlan:
     open_url: CopyUrl | None = None
     open_tag: str = ""
     click_url: ClickUrl | None = None
+    click_html: bool = True
     click_text: bool = False
     own_hosts: frozenset[str] = frozenset()
     utm: Utm | None = None

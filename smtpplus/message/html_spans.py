@@ -32,11 +32,11 @@ _ATTRIBUTE_PATTERN = r"""[^\s/>][^\s/>=]*+
     (?>(?:\s*+=\s*+(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\s>"'][^\s>]*+|(?=>)))?)"""
 _TAG = re.compile(
     rf"<(/?)([A-Za-z][^\s/>]*+)((?>(?:[\s/]++|{_ATTRIBUTE_PATTERN})*))>",
-    re.VERBOSE,
+    re.VERBOSE | re.ASCII,
 )
 _ATTRIBUTE = re.compile(
     r"""([^\s/>][^\s/>=]*+)(?:\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s>"'][^\s>]*+)|(?=>)))?""",
-    re.VERBOSE,
+    re.VERBOSE | re.ASCII,
 )
 _BEGINS = re.compile(r"<(?=[A-Za-z/!?])")  # any other < is text
 _LETTER = re.compile(r"[A-Za-z]")
@@ -46,14 +46,17 @@ _RAW = frozenset(
     {"script", "style", "xmp", "iframe", "noembed", "noframes", "textarea", "title", "plaintext"}
 )
 _RAW_END = {
-    name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE) for name in _RAW - {"plaintext"}
+    name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE | re.ASCII)
+    for name in _RAW - {"plaintext"}
 }
 _HEADISH = frozenset(
     {"html", "head", "title", "meta", "link", "style", "script", "base", "noscript", "template"}
 )
 _URLS = frozenset({"href", "src", "action", "background", "formaction", "cite", "data", "poster"})
 _WATCHED = frozenset({"a", "area", "body", "blockquote", "div", "span", "pre", "hr", "p"})
-_NOTHING_SHOWN = re.compile(r"(?>(?:<!--.*?-->|<[^>]*+>|&nbsp;|&#160;|\s++)*)", re.DOTALL)
+_NOTHING_SHOWN = re.compile(
+    r"(?>(?:<!--.*?-->|<[^>]*+>|&nbsp;|&#160;|\s++)*)", re.DOTALL | re.ASCII
+)
 # Elements without any part in what is looked for, as they are mostly written.
 _DULL_NAMES = (
     "t(?:[dr]|able|h(?:ead)?|body|foot)|br?|s(?:trong|mall|u[bp])?|i(?:mg)?|ul?|ol|li|em|font"
@@ -72,7 +75,7 @@ def _skipped(*dull: str) -> re.Pattern[str]:
     either = "|".join(dull)
     return re.compile(
         rf"""(?>(?:[^<]++|</[Aa]>|<(?:{either})>)*)({_NEAT_LINK})?""",
-        re.VERBOSE,
+        re.VERBOSE | re.ASCII,
     )
 
 
@@ -100,7 +103,7 @@ _PROLOGUE = re.compile(
     rf"""(?>(?:\s++(?=<[A-Za-z/!?])|<[!?](?!--|\[CDATA\[)[^>]*+>|<(?:html|head|meta|link|base)(?=[\s/>]){_NEAT}/?+>
         |</head>
         |<(title|style|script)(?=[\s>]){_NEAT}>(?>(?:[^<]++|<(?!/))*)</\1>)*)""",
-    re.VERBOSE,
+    re.VERBOSE | re.ASCII,
 )
 
 

@@ -33,7 +33,8 @@ __all__ = ["MAX_LINKS", "TEXT_LINK", "Links", "attribute_text", "text_link_end",
 MAX_LINKS = 5_000
 _MAX_KEPT = 500  # characters of a URL that is kept from message to message
 
-TEXT_LINK = re.compile(r"(?<![A-Za-z0-9])https?://[^\s<>\"\x00-\x20]++", re.IGNORECASE)
+# ASCII alone: of a text that is seen as octets, others are not characters.
+TEXT_LINK = re.compile(r"(?<![A-Za-z0-9])https?://[!#-;=?-~]++", re.IGNORECASE)
 _REFERENCE = re.compile(
     r"&(?:#(?:[0-9]{1,9}|[xX][0-9A-Fa-f]{1,8});?|([A-Za-z][A-Za-z0-9]{0,40})(;?))"
 )
@@ -61,6 +62,7 @@ class Links:
     """The links of one message, as they are found.
 
     `wanted` tells whether anything is done to links; `targets` are those of the tracked ones.
+    `click_url` is what they are replaced by in the part that is looked at.
 
     Args:
         plan: what is tracked.
@@ -72,7 +74,12 @@ class Links:
         self.unsubscribe = unsubscribe
         self.targets: list[str] = []
         self._utm = plan.utm if plan.utm and _parameters(plan.utm) else None
-        self.wanted = plan.click_url is not None or self._utm is not None
+        self.click_url = plan.click_url
+
+    @property
+    def wanted(self) -> bool:
+        """Is anything done to links?"""
+        return self.click_url is not None or self._utm is not None
 
     @property
     def is_full(self) -> bool:
@@ -99,7 +106,7 @@ class Links:
         """
         if all(isinstance(piece, str) for piece in pieces):
             return self.replaced("".join(map(str, pieces)))
-        click_url = self.plan.click_url
+        click_url = self.click_url
         first = pieces[0]
         if isinstance(first, str) and self.target(first + "x") is None:
             return None
@@ -114,7 +121,7 @@ class Links:
         target = self.target(url)
         if target is None:
             return None
-        click_url = self.plan.click_url
+        click_url = self.click_url
         made = target if self._utm is None else self._with_utm(target, self._utm)
         if click_url is None:
             return made.url if made is not target else None

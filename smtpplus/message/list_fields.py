@@ -111,6 +111,8 @@ def plan(head: Sequence[HeaderField], policy: ListPolicy) -> ListFields:
     wanted = subscribed or policy.unsubscribe
     own = [field for field in head if field.lower == _UNSUBSCRIBE and field.unfolded]
     keeps = bool(own) and (policy.own is OwnField.KEEP or not wanted)
+    if subscribed and keeps and not _is_one_click(own[0], head):
+        keeps = False  # there is a way out by one click, whatever the sender offers
     cut = [
         field
         for field in head
@@ -129,6 +131,12 @@ def plan(head: Sequence[HeaderField], policy: ListPolicy) -> ListFields:
         cfbl=policy.cfbl,
         fixed=_fixed({field.lower for field in head}, policy) if subscribed else b"",
     )
+
+
+def _is_one_click(own: HeaderField, head: Sequence[HeaderField]) -> bool:
+    """Is it a pair of RFC 8058 §3.1: an https URL and List-Unsubscribe-Post?"""
+    posts = [field.unfolded.strip().lower() for field in head if field.lower == _POST]
+    return "<https://" in own.unfolded.lower() and posts[:1] == ["list-unsubscribe=one-click"]
 
 
 def _fixed(own: set[str], policy: ListPolicy) -> bytes:

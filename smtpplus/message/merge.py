@@ -177,7 +177,7 @@ class TagFinder:
             words = sorted({_seen(key, codec) for key in self._literals})
             alternatives.append(f"(?P<literal>{_one_of(words)})")
         alternatives += [p for syntax, p in _PATTERNS.items() if syntax in syntaxes]
-        return re.compile("|".join(alternatives)) if alternatives else None
+        return re.compile("|".join(alternatives), re.ASCII) if alternatives else None
 
     def _tag(self, match: re.Match[str], view: TextView | str) -> Tag | None:
         group = match.lastgroup or ""

@@ -24,20 +24,22 @@ from smtpplus.values.errors import AddressError
 __all__ = ["Visible", "mailbox_text", "own_to_field", "visible_addresses"]
 
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~\-]+)*")
+_HIDING = re.compile(rb'["(]')
+_BETWEEN = re.compile(r'[\s,;:<>()"]+')
 _SPECIAL = re.compile(r'(["\\])')
 _SHOWN = frozenset({"to", "cc"})
 _MAX_NAME = 200  # characters
 
 
 class Visible:
-    """The addresses of To and Cc; of a field that cannot be read, its text.
+    """The addresses of To and Cc; of a field that cannot be read, its words.
 
     The fields are read when somebody is asked for who does not plainly stand there.
     """
 
     def __init__(self, shown: Sequence[HeaderField]) -> None:
         self._shown = shown
-        self._read: tuple[frozenset[str], str] | None = None
+        self._read: tuple[frozenset[str], frozenset[str]] | None = None
 
     def __contains__(self, address: object) -> bool:
         if not isinstance(address, Address):
@@ -45,12 +47,13 @@ class Visible:
         bare = address.wire.encode("utf-8", "replace")
         angled = b"<%b>" % bare
         for field in self._shown:
-            if angled in field.value or bare == field.value.strip():
+            value = field.value  # in quotes or a comment stands nobody
+            if bare == value.strip() or (angled in value and not _HIDING.search(value)):
                 return True  # as nearly always
         if self._read is None:
             self._read = _read(self._shown)
         keys, unread = self._read
-        return address.key in keys or bool(unread and str(address).lower() in unread)
+        return address.key in keys or str(address).lower() in unread
 
 
 def visible_addresses(fields: Sequence[HeaderField]) -> Visible:
@@ -58,15 +61,16 @@ def visible_addresses(fields: Sequence[HeaderField]) -> Visible:
     return Visible([field for field in fields if field.name.lower() in _SHOWN])
 
 
-def _read(shown: Sequence[HeaderField]) -> tuple[frozenset[str], str]:
+def _read(shown: Sequence[HeaderField]) -> tuple[frozenset[str], frozenset[str]]:
+    """Who stands there; of fields that cannot be read, their words."""
     keys: set[str] = set()
-    unread: list[str] = []
+    unread: set[str] = set()
     for field in shown:
         try:
             keys.update(mailbox.address.key for mailbox in addresses(field.unfolded))
         except AddressError:
-            unread.append(field.unfolded.lower())
-    return frozenset(keys), " ".join(unread)
+            unread.update(_BETWEEN.split(field.unfolded.lower()))
+    return frozenset(keys), frozenset(unread)
 
 
 def own_to_field(address: Address, name: str = "") -> bytes:

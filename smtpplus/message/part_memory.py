@@ -21,6 +21,8 @@ MAX_REMEMBERED = 64 * 1024  # octets of a part as it is encoded
 _MOST_OCTETS = 4 * 1024 * 1024
 _MOST_SEEN = 4_096  # hashes of parts that came once
 _OF_ONE = 2  # the part, and the pieces of its copy, which are cut from it
+_OF_PIECE = 1_024  # octets that a place takes which is filled in for each recipient, at most
+_MOST_PIECES = 500
 
 
 class PartKey(NamedTuple):
@@ -71,7 +73,10 @@ class PartMemory:
         return found if found is not None and found.plan is plan else None
 
     def put(self, key: PartKey, found: FoundPart) -> None:
-        """Keep it, unless the part was not seen before."""
+        """Keep it, unless the part was not seen before, or takes much."""
+        pieces = len(found.pieces or ())
+        if pieces > _MOST_PIECES:
+            return
         whole = (id(found.plan), key)
         number = hash(whole)
         if number not in self._seen:
@@ -79,7 +84,7 @@ class PartMemory:
                 self._seen.clear()
             self._seen[number] = None
             return
-        octets = len(key.encoded) * _OF_ONE
+        octets = len(key.encoded) * _OF_ONE + pieces * _OF_PIECE
         if self.octets + octets > self._most_octets:
             self._kept.clear()
             self.octets = 0

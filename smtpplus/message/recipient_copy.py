@@ -83,12 +83,13 @@ class Prepared:
     """A message ready to be filled in. Is not changed from outside.
 
     `links` are the targets of the tracked links, the first is number 1 (with ``…`` where a
-    merge value goes). `unknown_tags` have the form of a merge tag and no field.
+    merge value goes); `different_links` are of them, each counted once. `unknown_tags` have the form of a merge tag and no field.
     """
 
     left_alone: tuple[LeftAlone, ...]
     unknown_tags: tuple[str, ...]
     links: tuple[str, ...]
+    different_links: int
     has_unsubscribe_link: bool
     has_pixel: bool
     changes_body: bool
@@ -223,6 +224,7 @@ def _prepared(source: _Source) -> Prepared:
         left_alone=tuple(work.left),
         unknown_tags=tuple(unknown)[:_MAX_UNKNOWN],
         links=tuple(edits.links.targets),
+        different_links=len(set(edits.links.targets)),
         has_unsubscribe_link=edits.has_unsubscribe,
         has_pixel=edits.has_pixel,
         changes_body=work.changed,

@@ -26,6 +26,7 @@ __all__ = ["MAX_MAPPED", "TextView", "view_of"]
 
 MAX_MAPPED = 256 * 1024  # octets of a part whose map is made octet by octet
 GUESSED = "cp1252"  # what octets above 127 are read as where no charset is named
+_MOST_OCTETS = 4  # of a character
 _UNFIT = frozenset({"utf-7"})
 _MAPPED = frozenset(
     {"cp932", "cp936", "cp949", "cp950", "big5hkscs", "gb18030", "johab", "hz", "iso2022_kr"}
@@ -82,6 +83,13 @@ class TextView(NamedTuple):
         if self.ends is not None or piece.isascii():
             return piece
         return decode(piece.encode("latin-1"), self.codec)
+
+    def character(self, index: int) -> str:
+        """The one that begins at `index`."""
+        if self.ends is not None or self.text[index].isascii():
+            return self.text[index]
+        decoder = codecs.getincrementaldecoder(self.codec)("replace")
+        return decoder.decode(self.octets[index : index + _MOST_OCTETS])[:1]
 
     def start_of(self, index: int) -> int:
         """The octet before which something can be put in at `index`.

@@ -1,7 +1,7 @@
 """Tokens: what names account, list, message and delivery in a URL or an address.
 
 A token is opaque, signed and dated; it is read without a database. Inside are five numbers and
-the day it was made (for a click also the link's number). They are sealed by a synthetic IV: the
+the day it was made (for a click also the link's number, and how many the message has). They are sealed by a synthetic IV: the
 first part is a keyed BLAKE2b (RFC 7693 §2.9) of numbers and what the token is bound to, cut to 96
 bits (128 for clicks); the second is the numbers, covered by a key stream drawn from that IV. So
 nothing is readable or countable, equal facts give equal tokens, and one changed bit gives noise.
@@ -47,8 +47,9 @@ _LEAST_SECRET_OCTETS = 16
 _TAG = 12  # octets; a return path has to fit 64 letters
 _CLICK_TAG = 16  # promise W2: 128 bits between us and a redirect
 _NUMBERS = struct.Struct(">HIIQQ")  # day, account, list, message, delivery
-_NUMBERS_AND_LINK = struct.Struct(">HIIQQH")
-_LINK = struct.Struct(">H")
+_NUMBERS_AND_LINK = struct.Struct(">HIIQQHH")
+_LINK = struct.Struct(">HH")  # its number, and how many there are
+_MOST_LINKS = 0xFFFF
 
 
 class Purpose(enum.StrEnum):
@@ -120,13 +121,14 @@ class TokenFacts:
 class Token:
     """A token that was read: `facts`, the number of the link (clicks), the day it was made.
 
-    `made_on` is midnight UTC of that day, Unix seconds.
+    `links` is how many different links the message has (clicks; 0: not known). `made_on` is midnight UTC of that day, Unix seconds.
     """
 
     purpose: Purpose
     facts: TokenFacts
     link: int
     made_on: float
+    links: int = 0
 
 
 class Tokens:
@@ -154,7 +156,14 @@ class Tokens:
         self._packed: tuple[TokenFacts | None, int, bytes, dict[Purpose, str]] = (None, 0, b"", {})
 
     def make(
-        self, purpose: Purpose, facts: TokenFacts, now: float, *, link: int = 0, bound: bytes = b""
+        self,
+        purpose: Purpose,
+        facts: TokenFacts,
+        now: float,
+        *,
+        link: int = 0,
+        links: int = 0,
+        bound: bytes = b"",
     ) -> str:
         """A token.
 
@@ -163,6 +172,7 @@ class Tokens:
             facts: what it names.
             now: Unix seconds; the day is kept.
             link: which link of the message (0 to 65,535), kept for clicks only.
+            links: how many different ones the message has, likewise; 0 where it is not known.
             bound: octets the token is worth nothing without, such as a click's target.
         """
         day = int(now // _DAY_SECONDS)
@@ -171,7 +181,8 @@ class Tokens:
             numbers, made = _packed(facts, day), {}
             self._packed = (facts, day, numbers, made)
         if purpose is Purpose.CLICK:
-            return self._newest[purpose](numbers + _LINK.pack(link), bound, _CLICK_TAG)
+            numbers += _LINK.pack(link, min(links, _MOST_LINKS))
+            return self._newest[purpose](numbers, bound, _CLICK_TAG)
         if bound:
             return self._newest[purpose](numbers, bound, _TAG)
         token = made.get(purpose)
@@ -221,8 +232,8 @@ def _token(purpose: Purpose, plain: bytes, now: float) -> Token:
     made_on = (day + _EPOCH_DAY) * _DAY_SECONDS
     if now // _DAY_SECONDS - (day + _EPOCH_DAY) > MAX_AGE_DAYS[purpose]:
         raise TokenError(TokenFault.EXPIRED)
-    link = ids[4] if len(ids) > 4 else 0
-    return Token(purpose, TokenFacts(*ids[:4]), link, float(made_on))
+    link, links = ids[4:] or (0, 0)
+    return Token(purpose, TokenFacts(*ids[:4]), link, float(made_on), links)
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,10 +94,16 @@ def open_url(base: str, tokens: Tokens, facts: TokenFacts, now: float) -> str:
 
 
 def click_url(
-    base: str, tokens: Tokens, facts: TokenFacts, now: float, target: LinkTarget, link: int
+    base: str,
+    tokens: Tokens,
+    facts: TokenFacts,
+    now: float,
+    target: LinkTarget,
+    link: int,
+    links: int = 0,
 ) -> str:
-    """A link's tracked form; `link` is its number in the message."""
-    token = tokens.make(Purpose.CLICK, facts, now, link=link, bound=target.signed)
+    """A link's tracked form; `link` is its number in the message, which has `links` in all."""
+    token = tokens.make(Purpose.CLICK, facts, now, link=link, links=links, bound=target.signed)
     return f"{base}/t/c/{token}/{target.segment}"
 
 

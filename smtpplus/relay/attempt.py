@@ -26,6 +26,7 @@ from smtpplus.relay.bodies import LeasedBody, LeaseEndedError
 from smtpplus.relay.connections import Connections
 from smtpplus.relay.copies import Copies, Copy, CopyFailedError
 from smtpplus.relay.route import RouteFailedError, Router, Target
+from smtpplus.relay.suppressed import SuppressedMeanwhile
 from smtpplus.rules.failure import Action, Judgement, judge_loss, judge_reply, undeliverable
 from smtpplus.rules.schedule import deliver_by_at, returns_at_expiry
 from smtpplus.rules.tls_policy import TlsLevel, may_fall_back, starts_tls
@@ -87,6 +88,7 @@ class Attempted:
     `no_host`: no host could be spoken to at all, so the next delivery would fare the same.
     `made` is false for a delivery that was deferred on the strength of another's attempt.
     `corrupt`: the content cannot be sent, by nobody, until people have looked at it.
+    `suppressed`: its recipient is not mailed any more; it is over, and nobody is told.
     """
 
     outcome: Outcome
@@ -95,6 +97,7 @@ class Attempted:
     no_host: bool = False
     made: bool = True
     corrupt: bool = False
+    suppressed: bool = False
 
 
 class _FailedError(Exception):
@@ -115,6 +118,7 @@ class Courier:
     connections: Connections
     copies: Copies
     settings: CourierSettings
+    suppressed: SuppressedMeanwhile | None = None
 
     def carry(
         self, delivery: Delivery, lane: str, lease: ILease
@@ -165,6 +169,11 @@ class _Trip:
         message = self._delivery.message
         if self._began >= message.expires_at and returns_at_expiry(message):
             return self._end(_TOO_LATE)
+        suppressed = self._courier.suppressed
+        if suppressed is not None and suppressed.may_hold(self._delivery):
+            withheld = await self._withheld(suppressed)
+            if withheld is not None:
+                return withheld
         try:
             session = self._courier.connections.take(self._lane)
             if session is not None and session.tls is None and self._level is TlsLevel.REQUIRE:
@@ -181,6 +190,16 @@ class _Trip:
             if self._session is not None:  # cancelled: what the session stands at is unknown
                 self._session.abort()
             raise
+
+    async def _withheld(self, suppressed: SuppressedMeanwhile) -> Attempted | None:
+        """The end of a delivery that is not to be made, or that cannot be told of now."""
+        try:
+            reason = await suppressed.reason(self._delivery)
+        except SmtpplusError as error:
+            return self._end(undeliverable(_ROUTE, "4.3.0", str(error)))
+        if not reason:
+            return None
+        return self._end(undeliverable(_ROUTE, "5.7.1", reason), suppressed=True)
 
     @property
     def _level(self) -> TlsLevel:
@@ -379,7 +398,14 @@ class _Trip:
     def _hear(self, session: ISmtpSession) -> None:
         self._transcript.append(session.transcript())
 
-    def _end(self, outcome: Outcome, *, dsn: bool = False, corrupt: bool = False) -> Attempted:
+    def _end(
+        self,
+        outcome: Outcome,
+        *,
+        dsn: bool = False,
+        corrupt: bool = False,
+        suppressed: bool = False,
+    ) -> Attempted:
         clock = self._courier.clock
         return Attempted(
             outcome=outcome,
@@ -392,6 +418,7 @@ class _Trip:
             ),
             dsn_passed_on=dsn,
             corrupt=corrupt,
+            suppressed=suppressed,
             no_host=not self._spoken and self._stage is not _ROUTE,
         )
 

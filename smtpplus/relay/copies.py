@@ -264,7 +264,8 @@ class Copies:
         fields: Sequence[HeaderField] = ()
         if prepared is not None:
             assert self._rendering is not None
-            copy = prepared.copy(self._rendering.copy_fields(delivery))
+            fields_of_copy = self._rendering.copy_fields(delivery, prepared.different_links)
+            copy = prepared.copy(fields_of_copy)
             notes = _notes(prepared)
             head, pieces = copy.head, copy.body
             if held.content is not None:

@@ -42,6 +42,7 @@ _PlanKey: TypeAlias = tuple[object, ...]
 
 _MOST_SETTLED = 1_000
 _MOST_PLANS = 200
+_MOST_OF_PLAN = 10_000  # characters of the merge fields of one that is kept
 _ANSWERS = frozenset({"in-reply-to", "references"})
 _EDGES = ("header_html", "header_text", "footer_html", "footer_text")
 # What of `Effective` a plan is made of, but for `fields`.
@@ -161,13 +162,15 @@ class Rendering:
             block = feedback + listed.write()
         else:
             block = functools.partial(self._block, listed, base, feedback)
-        is_own = not present.isdisjoint(_ANSWERS) and _is_own_thread(fields, base)
+        is_own = not present.isdisjoint(_ANSWERS) and _is_own_thread(
+            fields, self.settings.hostname.lower()
+        )
         plan = self._kept_plan(effective, base, names, is_own=is_own)
         is_plain = is_same and not plan.changes_bodies
         return Rendered(head, fields, plan, is_plain, block, visible_addresses(fields))
 
-    def copy_fields(self, delivery: Delivery) -> CopyFields:
-        """What this recipient's copy is filled with."""
+    def copy_fields(self, delivery: Delivery, links: int = 0) -> CopyFields:
+        """What this recipient's copy of a message with so many links is filled with."""
         address = delivery.recipient.address
         return CopyFields(
             address=address,
@@ -175,6 +178,7 @@ class Rendering:
             values=delivery.fields,
             delivery_id=delivery.id,
             facts=_facts(delivery),
+            links=links,
         )
 
     def return_path(self, delivery: Delivery) -> Address | None:
@@ -244,7 +248,8 @@ class Rendering:
         if len(self._plans) >= _MOST_PLANS:
             self._plans.clear()
         plan = self._plan_of(effective, base, wanted, is_own=is_own)
-        self._plans[key] = (self.settings, plan)
+        if sum(map(len, effective.fields.values())) + 100 * len(wanted) <= _MOST_OF_PLAN:
+            self._plans[key] = (self.settings, plan)
         return plan
 
     def _plan_of(
@@ -265,6 +270,7 @@ class Rendering:
             open_url=self._open_url(base) if effective.track_opens else None,
             open_tag=effective.open_tag,
             click_url=self._click_url(base) if clicks else None,
+            click_html=effective.track_clicks_html,
             click_text=effective.track_clicks_text,
             own_hosts=_hosts(base, self.settings.tracking_base),
             utm=effective.utm if effective.utm != Utm() else None,
@@ -294,7 +300,7 @@ class Rendering:
         def url(copy: CopyFields, link: int, target: LinkTarget) -> str:
             facts = copy.facts
             assert facts is not None
-            return made(base, tokens, facts, now(), target, link)
+            return made(base, tokens, facts, now(), target, link, copy.links)
 
         return url
 
@@ -336,10 +342,10 @@ def _hosts(*bases: str) -> frozenset[str]:
     return frozenset(host for base in bases if (host := urlsplit(base).hostname))
 
 
-def _is_own_thread(fields: tuple[HeaderField, ...], base: str) -> bool:
+def _is_own_thread(fields: tuple[HeaderField, ...], host: str) -> bool:
     """Is it an answer in a thread that this installation's lists have marked as theirs?"""
-    host = urlsplit(base).hostname or ""
-    return any(one.lower == "list-id" and host and host in one.unfolded.lower() for one in fields)
+    ids = [one.unfolded.lower().strip() for one in fields if one.lower == "list-id"]
+    return any(one.endswith((f".{host}>", f".{host}")) for one in ids)
 
 
 @functools.lru_cache(maxsize=256)

@@ -20,6 +20,7 @@ from smtpplus.ports import (
     IQueue,
     IResolver,
     ISpawn,
+    ISuppressions,
     IWorkers,
 )
 from smtpplus.relay.attempt import Courier, CourierSettings
@@ -31,6 +32,7 @@ from smtpplus.relay.rendering import Rendering, RenderingSettings
 from smtpplus.relay.reports import Reporter
 from smtpplus.relay.route import Router
 from smtpplus.relay.settle import Settling
+from smtpplus.relay.suppressed import SuppressedMeanwhile
 from smtpplus.rules.retry import RetrySchedule
 from smtpplus.rules.routing import Routing, lane_key
 from smtpplus.values.duration import Duration
@@ -72,6 +74,7 @@ class RelayNeeds:
     queue: IQueue
     contents: IContents
     accounts: IAccounts
+    suppressions: ISuppressions
     resolver: IResolver
     dialer: IDialer
     signing: IWorkers
@@ -92,6 +95,7 @@ class RelayService:
             self._rendering = Rendering(
                 accounts=needs.accounts, clock=clock, settings=settings.rendering
             )
+        self._suppressed = SuppressedMeanwhile(needs.suppressions, needs.accounts, clock)
         self._copies = Copies(
             contents=needs.contents,
             accounts=needs.accounts,
@@ -235,6 +239,7 @@ class RelayService:
             connections=self._connections,
             copies=self._copies,
             settings=settings.courier,
+            suppressed=self._suppressed,
         )
 
     def _add(self, deliveries: Iterable[Delivery]) -> None:

@@ -171,6 +171,8 @@ class Settling:
         state, told, due_at = _DELIVERED, None, None
         if attempted.corrupt:
             state = DeliveryState.HELD  # until somebody has put the content back, or cancels
+        elif attempted.suppressed:
+            state = DeliveryState.CANCELLED
         elif outcome.result is _TAKEN:
             if not attempted.dsn_passed_on or is_traced(delivery.message.envelope):
                 told = Told.RELAYED
@@ -191,7 +193,7 @@ class Settling:
             state=state,
             at=now,
             outcome=outcome,
-            attempt=attempted.attempt if attempted.made else None,
+            attempt=attempted.attempt if attempted.made and not attempted.suppressed else None,
             due_at=due_at,
             delay_reported=delivery.delay_reported or told is Told.DELAYED,
         )

@@ -81,7 +81,7 @@ class Observed:
         at: when, Unix seconds.
         delivered_at: when the remote took the message; None: not known (yet).
         link: the link's number; None for the pixel.
-        links_in_message: how many tracked links the message has.
+        links_in_message: how many different tracked links the message has; 0: not known.
         honeypot: the link is the one that no person sees.
         siblings: what the same client requested of this delivery just before.
     """

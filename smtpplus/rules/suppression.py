@@ -2,8 +2,9 @@
 
 A suppression has a scope (one list, or the account) and a reason. The strongest that holds
 decides: hard bounce and complaint of the account first. Those two beat everything but an
-operator's explicit bypass. A message's own bypass passes the others; an unsubscribe from the
-whole account stops subscribed streams only, one from a list stops that list whatever its stream.
+operator's explicit bypass. A message's own bypass passes the others, but not what an operator has
+suppressed for the whole account; an unsubscribe from the whole account stops subscribed streams
+only, one from a list stops that list whatever its stream.
 
 Guarantees: pure, time is an argument (Unix seconds). Raises nothing. Does not look anything up
 and does not say what a bounce means (`smtpplus.rules.verdict`).
@@ -140,10 +141,10 @@ def refusal(suppressed: Suppressed | None, suppressed_reply: str) -> Reply | Non
 def _passes(one: Suppression, *, stream: Stream, bypass: Bypass) -> bool:
     if one.reason in _FINAL:
         return False
+    account_wide = one.scope is Scope.ACCOUNT
     if bypass is Bypass.MESSAGE:
-        return True
-    account_wide = one.scope is Scope.ACCOUNT and one.reason is Reason.UNSUBSCRIBE
-    return account_wide and stream is Stream.TRANSACTIONAL
+        return not (account_wide and one.reason is Reason.MANUAL)
+    return account_wide and one.reason is Reason.UNSUBSCRIBE and stream is Stream.TRANSACTIONAL
 
 
 def _rank(one: Suppression) -> tuple[int, int, float]:

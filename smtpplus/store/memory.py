@@ -230,8 +230,15 @@ class MemoryQueue:
                 self.counters[hour_of(now), kept.message.user_id, metric] += 1
             if kept.state is DeliveryState.CANCELLED:
                 kept.leased = False
+                self._forget_name(kept.message.id)
                 self._tidy(kept.message.id)
         return len(chosen)
+
+    def _forget_name(self, message_id: int) -> None:
+        """Who sends anew what was taken back as a whole is no duplicate."""
+        states = {one.state for one in self.deliveries.values() if one.message.id == message_id}
+        if states == {DeliveryState.CANCELLED}:
+            self.once = {name: of for name, of in self.once.items() if of[0] != message_id}
 
     async def would_change(self, change: QueueChange, which: Selection) -> int:
         """See `IQueue.would_change`."""

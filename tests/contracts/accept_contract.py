@@ -9,6 +9,7 @@ from smtpplus.values.envelope import EnvelopeRecipient
 from smtpplus.values.errors import DuplicateMessageError
 from smtpplus.values.message import Accepted, Delivery, EventType
 from smtpplus.values.options import MergeSyntax, Options, RecipientOptions, Utm
+from smtpplus.values.queue import Selection
 from tests.contracts.queue_changes_contract import ALL, CANCEL, FLUSH, QueueChangesContract
 from tests.store.samples import CONTENT, NOW, TO_BOB, TO_ZOE, accepted, in_queue
 
@@ -120,6 +121,20 @@ class AcceptContract(QueueChangesContract):
         self.assertEqual(len(await self._due(NOW + 99)), 4)
         self.assertEqual(await self.queue.used(7, 0.0), 3)
 
+    async def test_what_was_taken_back_as_a_whole_may_be_sent_anew(self) -> None:
+        two = await self._once("two", to=2)
+        other = await self._once("other")
+        gone, stays = two.deliveries
+        await self.queue.change(CANCEL, Selection(ids=(gone.id,)), NOW + 1, "")
+        with self.assertRaises(DuplicateMessageError):
+            await self._once("two", at=NOW + 2)
+        await self.queue.change(CANCEL, Selection(ids=(stays.id,)), NOW + 3, "")
+        again = await self._once("two", at=NOW + 4)
+        self.assertNotEqual(again.message.id, two.message.id)
+        with self.assertRaises(DuplicateMessageError) as caught:
+            await self._once("other", at=NOW + 5)
+        self.assertEqual(caught.exception.message_id, other.message.id)
+
     async def test_the_same_submission_many_times_at_once_is_accepted_once(self) -> None:
         items = [self._asked("a" if n % 2 else "b", NOW) for n in range(40)]
         answers = [self.queue.accept(item) for item in items]
@@ -139,11 +154,12 @@ class AcceptContract(QueueChangesContract):
         waiting = {delivery.message.id for delivery in await self._due()}
         self.assertEqual(waiting, {*taken, plain.message.id})
 
-    def _asked(self, name: str, at: float, **options: object) -> Accepted:
-        item = accepted(self.ids, at=at, **options)  # type: ignore[arg-type]
+    def _asked(self, name: str, at: float, to: int = 1, **options: object) -> Accepted:
+        addresses = [EnvelopeRecipient(Address(f"r{n}", "example.net")) for n in range(to)]
+        item = accepted(self.ids, *addresses, at=at, **options)  # type: ignore[arg-type]
         return replace(item, once=name, once_until=at + 60)
 
-    async def _once(self, name: str, at: float = NOW, **options: object) -> Accepted:
-        item = self._asked(name, at, **options)
+    async def _once(self, name: str, at: float = NOW, to: int = 1, **options: object) -> Accepted:
+        item = self._asked(name, at, to, **options)
         await self.queue.accept(item)
         return item

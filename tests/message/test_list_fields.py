@@ -49,9 +49,13 @@ TABLE = (
     (OWN_POST, S, True, KEEP, OURS, OURS),
     (OWN_POST + OWN, S, True, REPLACE, OURS, OURS),
     (EMPTY, S, True, KEEP, OURS, OURS),
-    (OWN + OWN, S, True, KEEP, THEIRS, NONE),
+    (OWN + OWN + OWN_POST, S, True, KEEP, THEIRS, THEIRS),
+    # PG3: mail of a subscribed list has a way out by one click
+    (OWN, S, True, KEEP, OURS, OURS),
+    (b"List-Unsubscribe: no\r\n", S, True, KEEP, OURS, OURS),
+    (OWN.replace(b"https:", b"http:") + OWN_POST, S, True, KEEP, OURS, OURS),
     (OWN + OWN + OWN_POST + OWN_POST, T, False, KEEP, THEIRS, THEIRS),
-    (EMPTY + OWN, S, True, KEEP, THEIRS, NONE),
+    (EMPTY + OWN + OWN_POST, S, True, KEEP, THEIRS, THEIRS),
     (OWN.upper(), S, True, REPLACE, OURS, OURS),
 )
 

@@ -122,5 +122,7 @@ class PartMemoryTests(SynchronousTestCase):
         self.assertLess(len(self.memory._seen), 5_000)
         kept = self.memory.octets
         for again in range(3):
+            self.same(two(again, b"", b"[first] " * 600))  # little text, many places
+        for again in range(3):
             self.same(two(again, b"", b"x " * MAX_REMEMBERED))
         self.assertEqual(self.memory.octets, kept)

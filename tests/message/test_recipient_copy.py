@@ -309,6 +309,11 @@ class HeadTest(SynchronousTestCase):
             ),
             (b"From: a@b.example\r\nTo: undisclosed-recipients:;\r\n", True),
             (b"From: a@b.example\r\nTo: (((, b@c.example\r\n", False),
+            (b"From: a@b.example\r\nTo: ab@c.example; x@y.example\r\n", True),
+            (b"From: a@b.example\r\nTo: b@c.example; x@y.example\r\n", False),
+            (b'From: a@b.example\r\nTo: "<b@c.example>" <a@c.example>\r\n', True),
+            (b"From: a@b.example\r\nTo: (x) a@c.example (B <b@c.example>)\r\n", True),
+            (b'From: a@b.example\r\nTo: "B (x)" <b@c.example>\r\n', False),
             (b"From: a@b.example\r\nTo: =?utf-8?q?B?= <B@C.example>\r\n", False),
             (b"From: a@b.example\r\nTo: friends: x@y.example, b@c.example;\r\n", False),
         ]:
@@ -407,6 +412,52 @@ class BodyTest(SynchronousTestCase):
         ]:
             page = f"<body><p>{link}"
             self.assertEqual(self.page(page, plan), page)
+
+    def test_M6_where_a_link_in_plain_text_ends_beside_letters_of_others(self) -> None:
+        plan = CopyPlan(click_url=click_url, click_text=True)
+        url = "https://ex.example/a"
+        for before, behind, charsets in (
+            ("Voir ", "\xa0!", ("utf-8", "iso-8859-1")),
+            ("请访问", "，谢谢您的订单。订单号为123。", ("utf-8", "gb18030", "gb2312")),  # noqa: RUF001
+            ("“", "” …", ("utf-8", "windows-1252")),
+            ("(", "…", ("utf-8",)),
+            ("", "\u2028x", ("utf-8",)),
+        ):
+            for charset in charsets:
+                for encoding in ("quoted-printable", "base64", "8bit"):
+                    text = f"{before}{url}{behind}\n"
+                    message = wrap("<p>x", text=text, charset=charset, encoding=encoding)
+                    after = texts(copied(message, plan))[0]
+                    made = re.fullmatch(
+                        rf"{re.escape(before)}{CLICK}1-1/([0-9a-f]+){re.escape(behind)}\s*", after
+                    )
+                    assert made is not None, (charset, encoding, after)
+                    self.assertEqual(bytes.fromhex(made[1]).decode(), url)
+
+    def test_M6_a_link_that_goes_on_in_letters_of_others_stays(self) -> None:
+        plan = CopyPlan(click_url=click_url, click_text=True)
+        for path in ("à-propos", "a/подход/цена", "x.é", "商品"):
+            text = f"https://ex.example/{path} and more\n"
+            message = wrap("<p>x", text=text)
+            self.assertEqual(texts(copied(message, plan))[0].strip(), text.strip())
+        page = "<a href=https://ex.example/à-propos>x</a>"
+        made = re.search(rf"{CLICK}1-1/([0-9a-f]+)>x", self.page(page, plan))
+        assert made is not None
+        self.assertEqual(bytes.fromhex(made[1]).decode(), "https://ex.example/%C3%A0-propos")
+
+    def test_links_of_one_kind_of_part_alone(self) -> None:
+        message = wrap('<a href="https://ex.example/h">x</a>', text="https://ex.example/t\n")
+        for html_too, text_too in ((True, False), (False, True), (True, True), (False, False)):
+            plan = CopyPlan(
+                click_url=click_url,
+                click_html=html_too,
+                click_text=text_too,
+                footer_html='<a href="https://ex.example/f">f</a>',
+                footer_text="https://ex.example/f",
+            )
+            plain, page = texts(copied(message, plan))
+            self.assertEqual(plain.count(CLICK), 2 * text_too)
+            self.assertEqual(page.count(CLICK), 2 * html_too)
 
     def test_links_that_are_followed(self) -> None:
         plan = CopyPlan(click_url=click_url)

@@ -237,6 +237,33 @@ class RenderingTests(SynchronousTestCase):
         first, second = plan(fields={"name": "Bea"}), plan(fields={"name": "Anna"})
         self.assertEqual((first.fields["name"], second.fields["name"]), ("Bea", "Anna"))
 
+    def test_R_plans_with_many_merge_values_are_not_kept(self) -> None:
+        rendering = self._copies()._rendering
+        assert rendering is not None
+        head = _MAIL[: head_length(_MAIL)]
+        for number in range(3):
+            options = Options(fields={f"f{number}": "x" * 20_000})
+            message = self._delivery(options=options).message
+            found = self.successResultOf(ensureDeferred(rendering.of(message, head, ())))
+            assert found is not None
+        self.assertEqual(rendering._plans, {})
+
+    def test_an_answer_in_a_thread_of_a_list_of_ours_gets_no_footer_again(self) -> None:
+        for list_id, expected in (
+            (b'"news" <l2.mail.example.org>', 0),
+            (b"<l2.t.example.org>", 1),
+            (b"<l2.mail.example.org.evil.example>", 1),
+        ):
+            content = (
+                b"In-Reply-To: <1@example.net>\r\nList-Id: " + list_id + b"\r\nFrom: a@example.com"
+                b"\r\nTo: b@example.net\r\n\r\nHello\r\n"
+            )
+            settings = {"footer": True, "footer_text": "Shop Ltd"}
+            _, octets = self._copy(
+                self._copies(content, settings=settings), self._delivery(content=content)
+            )
+            self.assertEqual(octets.count(b"Shop Ltd"), expected, list_id)
+
     def test_tracked_links_lead_to_the_sender_domains_own_host(self) -> None:
         copies = self._copies(settings={"track_clicks": True}, host="links.example.com")
         _, octets = self._copy(copies, self._delivery())

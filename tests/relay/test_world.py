@@ -21,12 +21,15 @@ from smtpplus.relay.attempt import CourierSettings
 from smtpplus.relay.service import RelayNeeds, RelayService, RelaySettings
 from smtpplus.rules.retry import RetrySchedule
 from smtpplus.rules.routing import Deliver, Routing
+from smtpplus.rules.suppression import Reason, Scope, Suppression
 from smtpplus.store.store import Store, open_store
 from smtpplus.values.address import Address
 from smtpplus.values.duration import Duration
 from smtpplus.values.envelope import Envelope, EnvelopeRecipient, Notify, Ret
 from smtpplus.values.message import Accepted, DeliveryState, NewDelivery
+from smtpplus.values.options import NOTHING_SAID, Options
 from smtpplus.values.queue import QueueChange, Selection
+from smtpplus.values.submission import Stream
 from tests.dns_server import FaultDnsServer
 from tests.relay.fakes import CONTENT, a_message
 from tests.relay.hosts import MailHost
@@ -88,6 +91,7 @@ class WorldTests(TestCase):
                 queue=self.store.queue,
                 contents=self.store.contents,
                 accounts=self.store.accounts,
+                suppressions=self.store.suppressions,
                 resolver=Resolver(
                     self.clock,
                     self.workers,
@@ -124,11 +128,13 @@ class WorldTests(TestCase):
             for one in to
         )
         sender = envelope.pop("sender", Address("a", "example.com"))
+        about = envelope.pop("about", {})
         message = a_message(
             self.store.ids.next(now),
             received_at=now,
             expires_at=now + envelope.pop("lifetime", 86400),
             envelope=Envelope(sender, recipients, **envelope),
+            **about,
         )
         accepted = Accepted(
             message,
@@ -162,6 +168,37 @@ class WorldTests(TestCase):
         self.assertIs(row.state, DeliveryState.DELIVERED)
         self.assertEqual([len(first.mails), len(second.mails)], [1, 0])
         self.assertEqual(first.mails[0][1], b"Received: from x\r\n" + CONTENT)
+
+    async def test_PG3_who_was_suppressed_while_mail_waited_does_not_get_it(self) -> None:
+        host = await self.host()
+        self.zone("example.net", _FIRST)
+        accounts, now = self.store.accounts, self.clock.now()
+        account = await accounts.add_account("acme", now)
+        news = await accounts.add_list("acme", "news", Stream.SUBSCRIBED, now)
+        other = await accounts.add_list("acme", "other", Stream.SUBSCRIBED, now)
+        gone = Suppression(Scope.LIST, Reason.UNSUBSCRIBE, now, list_id=news.id)
+        await self.store.suppressions.add(account.id, "b@example.net", gone, "")
+        relay = await self.relay()
+        bypass = Options(bypass_suppression=True)
+        of_account = {"account_id": account.id, "mechanism": "PLAIN"}
+        for arrives, of_list, to, options in (
+            (False, news.id, "B@example.net", NOTHING_SAID),
+            (True, other.id, "b@example.net", NOTHING_SAID),
+            (True, news.id, "c@example.net", NOTHING_SAID),
+            (True, news.id, "b@example.net", bypass),
+        ):
+            before = len(host.mails)
+            message = await self.submit(
+                relay, to, about={**of_account, "list_id": of_list, "options": options}
+            )
+            (row,) = await self.outcome(message)
+            expected = DeliveryState.DELIVERED if arrives else DeliveryState.CANCELLED
+            self.assertIs(row.state, expected, to)
+            self.assertEqual(len(host.mails), before + arrives)
+            if not arrives:
+                events = await self.store.history.events(message, 9)
+                self.assertIn("is suppressed for this list", str([one.detail for one in events]))
+                self.assertEqual(await self.store.history.attempts(message, 9), [])
 
     async def test_O4_the_next_host_where_the_first_is_down_says_4xx_or_5xx(self) -> None:
         second = await self.host(_SECOND)

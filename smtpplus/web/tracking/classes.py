@@ -19,7 +19,7 @@ from typing import NamedTuple
 from smtpplus.message.tracking_urls import HONEYPOT_LINK
 from smtpplus.rules.opens import Access, Observed, OpenClass, Siblings, Verdict, classify
 from smtpplus.values.response import Response, ResponseKind
-from smtpplus.web.tracking.clients import ClientMemory, LinkCounts
+from smtpplus.web.tracking.clients import ClientMemory
 from smtpplus.web.tracking.hits import Hit, neighbourhood
 
 __all__ = ["Classes", "Judged"]
@@ -42,7 +42,6 @@ class Classes:
     """Judges groups of hits."""
 
     clients: ClientMemory = field(default_factory=ClientMemory)
-    links: LinkCounts = field(default_factory=LinkCounts)
 
     def responses(
         self,
@@ -59,8 +58,6 @@ class Classes:
         """
         groups: dict[tuple[int, str], list[int]] = defaultdict(list)
         for number, hit in enumerate(hits):
-            if hit.link is not None and hit.link not in _HIDDEN:
-                self.links.saw(hit.facts.message_id, hit.link)
             client = "" if hit.facts.list_id in private_lists else neighbourhood(hit.address)
             groups[hit.facts.delivery_id, client].append(number)
         verdicts: dict[int, Verdict] = {}
@@ -121,7 +118,7 @@ class Classes:
                     at=hit.at,
                     delivered_at=delivered_at,
                     link=hit.link,
-                    links_in_message=self.links.of(hit.facts.message_id),
+                    links_in_message=hit.links,
                     honeypot=hit.link in _HIDDEN,
                     siblings=siblings,
                 )

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from smtpplus.rules.opens import Siblings
 from smtpplus.values.response import Response
 
-__all__ = ["ClientMemory", "LinkCounts"]
+__all__ = ["ClientMemory"]
 
 _SECONDS = 60.0
 _MOST_PERSONS = 64  # responses of a client to a delivery
@@ -65,25 +65,3 @@ class ClientMemory:
             return []
         persons, found.persons = found.persons, ()
         return [one for one in persons if one.at >= since]
-
-
-class LinkCounts:
-    """How many links messages have at least: the highest number that was asked for."""
-
-    __slots__ = ("_highest", "_most")
-
-    def __init__(self, most: int = 10_000) -> None:
-        self._highest: OrderedDict[int, int] = OrderedDict()
-        self._most = most
-
-    def saw(self, message_id: int, link: int) -> None:
-        """Link number `link` (from 0 on) of a message was asked for."""
-        if link > self._highest.get(message_id, -1):
-            self._highest[message_id] = link
-        self._highest.move_to_end(message_id)
-        if len(self._highest) > self._most:
-            self._highest.popitem(last=False)
-
-    def of(self, message_id: int) -> int:
-        """At least so many; 0 where nothing is known."""
-        return self._highest.get(message_id, -1) + 1

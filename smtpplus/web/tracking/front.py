@@ -127,6 +127,7 @@ class TrackingFront:
                 agent=plain_text(agent[:MOST_OCTETS]) if agent else "",
                 purposes=_purposes(fields),
                 link=token.link if is_click else None,
+                links=token.links,
                 target=target,
             )
         )

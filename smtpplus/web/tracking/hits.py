@@ -30,6 +30,7 @@ _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f]+")
 class Hit:
     """One request. `link` and `target` are of clicks; None and "" for the pixel.
 
+    `links` is how many different links the message has, 0 where that is not known.
     `at` is Unix seconds, `address` "" where it is not known; `purposes` are those `PURPOSES`
     that the request had.
     """
@@ -43,6 +44,7 @@ class Hit:
     purposes: Mapping[str, str]
     link: int | None = None
     target: str = ""
+    links: int = 0
 
 
 @functools.lru_cache(maxsize=4_096)  # agents come again and again: one text of each

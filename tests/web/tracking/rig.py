@@ -144,9 +144,11 @@ class TrackingTestCase(PageTestCase):
         """Of a pixel."""
         return open_url("", self.tokens, facts or self.facts, NOW)
 
-    def click_path(self, url: str, link: int = 0, facts: TokenFacts | None = None) -> str:
+    def click_path(
+        self, url: str, link: int = 0, facts: TokenFacts | None = None, links: int = 0
+    ) -> str:
         """Of a tracked link."""
-        return click_url("", self.tokens, facts or self.facts, NOW, target(url), link)
+        return click_url("", self.tokens, facts or self.facts, NOW, target(url), link, links)
 
     def unsubscribe_path(self, facts: TokenFacts | None = None) -> str:
         """Of the page."""

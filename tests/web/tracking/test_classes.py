@@ -11,7 +11,7 @@ from smtpplus.message.tracking_urls import HONEYPOT_LINK
 from smtpplus.rules.opens import Access
 from smtpplus.values.response import Response
 from smtpplus.web.tracking.classes import Classes, Judged
-from smtpplus.web.tracking.clients import ClientMemory, LinkCounts
+from smtpplus.web.tracking.clients import ClientMemory
 from smtpplus.web.tracking.hits import Hit
 
 _FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:128.0) Gecko/20100101 Firefox/128.0"
@@ -24,12 +24,18 @@ _HOME = "192.0.2.7"
 
 
 def click(
-    link: int, after: float = 0.0, ip: str = _HOME, *, method: str = "GET", delivery: int = 1
+    link: int,
+    after: float = 0.0,
+    ip: str = _HOME,
+    *,
+    method: str = "GET",
+    delivery: int = 1,
+    links: int = 6,
 ) -> Hit:
-    """A person's click on link number `link`, by its looks."""
+    """A person's click on link number `link` of `links`, by its looks."""
     facts = TokenFacts(1, 1, 9, delivery)
     url = f"https://example.com/{link}"
-    return Hit(Access.CLICK, _AT + after, facts, method, ip, _FIREFOX, {}, link, url)
+    return Hit(Access.CLICK, _AT + after, facts, method, ip, _FIREFOX, {}, link, url, links)
 
 
 def all_links(after: float = 0.0) -> list[Hit]:
@@ -64,13 +70,13 @@ class ClassesTests(SynchronousTestCase):
         self.assertEqual(self.by(*burst), ["scanner"] * 6)
 
     def test_W4_a_burst_that_goes_on_in_the_next_group_corrects_the_first(self) -> None:
-        first = self.responses(click(0), click(1, 0.1))
+        first = self.responses(click(0, links=5), click(1, 0.1, links=5))
         self.assertEqual([one.by for one in first], ["person"] * 2)
         self.assertEqual(self.judged(click(1, 0.5, "198.51.100.9")).mistaken, [])
-        found = self.judged(click(2, 0.8), click(3, 0.9))
+        found = self.judged(click(2, 0.8, links=5), click(3, 0.9, links=5))
         self.assertEqual([one.by for one in found.responses], ["scanner"] * 2)
         self.assertEqual(found.mistaken, [replace(one, by="scanner") for one in first])
-        self.assertEqual(self.judged(click(4, 1.2)).mistaken, [])
+        self.assertEqual(self.judged(click(4, 1.2, links=5)).mistaken, [])
 
     def test_W4_only_the_last_seconds_before_a_scanner_shows_are_corrected(self) -> None:
         for at in (0.0, 20.0, 25.0):
@@ -99,8 +105,19 @@ class ClassesTests(SynchronousTestCase):
         self.assertEqual(self.by(click(0, 120.0)), ["person"])
 
     def test_three_of_many_links_are_a_persons(self) -> None:
-        self.by(click(19, delivery=2))  # somebody else's click says that there are twenty
-        self.assertEqual(self.by(*[click(link, float(link)) for link in range(3)]), ["person"] * 3)
+        three = [click(link, float(link), links=12) for link in range(3)]
+        self.assertEqual(self.by(*three), ["person"] * 3)
+        two = [click(link, float(link), links=4, delivery=2) for link in range(2)]
+        self.assertEqual(self.by(*two), ["person"] * 2)
+
+    def test_W4_of_a_text_and_a_page_with_the_same_links_one_is_enough(self) -> None:
+        page = [click(10 + link, link / 10, links=10) for link in range(10)]
+        self.assertEqual(self.by(*page), ["scanner"] * 10)
+
+    def test_W4_most_links_in_a_burst_after_a_single_one(self) -> None:
+        self.assertEqual(self.by(click(1, links=10)), ["person"])
+        rest = [click(link, 11.0 + link / 50, links=10) for link in range(3, 11)]
+        self.assertEqual(self.by(*rest), ["scanner"] * 8)
 
     def test_before_two_seconds_after_delivery_nobody_reads(self) -> None:
         for seconds, wanted in ((-1.0, "scanner"), (1.0, "scanner"), (60.0, "person")):
@@ -127,9 +144,8 @@ class ClassesTests(SynchronousTestCase):
         self.assertEqual((one.target, one.by), ("https://example.com/3", "person"))
 
     def test_R_memory_is_bounded(self) -> None:
-        clients, links = ClientMemory(100), LinkCounts(100)
-        self.classes = Classes(clients, links)
+        clients = ClientMemory(100)
+        self.classes = Classes(clients)
         for number in range(1000):
             self.by(click(0, delivery=number))
-            links.saw(number, 1)
-        self.assertEqual((len(clients._kept), len(links._highest)), (100, 100))
+        self.assertEqual(len(clients._kept), 100)
