@@ -36,6 +36,7 @@ from smtpplus.message.merge import (
 from smtpplus.message.part_memory import FoundPart
 from smtpplus.message.pixel import pixel
 from smtpplus.message.text_view import TextView
+from smtpplus.message.tracking_urls import HONEYPOT_LINK
 from smtpplus.message.unsubscribe_tags import (
     is_unsubscribe_text,
     subscription_html,
@@ -48,6 +49,8 @@ __all__ = ["MAX_MARKUP", "BodyEdits"]
 
 MAX_MARKUP = 50_000  # elements of an HTML part: one with more of them is left alone
 _MAX_WORDS = 400  # characters of a link's text that are looked at
+_HIDDEN = '<a style="display:none" tabindex="-1" aria-hidden="true" rel="nofollow" href="'
+_HIDDEN_END = '"></a>'
 _MARKUP = re.compile(r"<[^>]*+>")
 _STUFFED = re.compile(r"^(?=[ >]|From )", re.MULTILINE)
 _FLOWS = re.compile(r"(?<!^--) +$", re.MULTILINE)
@@ -137,6 +140,9 @@ class BodyEdits:
         if pieces:
             at = html_footer_position(spans, is_reply=self.is_reply)
             edits.append(Edit(at, at, pieces))
+        if plan.honeypot is not None and self.links.click_url is not None:
+            hidden = ClickFill(self.links.click_url, HONEYPOT_LINK, plan.honeypot, in_html=True)
+            edits.append(Edit(spans.body_end, spans.body_end, (_HIDDEN, hidden, _HIDDEN_END)))
         if plan.open_url is not None and not self.has_pixel:
             edits.append(Edit(spans.body_end, spans.body_end, pixel(plan.open_url)))
             self.has_pixel = True

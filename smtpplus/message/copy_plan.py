@@ -99,6 +99,8 @@ class CopyPlan:
         click_url: the address that links are replaced by; None: clicks are not tracked.
         click_html: are links in HTML bodies?
         click_text: are links in text bodies?
+        honeypot: where a link leads that no person sees, at the end of HTML bodies whose links
+            are tracked; None: there is none.
         own_hosts: lower-case hosts that are ours; links to them stay.
         utm: parameters added to links.
         unsubscribe_url: what unsubscribe tags become; None: they stay.
@@ -127,6 +129,7 @@ class CopyPlan:
     click_url: ClickUrl | None = None
     click_html: bool = True
     click_text: bool = False
+    honeypot: LinkTarget | None = None
     own_hosts: frozenset[str] = frozenset()
     utm: Utm | None = None
     unsubscribe_url: CopyUrl | None = None

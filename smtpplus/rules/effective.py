@@ -63,6 +63,7 @@ class Effective:
     track_opens: bool
     track_clicks_html: bool
     track_clicks_text: bool
+    honeypot: bool
     open_tag: str
     unsubscribe: bool
     unsubscribe_html: str
@@ -198,6 +199,7 @@ def _tracking(answers: _Answers) -> dict[str, Any]:
         "track_opens": opens,
         "track_clicks_html": answers.of_list("track_clicks_html", "track_clicks"),
         "track_clicks_text": answers.of_list("track_clicks_text"),
+        "honeypot": answers.of_list("honeypot"),
         "open_tag": tag,
     }
 

@@ -148,6 +148,13 @@ _TABLE = (
     ListSetting("track_clicks", "are links in HTML rewritten", _ON_OFF, False, _switch),
     ListSetting("track_clicks_text", "are links in text rewritten", _ON_OFF, False, _switch),
     ListSetting(
+        "honeypot",
+        "a link that no person sees, by which scanners are known",
+        _ON_OFF,
+        False,
+        _switch,
+    ),
+    ListSetting(
         "privacy",
         "opens and clicks are counted without address and program of who did it",
         _ON_OFF,

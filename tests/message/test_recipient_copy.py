@@ -459,6 +459,23 @@ class BodyTest(SynchronousTestCase):
             self.assertEqual(plain.count(CLICK), 2 * text_too)
             self.assertEqual(page.count(CLICK), 2 * html_too)
 
+    def test_W4_a_link_that_no_person_sees(self) -> None:
+        page = "<body><a href='https://ex.example/'>x</a></body>"
+        for clicks in (True, False):
+            plan = CopyPlan(
+                click_url=click_url,
+                click_html=clicks,
+                click_text=True,
+                honeypot=LinkTarget.of("https://t.example/"),
+            )
+            message = wrap(page, text="https://ex.example/")
+            made = prepared(message, plan)
+            plain, after = texts(made.copy(ANNA).content)
+            hidden = re.findall(rf'<a style="display:none"[^>]*href="{CLICK}1-65535/', after)
+            self.assertEqual(len(hidden), clicks)
+            self.assertNotIn("65535", plain)
+            self.assertEqual(len(made.links), 1 + clicks)  # it is not counted
+
     def test_links_that_are_followed(self) -> None:
         plan = CopyPlan(click_url=click_url)
         for link, target in [

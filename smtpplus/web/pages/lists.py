@@ -34,7 +34,7 @@ _GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "Opens and clicks",
         "Persons are counted apart from scanners and mail programs that fetch ahead.",
-        ("track_opens", "track_clicks", "track_clicks_text", "privacy"),
+        ("track_opens", "track_clicks", "track_clicks_text", "honeypot", "privacy"),
     ),
     (
         "Unsubscribing",
