@@ -221,6 +221,10 @@ class Assembly(Service):
             trouble = await self._queue.trouble()
             if trouble:
                 missing["store"] = trouble
+        if self._siblings is not None and "processes" not in missing:
+            absent = self._siblings.absent
+            if absent:
+                missing["processes"] = f"{', '.join(absent)}: ended, and is started again"
         return missing
 
     async def _start_all(self) -> None:

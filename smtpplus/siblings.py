@@ -134,6 +134,12 @@ class Siblings:
         return [answer for answer in answers if answer]
 
     @property
+    def absent(self) -> list[str]:
+        """The names of those that are not at work, the writer's, too."""
+        children = self._children
+        return [n for n in self._names if n not in children or not children[n].is_ready]
+
+    @property
     def ready(self) -> int:
         """How many siblings are at work."""
         return sum(sibling.is_ready for sibling in self._siblings)

@@ -11,6 +11,7 @@ import atexit
 import os
 import pwd
 import secrets
+import signal
 import sys
 import syslog
 import time
@@ -29,6 +30,7 @@ from twisted.python.usage import Options as UsageOptions
 from smtpplus import tuning
 
 tuning.before_openssl()
+signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what it asks for is being done, until `Hangup`
 
 from smtpplus.assembly import Assembly, assemble
 from smtpplus.banner import banner, left_behind

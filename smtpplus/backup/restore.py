@@ -33,6 +33,7 @@ from smtpplus.values.ids import parse_id
 __all__ = ["restore"]
 
 _DATA_DIR = re.compile(r"^\s*data_dir\s*=.*$", re.MULTILINE)
+_SQLITE_URL = re.compile(r"^[ \t]*(?:store\.)?url[ \t]*=[ \t]*[\"']sqlite:.*$", re.MULTILINE)
 
 
 def restore(
@@ -110,7 +111,8 @@ def _point_home(path: Path) -> None:
         text = text.replace("[server]", f"[server]\n{here}", 1)
     else:
         text = f"[server]\n{here}\n\n{text}"
-    path.write_text(text, encoding="utf-8")
+    # The store is here, too, wherever the file lay that the backup was taken of.
+    path.write_text(_SQLITE_URL.sub("# \\g<0>", text), encoding="utf-8")
 
 
 def _checked(store: Path, queue_dir: Path) -> Contained:

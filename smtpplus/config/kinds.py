@@ -78,6 +78,9 @@ class NameServer(Endpoint):
     __slots__ = ()
 
 
+_LONGEST_SECONDS = 3_660 * 86_400.0
+
+
 class Period(str):
     """A span of time such as ``90s``, ``15m``, ``4h``, ``5d``."""
 
@@ -86,8 +89,11 @@ class Period(str):
     @classmethod
     def read(cls, text: str) -> Period:
         """Check `text`."""
-        if Duration.parse(text).seconds <= 0:
+        seconds = Duration.parse(text).seconds
+        if seconds <= 0:
             raise ValueError(f'expected more than no time, got "{text}"')
+        if seconds > _LONGEST_SECONDS:
+            raise ValueError(f'expected at most ten years, got "{text}"')
         return cls(text.replace(" ", ""))
 
     @property

@@ -147,7 +147,7 @@ class SmtpListener(Factory):
             cancel()
             cut_off = len(self._sessions)
             for session in list(self._sessions):
-                session.abort("The service stopped")
+                session.cut_short("The service stopped")
         return cut_off
 
     # ------------------------------------------------------------ for Twisted

@@ -223,6 +223,13 @@ class ServerSession(RoleDialog):
         elif self._phase is Phase.TALKING and not self._in_turn:
             self._turn()
 
+    def cut_short(self, reason: str) -> None:
+        """Say 421 now, also amid a message; what has begun to be answered is dropped."""
+        if self._phase is Phase.TALKING and not self._in_turn:
+            self._end(STOPPING, reason)
+        else:
+            self.abort(reason)
+
     def abort(self, reason: str) -> None:
         """Drop the connection, whatever it is doing; an open question is still answered."""
         self._reason = self._reason or reason

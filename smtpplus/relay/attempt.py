@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 from typing import Any
 
 from smtpplus.ports import (
@@ -230,7 +231,7 @@ class _Trip:
             if not self._lease.holds:
                 raise LeaseEndedError
             try:
-                session = await self._open(target, self._level)
+                session = await self._open(target, self._level_for(target))
                 return await self._transact(session)
             except _FailedError as failure:
                 last = failure.judgement.outcome
@@ -246,7 +247,8 @@ class _Trip:
         try:
             return await self._shake_hands(target, level)
         except _FailedError as failure:
-            if failure.judgement.outcome.stage is not Stage.STARTTLS or not may_fall_back(level):
+            is_of_tls = failure.judgement.outcome.stage is Stage.STARTTLS
+            if not is_of_tls or not may_fall_back(level) or self._credentials_for(target):
                 raise
             self._transcript.append("-- TLS failed: once more without, on a new connection\n")
             return await self._shake_hands(target, TlsLevel.NONE)
@@ -268,9 +270,10 @@ class _Trip:
             self._stage = Stage.HELLO
             self._expect(await session.hello(settings.ehlo), 250)
             await self._secure(session, target, level)
-            if settings.credentials is not None and target.configured:
+            credentials = self._credentials_for(target)
+            if credentials is not None:
                 self._stage = Stage.AUTH
-                await self._log_in(session, settings.credentials)
+                await self._log_in(session, target, credentials)
         except SessionLostError as lost:
             raise self._lost(lost) from None
         except _FailedError:
@@ -298,9 +301,23 @@ class _Trip:
             self._stage = Stage.HELLO
             self._expect(await session.hello(self._settings.ehlo), 250)
 
-    async def _log_in(self, session: ISmtpSession, credentials: Credentials) -> None:
-        if session.extensions.auth:
-            self._expect(await session.log_in(credentials.username, credentials.password), 235)
+    def _credentials_for(self, target: Target) -> Credentials | None:
+        return self._settings.credentials if target.wants_login else None
+
+    def _level_for(self, target: Target) -> TlsLevel:
+        """A password goes through TLS alone, unless the operator wants none, or on this machine."""
+        level = self._level
+        if level is TlsLevel.MAY and self._credentials_for(target) is not None:
+            return level if ip_address(target.ip).is_loopback else TlsLevel.REQUIRE
+        return level
+
+    async def _log_in(
+        self, session: ISmtpSession, target: Target, credentials: Credentials
+    ) -> None:
+        if not session.extensions.auth:  # between us and it: mail waits
+            text = f"{target.host} does not offer AUTH, though there are credentials for it."
+            raise _FailedError(judge_loss(Stage.AUTH, text, after_final_dot=False, reply=None))
+        self._expect(await session.log_in(credentials.username, credentials.password), 235)
 
     async def _transact(self, session: ISmtpSession) -> Attempted:
         """MAIL, RCPT, DATA and the content; keeps the session where it can be kept."""

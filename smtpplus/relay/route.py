@@ -40,12 +40,16 @@ class RouteFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One address to try. `configured`: a next hop of the operator's, may be this machine."""
+    """One address to try. `configured`: a next hop of the operator's, may be this machine.
+
+    `wants_login`: it is the smarthost, where we sign in if we have credentials.
+    """
 
     host: str
     ip: str
     port: int
     configured: bool = False
+    wants_login: bool = False
 
 
 class Router:
@@ -88,8 +92,10 @@ class Router:
         return await self._exchangers(recipient.ascii_domain)
 
     async def _fixed(self, endpoint: Endpoint) -> Sequence[Target]:
-        if _is_ip(endpoint.host):
-            return [Target(endpoint.host, endpoint.host, endpoint.port, configured=True)]
+        host, port = endpoint.host, endpoint.port
+        is_smarthost = endpoint is self._routing.smarthost
+        if _is_ip(host):
+            return [Target(host, host, port, configured=True, wants_login=is_smarthost)]
         try:
             addresses = await self._resolver.addresses(endpoint.host)
         except (NoSuchDomainError, LookupFailedError):
@@ -100,7 +106,9 @@ class Router:
                     Stage.ROUTE, "4.4.3", f"The next hop {endpoint.host} has no address in DNS."
                 )
             )
-        return [Target(endpoint.host, ip, endpoint.port, configured=True) for ip in addresses]
+        return [
+            Target(host, ip, port, configured=True, wants_login=is_smarthost) for ip in addresses
+        ]
 
     async def _exchangers(self, domain: str) -> Sequence[Target]:
         hosts = await self._hosts(domain)

@@ -132,7 +132,7 @@ def _feedback_id(text: str) -> str:
 def _timezone(text: str) -> str:
     try:
         return ZoneInfo(text.strip()).key
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:  # ZoneInfoNotFoundError is a KeyError
         raise ValueError from error
 
 

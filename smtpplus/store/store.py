@@ -53,7 +53,7 @@ from smtpplus.store.suppressions import SqlSuppressions
 from smtpplus.store.topics import ACCOUNTS, SUPPRESSIONS, TOPICS
 from smtpplus.store.transactions import InlineTransactions, ThreadedTransactions
 from smtpplus.store.write_talk import works_of
-from smtpplus.values.errors import NotFoundError, StoreCorruptError, UsageError
+from smtpplus.values.errors import ConflictError, NotFoundError, StoreCorruptError, UsageError
 
 __all__ = [
     "ALONE",
@@ -142,6 +142,12 @@ class Store:
         self._clock = clock
         self._place = place
         self._lock = ProcessLock(data_dir / _LOCK_NAME)
+        self._store_lock = None  # where the file lies elsewhere, others may mean it, too
+        if (
+            isinstance(database, SqliteFile)
+            and database.folder != (data_dir / QUEUE_NAME).absolute()
+        ):
+            self._store_lock = ProcessLock(database.path.with_name(f"{database.path.name}.lock"))
         self.node_id = node.number
         self.ids = node.ids
         self.leases = leases
@@ -177,6 +183,7 @@ class Store:
         """
         if self._transactions.dialect.single_service and not self._place.is_sibling:
             self._lock.take()
+            self._take_store_lock()
             keep_turns(self._data_dir, wanted=self._place.processes > 1)
         self._transactions.start()
         self.changed.subscribe(self.accounts.forget, ACCOUNTS)
@@ -197,6 +204,19 @@ class Store:
         if isinstance(self.leases, NodeLeases):
             await self.leases.stop()
         await self._transactions.stop()
+        self._release_locks()
+
+    def _take_store_lock(self) -> None:
+        if self._store_lock is not None:
+            try:
+                self._store_lock.take()
+            except ConflictError:
+                self._lock.release()
+                raise
+
+    def _release_locks(self) -> None:
+        if self._store_lock is not None:
+            self._store_lock.release()
         self._lock.release()
 
     @property

@@ -55,7 +55,6 @@ __all__ = ["NETWORK", "SubmissionConversation", "SubmissionParts"]
 
 NETWORK = "network"  # the mechanism of whoever is let in by address
 
-_GREETING = Reply.of(220, None, "ESMTP smtpplus")
 _SIGNED_IN = Reply.of(235, "2.7.0", "Authentication succeeded")
 _SIGN_IN_FIRST = Reply.of(530, "5.7.0", "Authentication required")  # RFC 6409 §4.3
 _TLS_FIRST = Reply.of(530, "5.7.0", "Must issue a STARTTLS command first")  # RFC 3207 §4
@@ -143,7 +142,7 @@ class SubmissionConversation:
         except STORE_ERRORS:
             self._by_network = None  # AUTH may work by the time it comes
         self._forget()
-        return _GREETING
+        return Reply.of(220, None, f"{self._parts.hostname} ESMTP smtpplus")  # RFC 5321 §4.2
 
     def secured(self, version: str, cipher: str) -> None:
         """TLS is established; what was said before is forgotten (RFC 3207 §4.2)."""

@@ -331,7 +331,8 @@ class SessionTests(SynchronousTestCase):
         stopped = Deferred.fromCoroutine(self.listener.stop(30))
         self._turn_clock(31)
         self.assertEqual(self.successResultOf(stopped), 1)
-        self.assertTrue(self.socket.aborted)
+        self.assertTrue(self.socket.read().startswith(b"421 4.3.2 "))
+        self.assertFalse(self.socket.aborted)
 
 
 def _lost() -> Any:

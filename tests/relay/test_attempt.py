@@ -13,11 +13,11 @@ from zope.interface import implementer
 from smtpplus.net.spawn import Spawn
 from smtpplus.net.workers import InlineWorkers
 from smtpplus.ports import IBody, IResolver, MxHost, SessionLostError
-from smtpplus.relay.attempt import Attempted, Courier, CourierSettings
+from smtpplus.relay.attempt import Attempted, Courier, CourierSettings, Credentials
 from smtpplus.relay.connections import Connections
 from smtpplus.relay.copies import Copies
 from smtpplus.relay.route import Router
-from smtpplus.rules.routing import Deliver, Routing
+from smtpplus.rules.routing import Deliver, Endpoint, Routing
 from smtpplus.rules.tls_policy import TlsLevel
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import DeliverBy, Envelope
@@ -166,6 +166,43 @@ class AttemptTests(SynchronousTestCase):
             self.assertIs(attempted.outcome.result, Result.DELIVERED)
             self.assertEqual(world.sources, [source] if source else [], pool)
             self.assertEqual(attempted.attempt.ehlo, hello)
+
+    def test_T2_a_password_goes_to_the_smarthost_alone_and_through_TLS(self) -> None:
+        login = {"STARTTLS": "", "AUTH": "PLAIN"}
+        routed = Endpoint("198.51.100.9", 25)
+        for ip, tls, host, steps, result in (
+            ("192.0.2.1", TlsLevel.MAY, Host(keywords=login), ["STARTTLS", "AUTH"], "delivered"),
+            ("192.0.2.1", TlsLevel.MAY, Host(keywords={"AUTH": "PLAIN"}), [], "deferred"),
+            ("192.0.2.1", TlsLevel.NONE, Host(keywords={"AUTH": "PLAIN"}), ["AUTH"], "delivered"),
+            ("127.0.0.1", TlsLevel.MAY, Host(keywords={"AUTH": "PLAIN"}), ["AUTH"], "delivered"),
+            ("192.0.2.1", TlsLevel.MAY, Host(keywords={"STARTTLS": ""}), ["STARTTLS"], "deferred"),
+            (
+                "127.0.0.1",
+                TlsLevel.MAY,
+                Host(keywords=login, start_tls=SessionLostError("The handshake failed.")),
+                ["STARTTLS"],
+                "deferred",
+            ),
+            ("198.51.100.9", TlsLevel.MAY, Host(keywords=login), ["STARTTLS"], "delivered"),
+        ):
+            world = World({ip: host})
+            courier = self._courier(world, tls=tls)
+            is_routed = ip == routed.host
+            routing = Routing(
+                deliver=Deliver.SMARTHOST,
+                smarthost=Endpoint("192.0.2.1" if is_routed else ip, 25),
+                routes={"example.net": routed} if is_routed else {},
+            )
+            router = Router(
+                routing=routing,
+                resolver=_TwoHosts(),
+                our_names=(),
+                is_own_address=lambda _: False,
+            )
+            settings = replace(courier.settings, credentials=Credentials("joe", "secret"))
+            attempted = self._carry(replace(courier, router=router, settings=settings))
+            said = [step for one in host.sessions for step in one.said if step in login]
+            self.assertEqual((said, attempted.outcome.result.value), (steps, result), (ip, tls))
 
     def test_D15_a_corrupt_content_is_set_aside_and_not_sent(self) -> None:
         for error, corrupt in (

@@ -131,7 +131,7 @@ class RouteTests(SynchronousTestCase):
         routing = Routing(deliver=Deliver.SMARTHOST, smarthost=Endpoint("127.0.0.1", 2526))
         self.assertEqual(
             self._targets("gone", routing),
-            [Target("127.0.0.1", "127.0.0.1", 2526, configured=True)],
+            [Target("127.0.0.1", "127.0.0.1", 2526, configured=True, wants_login=True)],
         )
 
     def test_a_next_hop_by_name_without_address_defers(self) -> None:
