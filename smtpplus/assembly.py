@@ -18,7 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from smtpplus.config import Config
+from smtpplus.config import Config, effective
 from smtpplus.installation import read_secret
 from smtpplus.log import LeastLevel, MailLog, UserNames
 from smtpplus.message.token import Tokens
@@ -125,6 +125,7 @@ class Assembly(Service):
                 processes=self._place.processes,
                 config=str(config.file or ""),
                 settings=settings,
+                values=lambda: effective(self._config),
                 put_line=put_line,
                 writer=writer_settings(config),
             )

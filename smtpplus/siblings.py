@@ -42,12 +42,16 @@ _STOP_SECONDS = 28.0  # D12: 30 in all
 
 
 class SiblingOf(msgspec.Struct, frozen=True, kw_only=True):
-    """What a sibling is told on its command line: `descriptors` are open in it."""
+    """What a sibling is told on its command line; `tally` and `sockets` are open in it.
+
+    `values` are the configuration in effect; `config` and `settings` where it is read again.
+    """
 
     number: int
     processes: int
     config: str
     settings: tuple[str, ...]
+    values: dict[str, Any]
     tally: int
     sockets: dict[str, int]
 
@@ -57,6 +61,7 @@ class Siblings:
 
     Args:
         config, settings: the configuration's file, and what overrides it.
+        values: what is in effect of it now.
         processes: of the service, the first included.
         put_line: takes a line of their logs.
         writer: what the writer is told; None: there is none.
@@ -72,6 +77,7 @@ class Siblings:
         processes: int,
         config: str,
         settings: Sequence[str],
+        values: Callable[[], dict[str, Any]],
         put_line: Callable[[str], object],
         writer: WriterOf | None = None,
     ) -> None:
@@ -80,6 +86,7 @@ class Siblings:
         self._processes = processes
         self._config = config
         self._settings = tuple(settings)
+        self._values = values
         self._put_line = put_line
         self._writer = writer
         self._bound = BoundPorts()
@@ -192,6 +199,7 @@ class Siblings:
                 processes=self._processes,
                 config=self._config,
                 settings=self._settings,
+                values=self._values(),
                 tally=_TALLY,
                 sockets=places,
             )

@@ -34,7 +34,7 @@ signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what it asks for is being done, 
 
 from smtpplus.assembly import Assembly, assemble
 from smtpplus.banner import banner, left_behind
-from smtpplus.config import TRIAL_FOLDER, Config, find_configuration, load
+from smtpplus.config import TRIAL_FOLDER, Config, find_configuration, load, of_values
 from smtpplus.hangup import Hangup
 from smtpplus.installation import open_installation, run
 from smtpplus.log import LeastLevel, LogWriter, json_log
@@ -250,7 +250,7 @@ def _run_as_sibling(told: SiblingOf) -> int:
     poll_quickly(reactor)
     tuning.when_starting()
     path, settings = Path(told.config) if told.config else None, list(told.settings)
-    config = load(path, settings)
+    config = of_values(told.values, path)
     log, least = LogWriter(), LeastLevel(config.log.level)
     log.open(sys.stdout.write, sys.stdout.flush)
     globalLogBeginner.beginLoggingTo([json_log(log.put, least)], redirectStandardIO=False)

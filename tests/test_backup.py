@@ -9,6 +9,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from smtpplus.backup.restore import _point_home
 from smtpplus.config import load
 from smtpplus.installation import open_installation, run
 from smtpplus.store.store import open_store_blocking
@@ -65,6 +66,17 @@ class BackupTests(SynchronousTestCase):
             self.assertEqual(len(run(opened.accounts.users(None))), 1)
         left = [path.name for path in self.config.queue_dir.iterdir() if "backup" in path.name]
         self.assertEqual(left, [])
+
+    def test_C7_a_store_that_lay_elsewhere_is_in_the_new_folder(self) -> None:
+        new = Path(self.mktemp()).absolute()
+        new.mkdir()
+        path = new / "smtpplus.toml"
+        url = "sqlite:////srv/mail/my.sqlite3"
+        for text in (f'[store]\nurl = "{url}"\n', f"store.url = '{url}'\n"):
+            path.write_text(f"{text}[submission]\nlisten_tls = []\n")
+            self.assertEqual(load(path).store_url, url)
+            _point_home(path)
+            self.assertEqual(load(path).store_url, f"sqlite:///{new}/queue/smtpplus.sqlite3")
 
     def test_into_the_data_folder_of_a_configuration(self) -> None:
         self.shell.run("backup", str(self.file))

@@ -5,7 +5,16 @@ from pathlib import Path
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from smtpplus.config import Config, Endpoint, Network, Period, find_file, load
+from smtpplus.config import (
+    Config,
+    Endpoint,
+    Network,
+    Period,
+    effective,
+    find_file,
+    load,
+    of_values,
+)
 from smtpplus.config.kinds import HostName, NameServer
 from smtpplus.values.errors import ConfigError
 
@@ -35,6 +44,17 @@ class ValuesTests(_Folder):
             config.store_url, f"sqlite:///{self.folder}/smtpplus-data/queue/smtpplus.sqlite3"
         )
         self.assertEqual(config.public_url, "http://127.0.0.1:8025")
+
+    def test_what_is_in_effect_can_be_told_to_another_process(self) -> None:
+        text = (
+            '[submission]\nlisten_tls = []\nproxy_from = ["10.0.0.0/8"]\n[relay]\n'
+            'routes = {"a.example" = "127.0.0.1:25", "*" = "[::1]:26"}\nretry = ["1m", "5 m"]\n'
+            'sources = {a = {ip = "127.0.0.2"}, b = {ip = "::1", ehlo = "x.example"}}\n'
+            'pools = {default = ["a"], other = ["b"]}\n[dns]\nnameservers = ["9.9.9.9"]\n'
+        )
+        config = self.read(text, "log.level=debug", "server.processes=2")
+        told = msgspec.json.decode(msgspec.json.encode(effective(config)))
+        self.assertEqual(of_values(told, self.path), config)
 
     def test_relative_paths_start_at_the_file(self) -> None:
         config = self.read('[server]\ndata_dir = "."\n[submission]\nlisten_tls = []\n')

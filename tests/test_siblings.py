@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -21,10 +22,12 @@ class AReactor(Clock):
     def __init__(self) -> None:
         super().__init__()
         self.started: list[Any] = []
+        self.commands: list[list[str]] = []
 
-    def spawnProcess(self, protocol: Any, *_: object, **__: object) -> None:
+    def spawnProcess(self, protocol: Any, _: str, command: list[str], **__: object) -> None:
         """Twisted's."""
         protocol.transport = ATransport()
+        self.commands.append(command)
         self.started.append(protocol)
 
 
@@ -51,12 +54,14 @@ class SiblingsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = AReactor()
         self.lines: list[str] = []
+        self.values: dict[str, Any] = {"server": {"processes": 2}}
         self.siblings = Siblings(
             self.reactor,
             ReactorClock(self.reactor),
             processes=3,
             config="smtpplus.toml",
             settings=(),
+            values=lambda: self.values,
             put_line=self.lines.append,
         )
         self.siblings.start(BoundPorts(), None)
@@ -68,6 +73,21 @@ class SiblingsTests(SynchronousTestCase):
 
     def ready(self, place: int) -> None:
         self.reactor.started[place].childDataReceived(TALK, b"ready\n")
+
+    def test_C3_who_is_started_again_is_told_what_is_in_effect_then(self) -> None:
+        self.ready(0)
+        self.ready(1)
+        self.assertEqual(self.siblings.absent, [])
+        self.values = {"relay": {"concurrency": 7}}
+        self.end(0)
+        self.assertEqual(self.siblings.absent, ["process 1"])
+        self.reactor.advance(1)
+        told = [msgspec.json.decode(one[-1])["values"] for one in self.reactor.commands]
+        self.assertEqual(told[0], {"server": {"processes": 2}})
+        self.assertEqual(told[-1], {"relay": {"concurrency": 7}})
+        self.assertEqual(self.siblings.absent, ["process 1"])
+        self.ready(-1)
+        self.assertEqual(self.siblings.absent, [])
 
     def test_all_are_ready_once_each_has_said_so(self) -> None:
         self.ready(0)

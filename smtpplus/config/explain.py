@@ -16,7 +16,7 @@ __all__ = ["effective", "explained", "toml"]
 
 
 def effective(config: Config) -> dict[str, Any]:
-    """Section, key, value, for JSON."""
+    """Section, key, value, for JSON; keys without a value are None."""
     found: dict[str, Any] = msgspec.to_builtins(config, enc_hook=str, builtin_types=())
     found.pop("file")
     return found

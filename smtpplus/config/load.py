@@ -23,7 +23,7 @@ from smtpplus.config.kinds import HostName, read_kind
 from smtpplus.config.source import Origins, Tree, override, read_toml
 from smtpplus.values.errors import ConfigError
 
-__all__ = ["Config", "load"]
+__all__ = ["Config", "load", "of_values"]
 
 _LEAST_LEASE_SECONDS = 3
 _AT = re.compile(r" - at `\$(.*)`$")
@@ -112,7 +112,28 @@ def load(path: Path | None, settings: Iterable[str] = ()) -> Config:
     """
     tree, origins = read_toml(path) if path else ({}, Origins(None))
     override(tree, origins, settings)
-    base = path.parent if path else Path.cwd()
+    return _made(tree, origins, path, path.parent if path else Path.cwd())
+
+
+def of_values(values: Tree, path: Path | None) -> Config:
+    """The configuration that `effective` says is in effect; `path` is where it came from.
+
+    Raises:
+        ConfigError: as `load` does.
+    """
+    return _made(_said(values), Origins(path), path, Path.cwd())
+
+
+def _said(values: Tree) -> Tree:
+    """Without the keys that have no value, which TOML cannot say."""
+    return {
+        key: _said(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def _made(tree: Tree, origins: Origins, path: Path | None, base: Path) -> Config:
     faults: list[str] = []
     made = {name: _section(name, part, base, origins, faults) for name, part in tree.items()}
     if faults:

@@ -36,6 +36,19 @@ class OpeningTests(StoreCase):
         await second.start()
         await second.close()
 
+    async def test_D13_a_second_service_on_the_same_file_from_elsewhere_is_refused(self) -> None:
+        store = await self.started()
+        other = self.data_dir / "other"
+        other.mkdir()
+        url = f"sqlite:///{self.data_dir}/store.sqlite"
+        second = open_store_blocking(url, other, clock=self.clock, secret=SECRET)
+        with self.assertRaisesRegex(ConflictError, f"process {os.getpid()}"):
+            await second.start()
+        third = open_store_blocking(url, other, clock=self.clock, secret=SECRET)
+        await store.close()
+        await third.start()  # the second has given back what it had taken
+        await third.close()
+
     async def test_D17_the_writer_syncs_fully_and_a_fresh_client_sees_wal(self) -> None:
         store = await self.started()
         facts = await store.facts()
