@@ -161,7 +161,10 @@ class Relay(Section, frozen=True):
     ] = None
     smarthost_username: Annotated[
         str,
-        Meta(description="AUTH at the smarthost; empty: without."),
+        Meta(
+            description="AUTH at the smarthost, through TLS (in the clear only to this machine, "
+            'or with tls = "none"); empty: without.'
+        ),
     ] = ""
     smarthost_password_file: Annotated[
         Path | None,
