@@ -70,6 +70,9 @@ class BlockingClock:
         raise RuntimeError("nothing happens later in a command")
 
 
+_LEAST_SECRET_OCTETS = 16
+
+
 def read_secret(config: Config) -> bytes:
     """The installation's secret.
 
@@ -78,14 +81,22 @@ def read_secret(config: Config) -> bytes:
     """
     path = config.secret_key_file
     try:
-        return binascii.unhexlify(path.read_text(encoding="ascii").strip())
+        secret = binascii.unhexlify(path.read_text(encoding="ascii").strip())
     except FileNotFoundError as error:
         raise UsageError(
             f"There is no {path}. Set up an installation with `smtpplus init DIR`, or name the "
-            "configuration of one with --config."
+            "configuration of one with --config. If it was lost, take it from a backup; if there "
+            "is none, write 64 hexadecimal digits into it (`openssl rand -hex 32`), then "
+            "`smtpplus migrate --new-secret`, and make new DKIM keys."
         ) from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read as the installation's secret: {error}.") from error
+    if len(secret) < _LEAST_SECRET_OCTETS:
+        raise UsageError(
+            f"{path} is no secret of an installation: expected 64 hexadecimal digits, at least "
+            f"{2 * _LEAST_SECRET_OCTETS}."
+        )
+    return secret
 
 
 @contextlib.contextmanager

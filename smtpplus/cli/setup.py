@@ -100,4 +100,12 @@ def migrate_command(context: Context, new_secret: bool) -> None:
     secret = read_secret(context.config) if new_secret else None
     before, after = upgrade(context.config.store_url, secret)
     found: dict[str, Any] = {"before": before, "after": after, "changed": before != after}
-    context.show(found, f"{before} → {after}" if before != after else f"Nothing to do: {after}.")
+    text = f"{before} → {after}" if before != after else f"The tables are those of {after}."
+    if secret is not None:
+        text += (
+            " The store is this secret's now. Keys that were sealed under another one do not open:"
+            " make new ones (`smtpplus domain key DOMAIN add`)."
+        )
+    elif before == after:
+        text = f"Nothing to do: {after}."
+    context.show(found, text)

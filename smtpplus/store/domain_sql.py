@@ -127,6 +127,22 @@ def _key(row: Row[Any], seal: Seal) -> DkimKey:
     )
 
 
+def _shown(row: Row[Any], seal: Seal) -> DkimKey:
+    """As `_key`, for lists and for retiring: one that does not open has no private key."""
+    try:
+        return _key(row, seal)
+    except UsageError:
+        return DkimKey(
+            row.id,
+            row.domain,
+            row.selector,
+            DkimKeyState(row.state),
+            b"",
+            row.public_b64,
+            row.created_at,
+        )
+
+
 def opens_a_key(connection: Connection, seal: Seal) -> bool | None:
     """Does `seal` open the newest key? None: there is none."""
     row = connection.execute(select(dkim_key).order_by(dkim_key.c.id.desc()).limit(1)).first()
@@ -156,7 +172,7 @@ def domain_keys(connection: Connection, domain: str, seal: Seal) -> list[DkimKey
         .where(dkim_key.c.domain == domain_key(domain))
         .order_by(dkim_key.c.created_at.desc(), dkim_key.c.id.desc())
     )
-    return [_key(row, seal) for row in connection.execute(query)]
+    return [_shown(row, seal) for row in connection.execute(query)]
 
 
 def new_key(
@@ -199,7 +215,11 @@ def change_key_state(
         _retire_active(transaction, name)
     changing = update(dkim_key).where(dkim_key.c.id == row.id).values(state=state.value)
     transaction.execute(changing)
-    return _found_key(transaction, name, label, seal)
+    if state is DkimKeyState.ACTIVE:  # one that does not open cannot sign
+        return _found_key(transaction, name, label, seal)
+    changed = _find_key(transaction, name, label)
+    assert changed is not None
+    return _shown(changed, seal)
 
 
 def _retire_active(transaction: Transaction, domain: str) -> None:

@@ -131,7 +131,11 @@ class SenderDomain:
 
 @dataclass(frozen=True, slots=True)
 class DkimKey:
-    """A signing key. `private_pem` never leaves the process; `public_b64` is for DNS (p=)."""
+    """A signing key; `public_b64` is for DNS (p=).
+
+    `private_pem` never leaves the process. It is empty in a list where it does not open with this
+    installation's secret.
+    """
 
     id: int
     domain: str

@@ -51,6 +51,28 @@ class InitTests(SynchronousTestCase):
             if path.is_file():
                 self.assertNotIn(password, path.read_bytes())
 
+    def test_a_secret_that_is_lost_for_good(self) -> None:
+        shell = Shell(self, self.folder)
+        path = self.folder / "secret.key"
+        path.unlink()
+        self.assertIn("migrate --new-secret", shell.refused("user", "list"))
+        for wrong in ("", "ab"):
+            path.write_text(wrong)
+            self.assertIn("is no secret", shell.refused("migrate", "--new-secret"))
+        path.write_text("5c" * 32)
+        self.assertIn("make new ones", shell.run("migrate", "--new-secret")[0])
+        [old] = shell.json("domain", "key", "example.com", "list")
+        self.assertEqual(old["state"], "active")
+        keys = shell.json("domain", "key", "example.com", "add")
+        self.assertEqual(len(keys), 2)
+        shell.run("domain", "key", "example.com", "activate", "--force")
+        keys = {
+            one["selector"]: one["state"]
+            for one in shell.json("domain", "key", "example.com", "list")
+        }
+        self.assertEqual(keys.pop(old["selector"]), "retired")
+        self.assertEqual([*keys.values()], ["active"])
+
     def test_nothing_is_overwritten(self) -> None:
         shell = Shell(self, self.folder)
         before = (self.folder / "secret.key").read_bytes()
