@@ -116,15 +116,7 @@ def _belongs_to(domain: str, selector: str) -> str:
 
 
 def _key(row: Row[Any], seal: Seal) -> DkimKey:
-    return DkimKey(
-        row.id,
-        row.domain,
-        row.selector,
-        DkimKeyState(row.state),
-        seal.open(bytes(row.sealed), _belongs_to(row.domain, row.selector)),
-        row.public_b64,
-        row.created_at,
-    )
+    return _made(row, seal.open(bytes(row.sealed), _belongs_to(row.domain, row.selector)))
 
 
 def _shown(row: Row[Any], seal: Seal) -> DkimKey:
@@ -132,15 +124,14 @@ def _shown(row: Row[Any], seal: Seal) -> DkimKey:
     try:
         return _key(row, seal)
     except UsageError:
-        return DkimKey(
-            row.id,
-            row.domain,
-            row.selector,
-            DkimKeyState(row.state),
-            b"",
-            row.public_b64,
-            row.created_at,
-        )
+        return _made(row, b"")
+
+
+def _made(row: Row[Any], private_pem: bytes) -> DkimKey:
+    state = DkimKeyState(row.state)
+    return DkimKey(
+        row.id, row.domain, row.selector, state, private_pem, row.public_b64, row.created_at
+    )
 
 
 def opens_a_key(connection: Connection, seal: Seal) -> bool | None:
