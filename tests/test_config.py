@@ -86,6 +86,7 @@ class ValuesTests(_Folder):
             (NameServer, "[1.2.3.4]:53"),
             (Period, "5"),
             (Period, "0s"),
+            (Period, "99999999999d"),
             (Network, "192.0.2.1/24"),
             (HostName, "exa mple"),
             (HostName, ""),

@@ -41,6 +41,11 @@ class ListSettingsTests(SynchronousTestCase):
             error = self.assertRaises(UsageError, read, key, text)
             self.assertIn("expected", str(error))
 
+    def test_a_time_zone_that_is_none_is_refused(self) -> None:
+        self.assertEqual(read("timezone", "Europe/Rome"), "Europe/Rome")
+        for text in ("Mars/X", "../etc/passwd", ""):
+            self.assertRaises(UsageError, read, "timezone", text)
+
     def test_every_key_of_the_contract_is_there(self) -> None:
         contract = (
             "header_html header_text footer_html footer_text header footer track_opens "

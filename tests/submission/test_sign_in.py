@@ -222,7 +222,8 @@ class SignInTests(SubmissionTestCase):
             return greetings
 
         greetings = await self.in_thread(connect, 6)
-        self.assertTrue(all(text.startswith("220 ") for text in greetings[:5]), greetings)
+        greeting = "220 mx.test ESMTP"  # RFC 5321 §4.2: with our name
+        self.assertTrue(all(text.startswith(greeting) for text in greetings[:5]), greetings)
         self.assertTrue(greetings[5].startswith("421 4.7.0"), greetings)
 
 
