@@ -170,7 +170,7 @@ class BodyEdits:
         links = self.links
         room = MAX_LINKS - len(links.targets) - len(known.targets)
         if not known.is_fixed or links.unsubscribe or room < 0:
-            return self._searched(text, search)
+            return self.searched(text, search)
         number = len(links.targets)
         links.targets += known.targets
         self.unknown.update(known.unknown)
@@ -188,7 +188,8 @@ class BodyEdits:
                 numbered.append(piece)
         return tuple(numbered)
 
-    def _searched(self, text: str, search: Callable[[BodyEdits, str], Pieces]) -> Pieces:
+    def searched(self, text: str, search: Callable[[BodyEdits, str], Pieces]) -> Pieces:
+        """What of a text of the list's own is found: there a name that is not known goes."""
         self._filler = self._banner_finder
         try:
             return search(self, text)
@@ -425,7 +426,7 @@ class _Banner(NamedTuple):
     ) -> _Banner:
         edits = BodyEdits(plan, is_reply=False)
         edits.links.click_url = click_url
-        pieces = edits._searched(text, search)  # noqa: SLF001 - of the same module
+        pieces = edits.searched(text, search)
         targets = edits.links.targets
         # A link with a merge value in it keeps its number, and a pixel is put in only once.
         numbered = sum(isinstance(piece, ClickFill) for piece in pieces)

@@ -47,9 +47,9 @@ class OwnTo(enum.StrEnum):
 class CopyFields:
     """What one recipient's copy is filled with.
 
-    `values` go before the message's own fields; address and name behind them. `delivery_id`, `facts` and
-    `links` (how many different links the message has) are for the callables that make URLs: they
-    are not looked at here.
+    `values` go before the message's own fields; address and name behind them. `delivery_id`,
+    `facts` and `links` (how many different links the message has) are for the callables that make
+    URLs: they are not looked at here.
     """
 
     address: Address

@@ -21,6 +21,7 @@ MAX_REMEMBERED = 64 * 1024  # octets of a part as it is encoded
 _MOST_OCTETS = 4 * 1024 * 1024
 _MOST_SEEN = 4_096  # hashes of parts that came once
 _OF_ONE = 2  # the part, and the pieces of its copy, which are cut from it
+_OF_PLAN = 16 * 1024  # octets that its plan takes, which may be kept here alone
 _OF_PIECE = 1_024  # octets that a place takes which is filled in for each recipient, at most
 _MOST_PIECES = 500
 
@@ -84,7 +85,7 @@ class PartMemory:
                 self._seen.clear()
             self._seen[number] = None
             return
-        octets = len(key.encoded) * _OF_ONE + pieces * _OF_PIECE
+        octets = len(key.encoded) * _OF_ONE + pieces * _OF_PIECE + _OF_PLAN
         if self.octets + octets > self._most_octets:
             self._kept.clear()
             self.octets = 0

@@ -83,7 +83,8 @@ class Prepared:
     """A message ready to be filled in. Is not changed from outside.
 
     `links` are the targets of the tracked links, the first is number 1 (with ``…`` where a
-    merge value goes); `different_links` are of them, each counted once. `unknown_tags` have the form of a merge tag and no field.
+    merge value goes); `different_links` are of them, each counted once. `unknown_tags` have the
+    form of a merge tag and no field.
     """
 
     left_alone: tuple[LeftAlone, ...]

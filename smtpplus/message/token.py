@@ -1,8 +1,8 @@
 """Tokens: what names account, list, message and delivery in a URL or an address.
 
 A token is opaque, signed and dated; it is read without a database. Inside are five numbers and
-the day it was made (for a click also the link's number, and how many the message has). They are sealed by a synthetic IV: the
-first part is a keyed BLAKE2b (RFC 7693 §2.9) of numbers and what the token is bound to, cut to 96
+the day it was made (for a click also the link's number, and how many the message has). They are
+sealed by a synthetic IV: the first part is a keyed BLAKE2b (RFC 7693 §2.9) of numbers and what the token is bound to, cut to 96
 bits (128 for clicks); the second is the numbers, covered by a key stream drawn from that IV. So
 nothing is readable or countable, equal facts give equal tokens, and one changed bit gives noise.
 (The construction is that of RFC 5297 with BLAKE2b in both places: it needs no state, any thread
@@ -121,7 +121,8 @@ class TokenFacts:
 class Token:
     """A token that was read: `facts`, the number of the link (clicks), the day it was made.
 
-    `links` is how many different links the message has (clicks; 0: not known). `made_on` is midnight UTC of that day, Unix seconds.
+    `links` is how many different links the message has (clicks; 0: not known). `made_on` is midnight UTC
+    of that day, Unix seconds.
     """
 
     purpose: Purpose

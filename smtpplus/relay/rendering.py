@@ -248,13 +248,21 @@ class Rendering:
             return known[1]
         if len(self._plans) >= _MOST_PLANS:
             self._plans.clear()
-        plan = self._plan_of(effective, base, wanted, is_own=is_own)
-        if sum(map(len, effective.fields.values())) + 100 * len(wanted) <= _MOST_OF_PLAN:
+        is_small = sum(map(len, effective.fields.values())) + 100 * len(wanted) <= _MOST_OF_PLAN
+        parts = self._parts if is_small else None  # what is found by a plan keeps it
+        plan = self._plan_of(effective, base, wanted, parts, is_own=is_own)
+        if is_small:
             self._plans[key] = (self.settings, plan)
         return plan
 
     def _plan_of(
-        self, effective: Effective, base: str, names: frozenset[str], *, is_own: bool
+        self,
+        effective: Effective,
+        base: str,
+        names: frozenset[str],
+        parts: PartMemory | None,
+        *,
+        is_own: bool,
     ) -> CopyPlan:
         """The plan; an answer in a thread of a list of ours gets no header and footer again."""
         own_to = OwnTo.ALL if effective.own_to else OwnTo.OFF
@@ -285,7 +293,7 @@ class Rendering:
             unescaped=effective.unescaped,
             names=names,
             own_to=own_to,
-            parts=self._parts,
+            parts=parts,
         )
 
     def _open_url(self, base: str) -> _CopyUrl:

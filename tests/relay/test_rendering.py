@@ -246,6 +246,7 @@ class RenderingTests(SynchronousTestCase):
             message = self._delivery(options=options).message
             found = self.successResultOf(ensureDeferred(rendering.of(message, head, ())))
             assert found is not None
+            self.assertIsNone(found.plan.parts)  # what is found by a plan would keep it
         self.assertEqual(rendering._plans, {})
 
     def test_an_answer_in_a_thread_of_a_list_of_ours_gets_no_footer_again(self) -> None:

@@ -2,7 +2,8 @@
 
 The value at one place of a list belongs to the recipient at the same place of ``to``, or of the
 envelope where there is no ``to``. A list may be shorter: the recipients behind its end have no
-value; a text that stands in no list is everybody's. Each of ``to`` gets a mail of its own with itself alone in To.
+value; a text that stands in no list is everybody's. Each of ``to`` gets a mail of its own with
+itself alone in To.
 """
 
 from __future__ import annotations
