@@ -32,6 +32,8 @@ from smtpplus.values.errors import UsageError
 
 __all__ = ["BlockingClock", "Installation", "open_installation", "read_secret", "run"]
 
+_LEAST_SECRET_OCTETS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Installation:
@@ -68,9 +70,6 @@ class BlockingClock:
     def call_later(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
         """See `IClock.call_later`."""
         raise RuntimeError("nothing happens later in a command")
-
-
-_LEAST_SECRET_OCTETS = 16
 
 
 def read_secret(config: Config) -> bytes:

@@ -13,6 +13,7 @@ was asked by the line ``metrics`` on its standard input. Its standard output is 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -30,9 +31,10 @@ from smtpplus.parent import TALK
 from smtpplus.ports import IClock
 from smtpplus.writer import WriterOf
 
-__all__ = ["SiblingOf", "Siblings"]
+__all__ = ["SiblingOf", "Siblings", "in_effect"]
 
 _WRITER = "the writer"
+_IN_EFFECT = "SMTPPLUS_IN_EFFECT"
 _FIRST_OF_SOCKETS = 6
 _TALLY, _LOCK = 4, 5
 _SHORTEST_REST, _LONGEST_REST = 0.5, 30.0  # seconds before one that ended is started again
@@ -44,16 +46,22 @@ _STOP_SECONDS = 28.0  # D12: 30 in all
 class SiblingOf(msgspec.Struct, frozen=True, kw_only=True):
     """What a sibling is told on its command line; `tally` and `sockets` are open in it.
 
-    `values` are the configuration in effect; `config` and `settings` where it is read again.
+    `config` and `settings` are where the configuration is read again; what is in effect of it is
+    in the environment (`in_effect`), where others do not see a store's url.
     """
 
     number: int
     processes: int
     config: str
     settings: tuple[str, ...]
-    values: dict[str, Any]
     tally: int
     sockets: dict[str, int]
+
+
+def in_effect() -> dict[str, Any]:
+    """The configuration that a sibling is started with, as `smtpplus.config.effective` says it."""
+    values: dict[str, Any] = msgspec.json.decode(os.environ.pop(_IN_EFFECT))
+    return values
 
 
 class Siblings:
@@ -171,10 +179,12 @@ class Siblings:
 
     def _start(self, name: str) -> None:
         inherited = {} if self._lock is None else {_LOCK: self._lock}
+        environment = dict(os.environ)
         if name == _WRITER:
             module, told = "smtpplus.writer", msgspec.json.encode(self._writer)
         else:
             module, told = "smtpplus.tap", self._told_sibling(self._numbers[name], inherited)
+            environment[_IN_EFFECT] = msgspec.json.encode(self._values()).decode()
         child = self._children[name] = _Child(
             name, self._put_line, self._has_come_up, self._has_ended
         )
@@ -182,7 +192,7 @@ class Siblings:
             child,
             sys.executable,
             [sys.executable, "-m", module, told.decode()],
-            env=None,
+            env=environment,
             childFDs={0: "w", 1: "r", 2: 2, TALK: "r"} | inherited,
         )
         child.begun = self._clock.monotonic()
@@ -199,7 +209,6 @@ class Siblings:
                 processes=self._processes,
                 config=self._config,
                 settings=self._settings,
-                values=self._values(),
                 tally=_TALLY,
                 sockets=places,
             )

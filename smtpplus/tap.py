@@ -42,7 +42,7 @@ from smtpplus.net.clock import make_monotonic
 from smtpplus.net.quick_poll import poll_quickly
 from smtpplus.ownership import hand_over
 from smtpplus.sibling import Sibling
-from smtpplus.siblings import SiblingOf
+from smtpplus.siblings import SiblingOf, in_effect
 from smtpplus.trial import Facts, set_up, sign_in_link
 from smtpplus.values.errors import SmtpplusError
 from smtpplus.values.submission import Role
@@ -250,7 +250,7 @@ def _run_as_sibling(told: SiblingOf) -> int:
     poll_quickly(reactor)
     tuning.when_starting()
     path, settings = Path(told.config) if told.config else None, list(told.settings)
-    config = of_values(told.values, path)
+    config = of_values(in_effect(), path)
     log, least = LogWriter(), LeastLevel(config.log.level)
     log.open(sys.stdout.write, sys.stdout.flush)
     globalLogBeginner.beginLoggingTo([json_log(log.put, least)], redirectStandardIO=False)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
+from unittest import mock
 
-import msgspec
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -13,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from smtpplus.net.bound import BoundPorts
 from smtpplus.net.clock import ReactorClock
 from smtpplus.parent import TALK
-from smtpplus.siblings import Siblings
+from smtpplus.siblings import Siblings, in_effect
 
 
 class AReactor(Clock):
@@ -22,12 +23,12 @@ class AReactor(Clock):
     def __init__(self) -> None:
         super().__init__()
         self.started: list[Any] = []
-        self.commands: list[list[str]] = []
+        self.environments: list[dict[str, str]] = []
 
-    def spawnProcess(self, protocol: Any, _: str, command: list[str], **__: object) -> None:
+    def spawnProcess(self, protocol: Any, *_: object, env: dict[str, str], **__: object) -> None:
         """Twisted's."""
         protocol.transport = ATransport()
-        self.commands.append(command)
+        self.environments.append(env)
         self.started.append(protocol)
 
 
@@ -82,9 +83,10 @@ class SiblingsTests(SynchronousTestCase):
         self.end(0)
         self.assertEqual(self.siblings.absent, ["process 1"])
         self.reactor.advance(1)
-        told = [msgspec.json.decode(one[-1])["values"] for one in self.reactor.commands]
-        self.assertEqual(told[0], {"server": {"processes": 2}})
-        self.assertEqual(told[-1], {"relay": {"concurrency": 7}})
+        for place, expected in ((0, {"server": {"processes": 2}}), (-1, self.values)):
+            with mock.patch.dict(os.environ, self.reactor.environments[place]):
+                self.assertEqual(in_effect(), expected)
+                self.assertRaises(KeyError, in_effect)  # it is not handed on
         self.assertEqual(self.siblings.absent, ["process 1"])
         self.ready(-1)
         self.assertEqual(self.siblings.absent, [])

@@ -16,6 +16,8 @@ from smtpplus.values.duration import Duration
 
 __all__ = ["Endpoint", "HostName", "NameServer", "Network", "Period", "read_kind"]
 
+_LONGEST_SECONDS = 3_660 * 86_400.0  # of a period
+
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
@@ -76,9 +78,6 @@ class NameServer(Endpoint):
     """``address:port`` of a name server; the port may be left out (53)."""
 
     __slots__ = ()
-
-
-_LONGEST_SECONDS = 3_660 * 86_400.0
 
 
 class Period(str):
