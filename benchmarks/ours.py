@@ -31,7 +31,7 @@ class Smtpplus:
 
     Mail from `SIGNED` gets an RSA-2048 signature, mail from `UNSIGNED` none. All mail goes to
     the port `to`; without one there is no relay role, and it stays in the queue. `wants` are
-    settings of its list; with any it listens for returns, too, so that each copy has a return
+    settings of its list; with any there is a bounce domain, too, so that each copy has a return
     path of its own. `folder` is where it lies; what is there already is run as it is.
     """
 
@@ -66,8 +66,6 @@ class Smtpplus:
             "server.processes": str(processes),
             "relay.deliver": "internet",  # by routes: a sandbox has one process
         }
-        if self._wants:
-            self._settings["feedback.domain"] = f'"bounce.{SIGNED.partition("@")[2]}"'
         if database is not None:
             self._settings["store.url"] = f'"{database.url}"'
             _move(self.config, database.url)
@@ -133,6 +131,8 @@ class Smtpplus:
         if done.returncode:
             raise RuntimeError(f"smtpplus init: {done.stdout}{done.stderr}")
         facts: dict[str, str] = json.loads(done.stdout)
+        if not self._wants:
+            _without_returns(facts["config"])
         now = time.time()
         with open_installation(load(Path(facts["config"]), [])) as installation:
             accounts = installation.accounts
@@ -142,6 +142,13 @@ class Smtpplus:
                 run(accounts.set_list(run(accounts.lists(None))[0].id, key, value))
             run(accounts.add_domain(account.name, UNSIGNED.partition("@")[2], now, now))
         return facts["config"]
+
+
+def _without_returns(config: str) -> None:
+    """No bounce domain: mail keeps its sender's return path, as Postfix leaves it."""
+    file = Path(config)
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(one for one in lines if not one.startswith("domain = ")))
 
 
 def _move(config: str, url: str) -> None:

@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from smtpplus.config import Config, effective
+from smtpplus.feedback.service import FeedbackPorts, FeedbackService
 from smtpplus.installation import read_secret
 from smtpplus.log import LeastLevel, MailLog, UserNames
 from smtpplus.message.token import Tokens
@@ -40,6 +41,7 @@ from smtpplus.reload import Reloaded, reloaded
 from smtpplus.sandbox.service import SandboxService, SandboxSettings
 from smtpplus.settings import (
     STOP_SECONDS,
+    feedback_settings,
     node_name,
     relay_settings,
     submission_settings,
@@ -60,6 +62,7 @@ from smtpplus.web.service import WebService
 __all__ = ["Assembly", "assemble"]
 
 _DRAIN_SECONDS = 3.0
+_SHARED = frozenset({"submission", "relay"})  # roles that every process of a service has
 _SIGNING_THREADS = 2
 _PASSWORD_THREADS = 2
 _DNS_THREADS = 8
@@ -98,7 +101,7 @@ class Assembly(Service):
         self._config = config
         self._place = _place(config, sibling)
         self._roles = tuple(
-            role for role in config.server.roles if role != "web" or not self._place.is_sibling
+            role for role in config.server.roles if role in _SHARED or not self._place.is_sibling
         )
         self._reactor = reactor
         self._put_line = put_line
@@ -159,6 +162,9 @@ class Assembly(Service):
         try:
             if "web" in self._roles:
                 self._bound.bind(config.web.listen.host, config.web.listen.port)
+            if "feedback" in self._roles and config.feedback.domain is not None:
+                for where in config.feedback.listen:
+                    self._bound.bind(where.host, where.port)
             if "submission" in self._roles:
                 for where in (*config.submission.listen, *config.submission.listen_tls):
                     self._bound.bind(where.host, where.port, siblings)
@@ -229,7 +235,7 @@ class Assembly(Service):
         return missing
 
     async def _start_all(self) -> None:
-        config, roles = self._config, self._roles
+        config = self._config
         if self._siblings is not None:
             self.bind()
         for workers in (self._signing, self._passwords, self._dns):
@@ -258,36 +264,46 @@ class Assembly(Service):
         self._watch(store, queue)
         await self._tell_how_it_writes(store)
         self._tls = self._server_tls()
-        dispatch: IDispatch = _NoRelay()
-        queue_changed: Callable[[], None] = dispatch.wake
         if config.relay.deliver == "sandbox":
             self._sandbox = self._make_sandbox(store)
             self._begin("sandbox", self._sandbox)
+        self._start_roles(store, queue)
+        if self._siblings is not None:
+            self._stops.append(("siblings", self._siblings.terminate))  # they stop beside us
+
+    def _start_roles(self, store: Store, queue: CountedQueue) -> None:
+        """Last of all: first what sends, then what takes in."""
+        roles = self._roles
+        dispatch: IDispatch = _NoRelay()
+        queue_changed: Callable[[], None] = dispatch.wake
         if "relay" in roles:
-            relay = self._relay = self._make_relay(store, queue)
-            relay.start()
-            store.changed.subscribe(relay.changed, QUEUE)
-            store.changed.subscribe(relay.dispatch.wake, DUE)
-            if isinstance(store.leases, NodeLeases):
-                store.leases.when_ending(relay.leases_ending)
-                store.leases.when_lost(relay.leases_lost)
-                store.leases.when_held(relay.resume)
-            self._has_come_up("relay")
-            self._metrics.sources.lanes = relay.statistics
-            self._metrics.sources.lanes_down = lambda: relay.lanes_down
-            self._stops.append(("relay", lambda: relay.stop(STOP_SECONDS)))
+            relay = self._start_relay(store, queue)
             dispatch, queue_changed = relay.dispatch, relay.changed
         if "web" in roles:
             web = self._web = self._make_web(store, queue, queue_changed)
             self._begin("web", web)
             self._metrics.sources.responses = lambda: web.responses
+        if "feedback" in roles:
+            self._start_feedback(store)
         if "submission" in roles:
             self._submission = self._make_submission(store, queue, dispatch)
             self._begin("submission", self._submission)
-            self._metrics.sources.connections = self._submission.connections_by_listener
-            self._metrics.sources.stressed = self._submission.stress_by_listener
-        if self._siblings is not None:
-            self._stops.append(("siblings", self._siblings.terminate))  # they stop beside us
+            self._metrics.sources.listeners.append(self._submission.listeners)
+
+    def _start_relay(self, store: Store, queue: IQueue) -> RelayService:
+        relay = self._relay = self._make_relay(store, queue)
+        relay.start()
+        store.changed.subscribe(relay.changed, QUEUE)
+        store.changed.subscribe(relay.dispatch.wake, DUE)
+        if isinstance(store.leases, NodeLeases):
+            store.leases.when_ending(relay.leases_ending)
+            store.leases.when_lost(relay.leases_lost)
+            store.leases.when_held(relay.resume)
+        self._has_come_up("relay")
+        self._metrics.sources.lanes = relay.statistics
+        self._metrics.sources.lanes_down = lambda: relay.lanes_down
+        self._stops.append(("relay", lambda: relay.stop(STOP_SECONDS)))
+        return relay
 
     @property
     def _node_name(self) -> str:
@@ -453,6 +469,17 @@ class Assembly(Service):
         return SubmissionService(
             self._reactor, settings, ports, self._tls, bound=self._bound, tally=self._tally
         )
+
+    def _start_feedback(self, store: Store) -> None:
+        settings = feedback_settings(self._config, self._secret)
+        if settings is None:
+            self._has_come_up("feedback")
+            return
+        ports = FeedbackPorts(responses=store.responses, clock=self._clock, spawn=self._spawn)
+        feedback = FeedbackService(self._reactor, settings, ports, self._tls, bound=self._bound)
+        self._begin("feedback", feedback)
+        self._metrics.sources.listeners.append(feedback.listeners)
+        self._metrics.sources.returns = lambda: feedback.returns
 
     def _make_web(
         self, store: Store, queue: IQueue, queue_changed: Callable[[], None]

@@ -12,6 +12,7 @@ from typing import Any
 
 from smtpplus.config import Config
 from smtpplus.config.sections import Relay as RelaySection
+from smtpplus.feedback.service import FeedbackSettings
 from smtpplus.message.feedback_id import sender_id
 from smtpplus.message.token import Tokens
 from smtpplus.net.listener import ConnectionLimits
@@ -28,6 +29,7 @@ from smtpplus.writer import WriterOf
 
 __all__ = [
     "STOP_SECONDS",
+    "feedback_settings",
     "node_name",
     "relay_settings",
     "submission_settings",
@@ -98,6 +100,20 @@ def submission_settings(config: Config, secret: bytes, processes: int = 1) -> Su
 
 def _share(most: int, processes: int) -> int:
     return -(-most // processes)
+
+
+def feedback_settings(config: Config, secret: bytes) -> FeedbackSettings | None:
+    """What feedback is told; None: without a bounce domain nothing comes back."""
+    if config.feedback.domain is None:
+        return None
+    return FeedbackSettings(
+        hostname=str(config.server.hostname),
+        domain=str(config.feedback.domain),
+        tokens=Tokens([secret]),
+        listen=tuple(config.feedback.listen),
+        max_message_bytes=config.submission.max_message_bytes,
+        stop_seconds=STOP_SECONDS,
+    )
 
 
 def web_settings(config: Config) -> WebSettings:

@@ -61,6 +61,7 @@ deliver = "sandbox"
 
 [feedback]
 listen = ["127.0.0.1:2525"]
+domain = "bounce.example.com"
 
 [web]
 listen = "127.0.0.1:8025"
@@ -89,6 +90,8 @@ deliver = "internet"
 
 [feedback]
 listen = ["0.0.0.0:25"]
+# The bounce domain, a name of its own whose MX is this machine.
+# domain = "bounce.{hostname}"
 
 [web]
 # Plain HTTP: keep it on loopback, with a TLS proxy before it, and say its address.

@@ -14,7 +14,7 @@ FLOORS = (
     {"smtp", "message", "rules"},
     {"ports"},
     {"store", "net"},
-    {"submission", "relay", "web", "sandbox"},
+    {"submission", "relay", "feedback", "web", "sandbox"},
     {
         "config",
         "settings",

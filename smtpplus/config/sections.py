@@ -27,8 +27,8 @@ __all__ = [
     "Web",
 ]
 
-RoleName = Literal["submission", "relay", "web"]
-ALL_ROLES: tuple[RoleName, ...] = ("submission", "relay", "web")
+RoleName = Literal["submission", "relay", "feedback", "web"]
+ALL_ROLES: tuple[RoleName, ...] = ("submission", "relay", "feedback", "web")
 
 Count = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -249,13 +249,17 @@ class Feedback(Section, frozen=True):
 
     listen: Annotated[
         tuple[Endpoint, ...],
-        Meta(description="Addresses where returns arrive. Kept for a later version: not used yet."),
+        Meta(
+            description="Addresses where mail to the bounce domain arrives: it unsubscribes whom "
+            "List-Unsubscribe's mailto names. Not listened on without a domain."
+        ),
     ] = (Endpoint("0.0.0.0:25"),)
     domain: Annotated[
         HostName | None,
         Meta(
             description="The bounce domain: every delivery gets an envelope sender of its own in "
-            "it. Set it once mail to it arrives here."
+            "it, and List-Unsubscribe an address. Set it once its MX is this machine. Bounces "
+            "are not read yet: their senders are told to try again later."
         ),
     ] = None
 

@@ -81,6 +81,8 @@ def ports(config: Config) -> Iterator[Finding]:
     wanted: list[Endpoint] = []
     if "submission" in config.server.roles:
         wanted += [*config.submission.listen, *config.submission.listen_tls]
+    if "feedback" in config.server.roles and config.feedback.domain is not None:
+        wanted += config.feedback.listen
     if "web" in config.server.roles:
         wanted.append(config.web.listen)
     for where in wanted:

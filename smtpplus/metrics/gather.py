@@ -17,13 +17,14 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from smtpplus import __version__
 from smtpplus.metrics.counted_queue import QueueCounts
 from smtpplus.metrics.processes import with_processes
+from smtpplus.net.listeners import Listeners
 from smtpplus.ports import IClock, IHistory, IQueue
 from smtpplus.values.errors import SmtpplusError
 
@@ -45,12 +46,12 @@ class Sources:
     unwritten: Callable[[], int] = int
     lanes: Callable[[], Mapping[str, tuple[int, int]]] = dict
     lanes_down: Callable[[], int] = int
-    connections: Callable[[], Mapping[str, int]] = dict
-    stressed: Callable[[], Mapping[str, bool]] = dict
+    listeners: list[Listeners] = field(default_factory=list)
     workers: dict[str, Callable[[], int]] = field(default_factory=dict)
     background: Callable[[], Mapping[str, int]] = dict
     worst_delay: Callable[[], float] = float
     responses: Callable[[], Mapping[str, int]] = dict
+    returns: Callable[[], Mapping[str, int]] = dict
     processes: Callable[[], int] | None = None  # at work; where there may be several
     others: Callable[[], Awaitable[Sequence[bytes]]] | None = None  # pages of other processes
 
@@ -132,12 +133,13 @@ class Metrics:
             sources.worst_delay()
         )
         connections = _gauge("connections", "Inbound SMTP connections.", "listener")
-        for listener, number in sources.connections().items():
-            connections.add(number, listener)
-        yield connections
         stressed = _gauge("stress", "Is the listener short of connections?", "listener")
-        for listener, is_stressed in sources.stressed().items():
-            stressed.add(is_stressed, listener)
+        for listeners in sources.listeners:
+            for listener, number in listeners.connections.items():
+                connections.add(number, listener)
+            for listener, is_stressed in listeners.stress.items():
+                stressed.add(is_stressed, listener)
+        yield connections
         yield stressed
         workers = _gauge("workers_unfinished", "Work that waits or runs in threads.", "pool")
         for pool, unfinished in sources.workers.items():
@@ -147,6 +149,12 @@ class Metrics:
         for state, number in sources.responses().items():
             responses.add(number, state)
         yield responses
+        returns = CounterMetricFamily(
+            "smtpplus_returns", "Mail to the bounce domain by what became of it.", labels=["kind"]
+        )
+        for kind, number in sources.returns().items():
+            returns.add_metric([kind], number)
+        yield returns
         background = _gauge("background", "Background work by name.", "name")
         for name, number in sources.background().items():
             background.add(number, name)

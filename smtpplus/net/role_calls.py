@@ -1,8 +1,8 @@
 """What a session asks its role, and what it answers when the role fails.
 
 Guarantees: every question of the conversation has its method of `IConversationRole`; every
-exception becomes a reply, and only unforeseen ones are logged, with their traceback. Raises
-nothing.
+exception becomes a reply; a store that is away or full is told as such, and only unforeseen
+ones are logged with their traceback. Raises nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from smtpplus.smtp.events import (
     ScramProved,
     ScramStarted,
 )
-from smtpplus.values.errors import RefusedError
+from smtpplus.values.errors import STORE_ERRORS, RefusedError, SmtpplusError, StoreFullError
 from smtpplus.values.reply import Reply
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "TIMED_OUT",
     "TOO_SLOW",
     "reply_to_failure",
+    "store_reply",
 ]
 
 FAULT = Reply.of(451, "4.3.0", "Something went wrong here; try again later")
@@ -66,5 +67,15 @@ def reply_to_failure(failure: Failure, event: object, log: Logger, client_ip: st
     if isinstance(error, CancelledError):  # only shutting down cancels a role's work
         return STOPPING
     name = type(event).__name__
+    if isinstance(error, STORE_ERRORS):
+        log.warn("{event} of {client_ip} waits: {why}", event=name, client_ip=client_ip, why=error)
+        return FAULT_AT_START if isinstance(event, Connected) else store_reply(error)
     log.failure("{event} of {client_ip} failed", failure, event=name, client_ip=client_ip)
     return FAULT_AT_START if isinstance(event, Connected) else FAULT
+
+
+def store_reply(error: SmtpplusError) -> Reply:
+    """What the client is told of a failure of the store."""
+    if isinstance(error, StoreFullError):
+        return Reply.of(452, "4.3.1", "Insufficient system storage, please try again later")
+    return Reply.of(451, "4.3.0", "The queue cannot be written now, please try again later")

@@ -34,9 +34,10 @@ class IConversationRole(Interface):
 
     One method runs at a time, in the order of the client's commands. Each may answer with the
     value itself or with an awaitable of it (a coroutine, a Deferred): the plain value is the
-    quick way. A `RefusedError` is answered with its reply; any other exception but
-    `HangUpError` is logged and answered 451 4.3.0 (421 4.3.0 to `connected`). Nothing is
-    cancelled when the client goes away: a commit that began comes to its end.
+    quick way. A `RefusedError` is answered with its reply, what the store raises 451 4.3.0 or
+    452 4.3.1; any other exception but `HangUpError` is logged and answered 451 4.3.0 (421 4.3.0
+    to `connected`). Nothing is cancelled when the client goes away: a commit that began comes
+    to its end.
     """
 
     needs_no_auth = Attribute(

@@ -1,7 +1,7 @@
 """What the sandbox makes of one conversation: it takes everything, or plays the outcome asked for.
 
 Guarantees: 250 only after `ISandbox.keep`; one mail is kept per recipient, octet for octet as
-it came. Raises `HangUpError` for ``drop@``. Does not authenticate anybody: it listens on
+it came. Raises `HangUpError` for ``drop@``, and what the store raises. Does not authenticate anybody: it listens on
 loopback, for the relay.
 """
 
@@ -12,34 +12,26 @@ from dataclasses import dataclass
 from zope.interface import implementer
 
 from smtpplus.message.headers import HeaderField, head_length, parse_head
+from smtpplus.net.without_auth import WithoutAuth
 from smtpplus.ports import HangUpError, IClock, IConversationRole, ISandbox, SandboxMail
 from smtpplus.sandbox.outcomes import SLOW_SECONDS, Deferrals, Part, part_of
 from smtpplus.smtp.events import (
-    AuthFailed,
     BodyChunk,
     BodyEnded,
     BodyStarted,
     Connected,
-    HelloReceived,
     MailReceived,
-    PasswordOffered,
     RcptReceived,
-    ScramProved,
-    ScramStarted,
 )
 from smtpplus.values.envelope import Envelope
-from smtpplus.values.errors import StoreBrokenError, StoreFullError, StoreUnavailableError
 from smtpplus.values.ids import IdSource, show_id
 from smtpplus.values.reply import Reply
 
 __all__ = ["SandboxConversation", "SandboxParts"]
 
 _GREETING = Reply.of(220, None, "ESMTP smtpplus sandbox")
-_NO_AUTH = Reply.of(503, "5.5.1", "The sandbox knows no users")
 _OK = Reply.of(250, "2.1.0", "Ok")
 _GO_ON = Reply.of(354, None, "End data with <CR><LF>.<CR><LF>")
-_FULL = Reply.of(452, "4.3.1", "The sandbox's disk is full")
-_UNAVAILABLE = Reply.of(451, "4.3.0", "The sandbox cannot keep mail now")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +45,10 @@ class SandboxParts:
 
 
 @implementer(IConversationRole)
-class SandboxConversation:
+class SandboxConversation(WithoutAuth):
     """One delivery session."""
 
     __slots__ = ("_envelope", "_is_slow", "_parts", "_pieces", "_tls")
-
-    needs_no_auth = True
 
     def __init__(self, parts: SandboxParts) -> None:
         self._parts = parts
@@ -74,24 +64,6 @@ class SandboxConversation:
     def secured(self, version: str, cipher: str) -> None:
         """Note how the mail came."""
         self._tls = f"{version} {cipher}".strip()
-
-    def hello(self, event: HelloReceived) -> None:
-        """Nothing is made of it."""
-
-    def password(self, event: PasswordOffered) -> Reply:
-        """Not offered."""
-        return _NO_AUTH
-
-    def scram(self, event: ScramStarted) -> Reply:
-        """Not offered."""
-        return _NO_AUTH
-
-    def scram_proved(self, event: ScramProved) -> Reply:
-        """Not offered."""
-        return _NO_AUTH
-
-    def auth_failed(self, event: AuthFailed) -> None:
-        """Not offered."""
 
     def mail(self, event: MailReceived) -> Reply:
         """Anybody may send."""
@@ -155,26 +127,21 @@ class SandboxConversation:
     async def _keep(self, envelope: Envelope, content: bytes, named: dict[str, str]) -> Reply:
         now = self._parts.clock.now()
         number = 0
-        try:
-            for recipient in envelope.recipients:
-                number = self._parts.ids.next(now)
-                await self._parts.sandbox.keep(
-                    SandboxMail(
-                        id=number,
-                        received_at=now,
-                        sender=str(envelope.sender) if envelope.sender else "",
-                        recipient=str(recipient.address),
-                        subject=named["subject"],
-                        header_from=named["from"],
-                        octets=len(content),
-                        tls=self._tls,
-                        content=content,
-                    )
+        for recipient in envelope.recipients:
+            number = self._parts.ids.next(now)
+            await self._parts.sandbox.keep(
+                SandboxMail(
+                    id=number,
+                    received_at=now,
+                    sender=str(envelope.sender) if envelope.sender else "",
+                    recipient=str(recipient.address),
+                    subject=named["subject"],
+                    header_from=named["from"],
+                    octets=len(content),
+                    tls=self._tls,
+                    content=content,
                 )
-        except StoreFullError:
-            return _FULL
-        except (StoreUnavailableError, StoreBrokenError):
-            return _UNAVAILABLE
+            )
         return Reply.of(250, "2.0.0", f"kept as {show_id(number)}")
 
 

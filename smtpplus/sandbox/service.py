@@ -8,25 +8,24 @@ does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from OpenSSL import SSL
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from smtpplus.net.listener import ConnectionLimits, SmtpListener
+from smtpplus.net.listeners import Listeners
 from smtpplus.net.spawn import Spawn
 from smtpplus.ports import IClock, ISandbox
 from smtpplus.sandbox.conversation import SandboxConversation, SandboxParts
 from smtpplus.sandbox.outcomes import Deferrals
 from smtpplus.smtp.server_settings import ServerSettings
-from smtpplus.values.errors import ConfigError
 from smtpplus.values.ids import IdSource
 
 __all__ = ["FailingTls", "SandboxService", "SandboxSettings"]
@@ -94,18 +93,19 @@ class SandboxService(Service):
                 log=log,
             )
 
-        self._listener = listener(settings.listen, tls)
-        self._tls_fail = listener(settings.listen_tls_fail, FailingTls())
+        self._listeners = Listeners(
+            (listener(settings.listen, tls), listener(settings.listen_tls_fail, FailingTls()))
+        )
 
     @property
     def address(self) -> tuple[str, int]:
         """Host and port where mail is taken."""
-        return self._listener.address
+        return self._listeners.addresses[0]
 
     @property
     def tls_fail_address(self) -> tuple[str, int]:
         """Host and port where STARTTLS fails."""
-        return self._tls_fail.address
+        return self._listeners.addresses[1]
 
     def startService(self) -> None:
         """Listen.
@@ -113,19 +113,10 @@ class SandboxService(Service):
         Raises:
             ConfigError: one of the addresses cannot be listened on; then none is.
         """
-        self._listener.start()
-        try:
-            self._tls_fail.start()
-        except ConfigError:
-            _stop([self._listener])
-            raise
+        self._listeners.start()
         super().startService()  # type: ignore[no-untyped-call]
 
     def stopService(self) -> Deferred[Any]:
         """Accept no more; fires when the connections have ended."""
         super().stopService()  # type: ignore[no-untyped-call]
-        return _stop([self._listener, self._tls_fail])
-
-
-def _stop(listeners: Iterable[SmtpListener]) -> Deferred[Any]:
-    return gatherResults([Deferred.fromCoroutine(one.stop(_STOP_SECONDS)) for one in listeners])
+        return self._listeners.stop(_STOP_SECONDS)

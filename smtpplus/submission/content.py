@@ -25,21 +25,18 @@ from smtpplus.message.headers import MAX_HEAD_OCTETS, cut_spans, head_length
 from smtpplus.message.submitted import HEAD_TOO_LARGE, check_count
 from smtpplus.ports import IContents, IContentWriter
 from smtpplus.values.errors import (
+    STORE_ERRORS,
     RefusedError,
     SmtpplusError,
-    StoreBrokenError,
-    StoreFullError,
-    StoreUnavailableError,
 )
 from smtpplus.values.ids import show_id
 from smtpplus.values.reply import Reply
 
-__all__ = ["CONTROL_OCTETS", "MEMORY_OCTETS", "STORE_ERRORS", "ContentMemory", "IncomingContent"]
+__all__ = ["CONTROL_OCTETS", "MEMORY_OCTETS", "ContentMemory", "IncomingContent"]
 
 MEMORY_OCTETS = 128 * 1024
 CROWDED_OCTETS = 16 * 1024
 CONTROL_OCTETS = 5 * 1024 * 1024  # of a head with control headers; the JSON of one may have four
-STORE_ERRORS = (StoreFullError, StoreUnavailableError, StoreBrokenError)
 
 _CONTROLS_TOO_LARGE = Reply.of(
     552, "5.6.0", f"The message's control headers are larger than {CONTROL_OCTETS >> 20} MiB."

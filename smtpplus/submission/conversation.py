@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from smtpplus.net.role_calls import store_reply
 from smtpplus.ports import IAccounts, IClock, IConversationRole
 from smtpplus.rules.admission import (
     SenderRights,
@@ -39,15 +40,15 @@ from smtpplus.smtp.events import (
     ScramStarted,
 )
 from smtpplus.submission.composing import Origin
-from smtpplus.submission.content import STORE_ERRORS, ContentMemory, IncomingContent
-from smtpplus.submission.intake import Intake, store_reply
+from smtpplus.submission.content import ContentMemory, IncomingContent
+from smtpplus.submission.intake import Intake
 from smtpplus.submission.quotas import Place, Quotas
 from smtpplus.submission.sign_in import SignIn
 from smtpplus.submission.space import FreeSpace
 from smtpplus.submission.suppressed import SuppressedRecipients
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import Envelope
-from smtpplus.values.errors import RefusedError
+from smtpplus.values.errors import STORE_ERRORS, RefusedError
 from smtpplus.values.reply import Reply
 from smtpplus.values.submission import MailList, ScramVerifier, SenderDomain, SmtpUser
 

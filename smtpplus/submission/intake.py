@@ -16,25 +16,25 @@ from typing import NamedTuple
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
+from smtpplus.net.role_calls import store_reply
 from smtpplus.ports import IClock, IContents, IDispatch, IQueue, ISpawn, IWorkers
 from smtpplus.rules.suppression import Suppressed
 from smtpplus.submission.composing import Composed, Composer, Origin, Reading
-from smtpplus.submission.content import STORE_ERRORS, ContentMemory, IncomingContent
+from smtpplus.submission.content import ContentMemory, IncomingContent
 from smtpplus.submission.quotas import Place
 from smtpplus.submission.suppressed import SuppressedRecipients
 from smtpplus.values.envelope import Envelope
 from smtpplus.values.errors import (
+    STORE_ERRORS,
     DuplicateMessageError,
     RefusedError,
-    SmtpplusError,
-    StoreFullError,
 )
 from smtpplus.values.ids import IdSource, show_id
 from smtpplus.values.message import Accepted
 from smtpplus.values.reply import Reply
 from smtpplus.values.status_codes import EnhancedCode
 
-__all__ = ["Intake", "store_reply"]
+__all__ = ["Intake"]
 
 _LONG_HEAD = 16 * 1024  # octets: such a one is read in another thread
 _DONE = EnhancedCode(2, 0, 0)
@@ -225,10 +225,3 @@ def _going(composed: Composed) -> _Going:
         elif next_due is None or due_at < next_due:
             next_due = due_at
     return _Going(domains, next_due)
-
-
-def store_reply(error: SmtpplusError) -> Reply:
-    """What the client is told of a failure of the store."""
-    if isinstance(error, StoreFullError):
-        return Reply.of(452, "4.3.1", "Insufficient system storage, please try again later")
-    return Reply.of(451, "4.3.0", "The queue cannot be written now, please try again later")

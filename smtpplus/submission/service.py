@@ -9,17 +9,18 @@ does, and recovers the queue before this starts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
 
 from smtpplus.net.bound import BoundPorts
 from smtpplus.net.listener import ConnectionLimits, SmtpListener
+from smtpplus.net.listeners import Listeners
 from smtpplus.net.spawn import Spawn
 from smtpplus.net.tally import Tally
 from smtpplus.ports import (
@@ -116,54 +117,41 @@ class SubmissionService(Service):
         self._log = log or Logger()
         self._memory = ContentMemory(settings.content_memory_octets)
         self._parts = _parts(settings, ports, self._memory, self._log)
-        self._starttls, self._implicit = (
-            [
-                SmtpListener(
-                    reactor,
-                    ports.clock,
-                    ports.spawn,
-                    where=where,
-                    settings=_server_settings(settings),
-                    tls=tls,
-                    new_role=self._new_conversation,
-                    implicit_tls=implicit_tls,
-                    limits=settings.limits,
-                    proxies=settings.proxies,
-                    bound=bound,
-                    tally=tally,
-                    log=self._log,
-                )
-                for where in addresses
-            ]
-            for addresses, implicit_tls in ((settings.listen, False), (settings.listen_tls, True))
-        )
-        if self._implicit and tls is None:
+        if settings.listen_tls and tls is None:
             raise ConfigError(
                 "submission.listen_tls needs submission.certificate and submission.private_key."
             )
 
+        def listener(where: str, *, implicit_tls: bool) -> SmtpListener:
+            return SmtpListener(
+                reactor,
+                ports.clock,
+                ports.spawn,
+                where=where,
+                settings=_server_settings(settings),
+                tls=tls,
+                new_role=self._new_conversation,
+                implicit_tls=implicit_tls,
+                limits=settings.limits,
+                proxies=settings.proxies,
+                bound=bound,
+                tally=tally,
+                log=self._log,
+            )
+
+        starttls = [listener(where, implicit_tls=False) for where in settings.listen]
+        implicit = [listener(where, implicit_tls=True) for where in settings.listen_tls]
+        self.listeners = Listeners((*starttls, *implicit))
+
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """Where STARTTLS is offered, as host and port."""
-        return [listener.address for listener in self._starttls]
+        return self.listeners.addresses[: len(self._settings.listen)]
 
     @property
     def addresses_tls(self) -> list[tuple[str, int]]:
         """Where TLS comes first."""
-        return [listener.address for listener in self._implicit]
-
-    @property
-    def connections(self) -> int:
-        """Connections now."""
-        return sum(listener.connections for listener in self._listeners())
-
-    def connections_by_listener(self) -> dict[str, int]:
-        """Connections now, by the address listened on."""
-        return {_shown(one): one.connections for one in self._listeners()}
-
-    def stress_by_listener(self) -> dict[str, bool]:
-        """Which listeners are short of connections."""
-        return {_shown(one): one.stress is not None for one in self._listeners()}
+        return self.listeners.addresses[len(self._settings.listen) :]
 
     def reconfigure(self, settings: SubmissionSettings) -> None:
         """What can change while it listens, for connections from now on."""
@@ -171,7 +159,7 @@ class SubmissionService(Service):
         # Who failed to sign in, and who sent how much, is remembered.
         self._parts = replace(fresh, sign_in=self._parts.sign_in, quotas=self._parts.quotas)
         self._settings = settings
-        for listener in self._listeners():
+        for listener in self.listeners:
             listener.reconfigure(_server_settings(settings), settings.limits, settings.proxies)
 
     def startService(self) -> None:
@@ -180,35 +168,16 @@ class SubmissionService(Service):
         Raises:
             ConfigError: one of them cannot be listened on; then none is.
         """
-        started: list[SmtpListener] = []
-        try:
-            for listener in self._listeners():
-                listener.start()
-                started.append(listener)
-        except ConfigError:
-            _stop(started, 0.0)
-            raise
+        self.listeners.start()
         super().startService()  # type: ignore[no-untyped-call]
 
     def stopService(self) -> Deferred[Any]:
         """Accept no more; fires when the last connection has ended."""
         super().stopService()  # type: ignore[no-untyped-call]
-        return _stop(self._listeners(), self._settings.stop_seconds)
-
-    def _listeners(self) -> list[SmtpListener]:
-        return [*self._starttls, *self._implicit]
+        return self.listeners.stop(self._settings.stop_seconds)
 
     def _new_conversation(self) -> SubmissionConversation:
         return SubmissionConversation(self._parts)
-
-
-def _shown(listener: SmtpListener) -> str:
-    host, port = listener.address
-    return f"[{host}]:{port}" if ":" in host else f"{host or '*'}:{port}"
-
-
-def _stop(listeners: Iterable[SmtpListener], seconds: float) -> Deferred[Any]:
-    return gatherResults([Deferred.fromCoroutine(one.stop(seconds)) for one in listeners])
 
 
 def _server_settings(settings: SubmissionSettings) -> ServerSettings:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from smtpplus.values.reply import Reply
 
 __all__ = [
+    "STORE_ERRORS",
     "AddressError",
     "ConfigError",
     "ConflictError",
@@ -91,3 +92,7 @@ class StoreBrokenError(SmtpplusError):
 
 class StoreCorruptError(StoreBrokenError):
     """The store's file is damaged: what was asked stands in a part that cannot be read."""
+
+
+# What the store raises where it cannot do its work now; the request may be made again.
+STORE_ERRORS = (StoreFullError, StoreUnavailableError, StoreBrokenError)

@@ -25,7 +25,7 @@ class _DoctorCase(TestCase):
         self.shell = Shell(self, Path(self.mktemp()).absolute())
         self.folder = self.shell.folder
         self.sets: list[str] = []
-        for key in ("submission.listen", "submission.listen_tls", "web.listen"):
+        for key in ("submission.listen", "submission.listen_tls", "feedback.listen", "web.listen"):
             self.sets += ["--set", f"{key}=127.0.0.1:{free_port()}"]
 
     def findings(self, *settings: str, status: int = 1) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ class DoctorTests(SynchronousTestCase):
         self.database = store_database(self, self.server)
         self.shell = Shell(self, Path(self.mktemp()).absolute())
         self.sets = [f"store.url={self.server.url(self.database)}"]
-        for key in ("submission.listen", "submission.listen_tls", "web.listen"):
+        for key in ("submission.listen", "submission.listen_tls", "feedback.listen", "web.listen"):
             self.sets.append(f"{key}=127.0.0.1:{free_port()}")
 
     def findings(self, *settings: str, status: int = 0) -> list[dict[str, Any]]:

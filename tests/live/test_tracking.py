@@ -137,6 +137,32 @@ class TrackingTests(SynchronousTestCase):
         self.assertEqual(clicked["detail"]["by"], "person")
         self.assertEqual(clicked["detail"]["target"], f"{self.shop}/0")
 
+    def test_UN4_a_mail_to_the_mailto_unsubscribes_the_same(self) -> None:
+        message = self.send("anna@example.net")
+        (mail,) = [one for one in self.sink.mails() if b"To: anna@example.net" in one]
+        field = re.search(rb"(?m)^List-Unsubscribe: <http[^>]+>, <mailto:([^?>]+)\?", mail)
+        assert field is not None, mail
+        address = field[1].decode()
+        with smtplib.SMTP("127.0.0.1", self.service.returns, timeout=30) as mailbox_provider:
+            mailbox_provider.ehlo("mx.example.net")
+            mailbox_provider.sendmail(
+                "anna@example.net",
+                address,
+                f"From: anna@example.net\r\nTo: {address}\r\nSubject: unsubscribe\r\n\r\n",
+            )
+        (event,) = self.events(message, "unsubscribed")
+        self.assertEqual(event["detail"]["reason"], "mail")
+        (suppressed,) = self.service.cli("suppression", "list")
+        self.assertEqual(
+            (suppressed["address"], suppressed["reason"]), ("anna@example.net", "unsubscribe")
+        )
+        (shown,) = self.service.cli("recipient", "show", "anna@example.net")
+        (subscription,) = shown["subscriptions"]
+        self.assertEqual(subscription["state"], "unsubscribed")
+        self.assertIn(
+            'smtpplus_returns_total{kind="unsubscribed"} 1.0', self.curl(f"{self.base}/metrics")
+        )
+
     def test_W4_scanners_unsubscribe_nobody_and_are_no_persons(self) -> None:
         message = self.send("bruno@example.net", links=6)
         html = self.received("bruno@example.net")

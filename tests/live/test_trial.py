@@ -25,12 +25,13 @@ class TrialTests(SynchronousTestCase):
         self.folder = Path(self.mktemp()).absolute()
         self.folder.mkdir()
         self.environment = {k: v for k, v in os.environ.items() if k != "SMTPPLUS_CONFIG"}
-        self.ports = [free_port() for _ in range(3)]
-        starttls, tls, web = self.ports
+        self.ports = [free_port() for _ in range(4)]
+        starttls, tls, web, returns = self.ports
         self.settings = [
             *("--set", f"submission.listen=127.0.0.1:{starttls}"),
             *("--set", f"submission.listen_tls=127.0.0.1:{tls}"),
             *("--set", f"web.listen=127.0.0.1:{web}"),
+            *("--set", f"feedback.listen=127.0.0.1:{returns}"),
         ]
 
     def start(self, name: str) -> tuple[subprocess.Popen[bytes], Path]:

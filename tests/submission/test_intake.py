@@ -233,7 +233,7 @@ class IntakeTests(SubmissionTestCase):
 
         for octets in (0, 10, 1_000, 130_000, 300_000, 400_000):
             await self.in_thread(cut, octets)
-        while self.service.connections or self.spawn.running:
+        while any(self.service.listeners.connections.values()) or self.spawn.running:
             await self.clock.sleep(0.01)
         self.assertEqual(await self.queued(), [])
         self.assertEqual(self.files(), [])

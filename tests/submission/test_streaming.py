@@ -67,7 +67,7 @@ class StreamingTests(SubmissionTestCase):
         wires[0].say(b".\r\n")
         self.assertIn(b"250 2.0.0 queued as", await wires[0].until(b"\r\n"))
         wires[1].transport.abortConnection()  # type: ignore[union-attr]
-        while self.service.connections > 4:
+        while sum(self.service.listeners.connections.values()) > 4:
             await self.clock.sleep(0.01)
         await self._begin(late)
 
@@ -128,7 +128,7 @@ class StreamingTests(SubmissionTestCase):
         await wire.gone
         await self.clock.sleep(0.05)
         gate.callback(None)
-        while self.spawn.running or self.service.connections:
+        while self.spawn.running or any(self.service.listeners.connections.values()):
             await self.clock.sleep(0.005)
         self.assertEqual(len(self.dispatch.dispatched), 1)
         self.assertEqual((self.dispatch.reserved, len(self.files())), (0, 1))

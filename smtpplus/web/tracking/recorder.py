@@ -19,7 +19,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from smtpplus.ports import IAccounts, IClock, IResponses, ISpawn
-from smtpplus.values.errors import StoreBrokenError, StoreFullError, StoreUnavailableError
+from smtpplus.values.errors import STORE_ERRORS
 from smtpplus.web.tracking.classes import Classes, Judged
 from smtpplus.web.tracking.hits import Hit
 
@@ -30,7 +30,6 @@ GROUP_HITS: Final = 1_000
 MOST_WAITING: Final = 50_000
 _WAITS = (0.5, 1.0, 2.0, 5.0)  # seconds, the last one repeats
 _NOTHING = Judged(())
-_STORE_ERRORS = (StoreUnavailableError, StoreBrokenError, StoreFullError)
 
 
 class Recorder:
@@ -127,7 +126,7 @@ class Recorder:
             self._failures = 0
         except CancelledError:
             raise
-        except _STORE_ERRORS as error:
+        except STORE_ERRORS as error:
             self._failures += 1
             if self._failures == 1:
                 self._log.warn(

@@ -23,12 +23,7 @@ from smtpplus.message.token import Token, TokenError, TokenFault
 from smtpplus.message.tracking_urls import read_unsubscribe
 from smtpplus.ports import SubscriptionRow
 from smtpplus.rules.address_rates import AddressRates
-from smtpplus.values.errors import (
-    NotFoundError,
-    StoreBrokenError,
-    StoreFullError,
-    StoreUnavailableError,
-)
+from smtpplus.values.errors import STORE_ERRORS, NotFoundError
 from smtpplus.values.response import Response as Said
 from smtpplus.values.response import ResponseKind
 from smtpplus.web.context import TrackingPorts, Visit
@@ -114,7 +109,7 @@ class UnsubscribePages:
                 return await work(visit, token)
             except NotFoundError as error:
                 raise _NoteError("old", HTTPStatus.GONE) from error
-            except (StoreBrokenError, StoreFullError, StoreUnavailableError) as error:
+            except STORE_ERRORS as error:
                 self._log.warn("an unsubscribe waits, the store is away: {error}", error=str(error))
                 raise _NoteError("busy", HTTPStatus.SERVICE_UNAVAILABLE, 60) from error
         except _NoteError as note:

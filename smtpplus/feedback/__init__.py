@@ -1,0 +1,1 @@
+"""The role that takes what comes back: mail to unsubscribe."""
