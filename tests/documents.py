@@ -29,6 +29,7 @@ TITLES = {
     2046: "MIME part two: media types",
     2047: "MIME part three: header extensions for non-ASCII text",
     2104: "HMAC",
+    2142: "Mailbox names for common services, roles and functions",
     2231: "MIME parameter values and encoded words",
     2308: "Negative caching of DNS queries",
     2369: "List-Unsubscribe and other list header fields",

@@ -51,6 +51,8 @@ def check_record(config: Config, record: DnsRecord) -> Answer:
     try:
         if record.type == "CNAME":
             return _check_alias(config, record)
+        if record.type == "MX":
+            return _check_exchange(config, record)
         found = _texts(config, record.name)
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
         return Answer(record, State.MISSING, f"There is no {record.type} record.")
@@ -64,19 +66,19 @@ def check_record(config: Config, record: DnsRecord) -> Answer:
     return Answer(record, State.OTHER, f"Found something else: {found[0][:60]!r}.")
 
 
-_KINDS = {"spf": "v=spf1", "dmarc": "v=dmarc1"}
+_KINDS = {"spf": "v=spf1", "returns-spf": "v=spf1", "dmarc": "v=dmarc1"}
 
 
 def _check_kind(record: DnsRecord, found: list[str]) -> Answer:
     """SPF and DMARC: ours is a suggestion, but there is to be one, and only one."""
+    name = "DMARC" if record.purpose == "dmarc" else "SPF"
     if not found:
-        return Answer(record, State.MISSING, f"There is no {record.purpose.upper()} record.")
+        return Answer(record, State.MISSING, f"There is no {name} record.")
     if len(found) > 1:
         return Answer(record, State.OTHER, f"There are {len(found)}; receivers then ignore all.")
-    if record.purpose == "spf" and record.value.split()[1] not in found[0].lower().split():
-        return Answer(
-            record, State.OTHER, f"It lacks {record.value.split()[1]}: {found[0][:80]!r}."
-        )
+    sender = record.value.split()[1]
+    if name == "SPF" and sender not in found[0].lower().split():
+        return Answer(record, State.OTHER, f"It lacks {sender}: {found[0][:80]!r}.")
     return Answer(record, State.RIGHT, "Found.")
 
 
@@ -100,6 +102,17 @@ def _check_alias(config: Config, record: DnsRecord) -> Answer:
         return Answer(record, State.RIGHT, f"Found the addresses of {target}.")
     where = answer.canonical_name.to_text(omit_final_dot=True)
     return Answer(record, State.OTHER, f"It does not lead to {target}, but to {where}.")
+
+
+def _check_exchange(config: Config, record: DnsRecord) -> Answer:
+    """Among the MX records is one that names us, whatever its preference."""
+    answer = _resolver(config).resolve(
+        record.name, "MX", lifetime=config.dns.timeout.seconds, search=False
+    )
+    found = [str(data.exchange).rstrip(".").lower() for data in answer]
+    if record.value.split()[1].rstrip(".").lower() in found:
+        return Answer(record, State.RIGHT, "Found.")
+    return Answer(record, State.OTHER, f"It leads to {', '.join(found)[:80] or 'nobody'}.")
 
 
 def _texts(config: Config, name: str) -> list[str]:

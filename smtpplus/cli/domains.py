@@ -12,7 +12,13 @@ from smtpplus.cli.dns_check import Answer, check_record
 from smtpplus.cli.domain_settings import set_one
 from smtpplus.installation import Installation, run
 from smtpplus.message.dkim import generate_key
-from smtpplus.rules.dns_records import DnsRecord, ownership_record, records, tracking_record
+from smtpplus.rules.dns_records import (
+    DnsRecord,
+    ownership_record,
+    records,
+    return_records,
+    tracking_record,
+)
 from smtpplus.rules.tracking_hosts import host_of
 from smtpplus.trial import new_selector
 from smtpplus.values.address import Address
@@ -201,7 +207,12 @@ def _records(opened: Installation, one: SenderDomain) -> list[DnsRecord]:
     tracking = None
     if one.tracking_host:
         tracking = tracking_record(one.tracking_host, host_of(opened.config.tracking_url))
-    return records(one.domain, ownership, keys, opened.config.server.hostname, tracking)
+    hostname = str(opened.config.server.hostname)
+    found = records(one.domain, ownership, keys, hostname, tracking)
+    bounces = str(opened.config.feedback.domain or "")
+    if bounces == one.domain or bounces.endswith(f".{one.domain}"):
+        found += return_records(bounces, hostname)
+    return found
 
 
 def _show_records(context: Context, one: SenderDomain, found: list[DnsRecord]) -> None:

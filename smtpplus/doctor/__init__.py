@@ -1,7 +1,8 @@
 """Looks for what is, or will be, wrong with an installation, and says how to mend it.
 
 Guarantees: changes nothing; works beside a running service and without one; a check that cannot
-be made is a finding, never an exception. Asks DNS only about ``server.hostname``.
+be made is a finding, never an exception. Asks DNS only about ``server.hostname`` and
+``feedback.domain``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from smtpplus.doctor.database_store import database_store
 from smtpplus.doctor.file_store import file_store
 from smtpplus.doctor.findings import Finding, Level, problem
 from smtpplus.doctor.machine import clock, disk, permissions, secrets
-from smtpplus.doctor.outside import certificate, names, ports
+from smtpplus.doctor.outside import certificate, names, ports, returns
 from smtpplus.values.errors import SmtpplusError
 
 __all__ = ["Finding", "Level", "examine"]
@@ -31,6 +32,7 @@ def examine(config: Config) -> Iterator[Finding]:
         ("ports", ports),
         ("clock", clock),
         ("dns", names),
+        ("returns", returns),
         ("store", file_store if in_file else database_store),
     )
     for name, check in checks:

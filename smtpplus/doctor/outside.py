@@ -20,7 +20,7 @@ from smtpplus.doctor.findings import Finding, ok, problem, warning
 from smtpplus.net.certificates import CertificateFiles
 from smtpplus.store.process_lock import is_locked
 
-__all__ = ["certificate", "names", "ports"]
+__all__ = ["certificate", "names", "ports", "returns"]
 
 _DAY = 86_400.0
 _SOON_DAYS = 14
@@ -151,6 +151,37 @@ def names(config: Config) -> Iterator[Finding]:
         )
     for address in addresses:
         yield _reverse(resolver, host, address, lifetime)
+
+
+def returns(config: Config) -> Iterator[Finding]:
+    """Does mail to the bounce domain come here?"""
+    host, domain = str(config.server.hostname), str(config.feedback.domain or "")
+    if not domain:
+        yield ok("returns", "Not asked: there is no bounce domain.")
+        return
+    if config.relay.deliver == "sandbox":
+        yield ok("returns", f"Not asked: no mail leaves with a sender in {domain}.")
+        return
+    try:
+        answer = _resolver(config).resolve(
+            domain, "MX", lifetime=config.dns.timeout.seconds, search=False
+        )
+        found = [str(data.exchange).rstrip(".").lower() for data in answer]
+    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+        found = []
+    except (dns.exception.DNSException, OSError) as error:
+        yield problem("returns", f"{domain}: DNS gave no answer: {error}.", "See dns.nameservers.")
+        return
+    if host.lower() in found:
+        yield ok("returns", f"Mail to {domain} comes to {host}.")
+        return
+    yield problem(
+        "returns",
+        f"Mail to {domain} goes to {', '.join(found)}, not to {host}."
+        if found
+        else f"{domain} has no MX record: unsubscribing by mail fails, and so do bounces.",
+        f"Publish {domain}. IN MX 10 {host}., or leave feedback.domain out.",
+    )
 
 
 def _reverse(resolver: dns.resolver.Resolver, host: str, address: str, lifetime: float) -> Finding:

@@ -1,4 +1,4 @@
-"""The DNS records a sender domain needs: proof of ownership, DKIM, SPF, DMARC, tracking host.
+"""The DNS records a sender domain needs: ownership, DKIM, SPF, DMARC, tracking host, returns.
 
 Guarantees: pure; the ownership value is bound to account and domain and cannot be made without
 the installation's secret. Does not look anything up.
@@ -19,6 +19,7 @@ __all__ = [
     "is_proven",
     "ownership_record",
     "records",
+    "return_records",
     "tracking_record",
     "zone_text",
 ]
@@ -28,8 +29,9 @@ _MAX_STRING = 255  # RFC 1035 §3.3.14: a character-string's octets
 
 @dataclass(frozen=True, slots=True)
 class DnsRecord:
-    """A record to be published. `purpose` is ownership, dkim, spf, dmarc or tracking.
+    """A record to be published.
 
+    `purpose` is ownership, dkim, spf, dmarc, tracking, returns or returns-spf.
     `required` ones are checked by smtpplus; the others are suggestions, to be merged with what
     the domain has already.
     """
@@ -84,6 +86,27 @@ def tracking_record(host: str, target: str) -> DnsRecord:
         note="The name of tracked links; the TLS proxy needs a certificate for it.",
         type="CNAME",
     )
+
+
+def return_records(bounce_domain: str, hostname: str) -> list[DnsRecord]:
+    """What `bounce_domain` needs: mail to it comes to us, mail from it is ours (SPF1)."""
+    return [
+        DnsRecord(
+            "returns",
+            bounce_domain,
+            f"10 {hostname}.",
+            required=True,
+            note="Bounces, and mail to unsubscribe, come to this machine.",
+            type="MX",
+        ),
+        DnsRecord(
+            "returns-spf",
+            bounce_domain,
+            f"v=spf1 a:{hostname} -all",
+            required=True,
+            note="SPF is asked of the envelope sender's domain (RFC 7208 §2.4): this one.",
+        ),
+    ]
 
 
 def records(

@@ -170,7 +170,8 @@ _TABLE = (
     ),
     ListSetting(
         "own_unsubscribe",
-        "a List-Unsubscribe that the sender wrote: kept, or replaced by ours",
+        "a List-Unsubscribe that the sender wrote: kept (on subscribed lists only with one-click), "
+        "or replaced by ours",
         "keep or replace",
         "keep",
         _word_of("keep", "replace"),

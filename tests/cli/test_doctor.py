@@ -48,7 +48,7 @@ class DoctorTests(_DoctorCase):
             {one["check"] for one in found},
             {
                 "disk", "permissions", "secret", "certificate", "ports",
-                "clock", "dns", "store", "queue", "leases",
+                "clock", "dns", "returns", "store", "queue", "leases",
             },
         )  # fmt: skip
         out, _ = self.shell.run(*self.sets, "doctor")
@@ -129,6 +129,7 @@ class NamesTests(_DoctorCase):
     async def test_the_way_there_and_back(self) -> None:
         self.server.answer("mail.example.org", "A", "192.0.2.25")
         self.server.answer("25.2.0.192.in-addr.arpa", "PTR", "Mail.Example.org.")
+        self.server.answer("bounce.example.com", "MX", "10 mail.example.org.")
         (found,) = await deferToThread(self._dns, self.server.where, 0)
         self.assertEqual(
             (found["level"], found["text"]), ("ok", "mail.example.org is 192.0.2.25, and back.")
@@ -151,7 +152,20 @@ class NamesTests(_DoctorCase):
         (found,) = await deferToThread(self._dns, self.server.where)
         self.assertEqual(found["text"], "mail.example.org has no address.")
 
-    def _dns(self, server: str, status: int = 1) -> list[dict[str, Any]]:
+    async def test_mail_to_the_bounce_domain_comes_here_or_elsewhere(self) -> None:
+        self.server.answer("bounce.example.org", "MX", "10 Mail.example.org.")
+        self.server.answer("other.example.org", "MX", "10 mx.example.net.")
+        for domain, level, text in (
+            ("bounce.example.org", "ok", "comes to mail.example.org"),
+            ("other.example.org", "problem", "goes to mx.example.net, not to mail.example.org"),
+            ("none.example.org", "problem", "has no MX record"),
+        ):
+            self.sets += ["--set", f"feedback.domain={domain}"]
+            found = await deferToThread(self._dns, self.server.where, 1, "returns")
+            self.assertEqual([one["level"] for one in found], [level], domain)
+            self.assertIn(text, found[0]["text"])
+
+    def _dns(self, server: str, status: int = 1, check: str = "dns") -> list[dict[str, Any]]:
         certificate, key = self_signed("mail.example.org", time.time())
         (self.folder / "certificate.pem").write_bytes(certificate)
         (self.folder / "private_key.pem").write_bytes(key)
@@ -162,4 +176,4 @@ class NamesTests(_DoctorCase):
             "dns.timeout=300ms",
             status=status,
         )
-        return [one for one in found if one["check"] == "dns"]
+        return [one for one in found if one["check"] == check]

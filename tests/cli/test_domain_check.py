@@ -67,6 +67,21 @@ class DomainCheckTests(TestCase):
         states = await self.states(0)
         self.assertEqual((states["spf"], states["dmarc"]), ("other", "other"))
 
+    async def test_a_bounce_domain_leads_here_and_says_who_sends(self) -> None:
+        self.options += ("--set", "feedback.domain=bounce.example.org")
+        self.publish("ownership")
+        self.publish("dkim")
+        states = await self.states(1)
+        self.assertEqual((states["returns"], states["returns-spf"]), ("missing", "missing"))
+        self.server.answer("bounce.example.org", "MX", "10 mx.example.net.")
+        self.server.answer("bounce.example.org", "TXT", '"v=spf1 a:mail.example.net -all"')
+        states = await self.states(1)
+        self.assertEqual((states["returns"], states["returns-spf"]), ("other", "other"))
+        self.server.answer("bounce.example.org", "MX", "10 mx.example.net.", "20 LocalHost.")
+        self.server.answer("bounce.example.org", "TXT", '"v=spf1 a:localhost -all"')
+        states = await self.states(0)
+        self.assertEqual((states["returns"], states["returns-spf"]), ("ok", "ok"))
+
     async def refused(self, *command: str) -> str:
         return await deferToThread(self.shell.refused, *self.options, "domain", *command)
 

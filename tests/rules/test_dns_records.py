@@ -4,7 +4,13 @@ import shlex
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from smtpplus.rules.dns_records import is_proven, ownership_record, records, zone_text
+from smtpplus.rules.dns_records import (
+    is_proven,
+    ownership_record,
+    records,
+    return_records,
+    zone_text,
+)
 from smtpplus.values.submission import DkimKey, DkimKeyState
 
 SECRET = b"s" * 32
@@ -48,6 +54,13 @@ class DnsRecordTests(SynchronousTestCase):
             ],
         )
         self.assertIn("a:mail.example.net", found[3].value)
+
+    def test_SPF1_a_bounce_domain_leads_here_and_says_who_sends(self) -> None:
+        exchange, spf = return_records("bounce.example.com", "mail.example.net")
+        self.assertEqual(exchange.zone_line, "bounce.example.com. IN MX 10 mail.example.net.")
+        self.assertEqual(
+            spf.zone_line, 'bounce.example.com. IN TXT "v=spf1 a:mail.example.net -all"'
+        )
 
     def test_DK_long_values_are_split_at_255_octets(self) -> None:
         text = zone_text("x" * 600 + '"\\')
