@@ -38,6 +38,7 @@ from smtpplus.net.workers import Workers
 from smtpplus.ports import IDispatch, IQueue
 from smtpplus.relay.service import RelayNeeds, RelayService
 from smtpplus.reload import Reloaded, reloaded
+from smtpplus.rules.tracking_hosts import fault_of
 from smtpplus.sandbox.service import SandboxService, SandboxSettings
 from smtpplus.settings import (
     STOP_SECONDS,
@@ -263,6 +264,9 @@ class Assembly(Service):
         self._start_siblings(store)
         self._watch(store, queue)
         await self._tell_how_it_writes(store)
+        fault = fault_of(config.tracking_url)
+        if fault and config.relay.deliver != "sandbox":
+            self._log.warn("{fault} Set web.tracking_url.", fault=fault)
         self._tls = self._server_tls()
         if config.relay.deliver == "sandbox":
             self._sandbox = self._make_sandbox(store)

@@ -96,6 +96,8 @@ listen = ["0.0.0.0:25"]
 [web]
 # Plain HTTP: keep it on loopback, with a TLS proxy before it, and say its address.
 listen = "127.0.0.1:8025"
+# What recipients follow: opens, clicks, unsubscribing. The proxy has to answer there.
+tracking_url = "https://{hostname}"
 # public_url = "https://{hostname}"
 # trusted_proxies = ["127.0.0.1/32"]
 """

@@ -9,7 +9,8 @@ import click
 
 from smtpplus.cli.context import Context, Group, key_table, moment, pass_context
 from smtpplus.installation import Installation, run
-from smtpplus.rules.list_settings import SETTINGS, effective, read
+from smtpplus.rules.list_settings import LINKING, SETTINGS, effective, read
+from smtpplus.rules.tracking_hosts import fault_of
 from smtpplus.values.submission import MailList, Stream
 
 __all__ = ["list_command"]
@@ -94,6 +95,9 @@ def set_one(context: Context, name: str, key: str, value: str) -> None:
         changed = run(opened.accounts.set_list(found.id, key, read_value))
     now = effective(changed.settings)[key]
     context.show({"list": changed.name, key: now}, f"{changed.name}: {key} = {now}")
+    fault = fault_of(context.config.tracking_url)
+    if key in LINKING and now is True and fault and context.config.relay.deliver != "sandbox":
+        context.note(f"Note: {fault} Set web.tracking_url (docs/operations.md, Tracked links).")
     if not SETTINGS[key].acts:
         context.note(f"Note: this version keeps {key} and does not act on it yet.")
 

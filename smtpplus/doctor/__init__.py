@@ -15,7 +15,7 @@ from smtpplus.doctor.database_store import database_store
 from smtpplus.doctor.file_store import file_store
 from smtpplus.doctor.findings import Finding, Level, problem
 from smtpplus.doctor.machine import clock, disk, permissions, secrets
-from smtpplus.doctor.outside import certificate, names, ports, returns
+from smtpplus.doctor.outside import certificate, links, names, ports, returns
 from smtpplus.values.errors import SmtpplusError
 
 __all__ = ["Finding", "Level", "examine"]
@@ -33,6 +33,7 @@ def examine(config: Config) -> Iterator[Finding]:
         ("clock", clock),
         ("dns", names),
         ("returns", returns),
+        ("links", links),
         ("store", file_store if in_file else database_store),
     )
     for name, check in checks:

@@ -18,9 +18,10 @@ from smtpplus.config.kinds import Endpoint
 from smtpplus.doctor.database_store import service_lives
 from smtpplus.doctor.findings import Finding, ok, problem, warning
 from smtpplus.net.certificates import CertificateFiles
+from smtpplus.rules.tracking_hosts import fault_of
 from smtpplus.store.process_lock import is_locked
 
-__all__ = ["certificate", "names", "ports", "returns"]
+__all__ = ["certificate", "links", "names", "ports", "returns"]
 
 _DAY = 86_400.0
 _SOON_DAYS = 14
@@ -151,6 +152,19 @@ def names(config: Config) -> Iterator[Finding]:
         )
     for address in addresses:
         yield _reverse(resolver, host, address, lifetime)
+
+
+def links(config: Config) -> Iterator[Finding]:
+    """Can recipients follow what we put into mail?"""
+    fault = fault_of(config.tracking_url)
+    if config.relay.deliver == "sandbox":
+        yield ok("links", "Not asked: nothing leaves the machine.")
+    elif fault:
+        yield problem(
+            "links", fault, "Set web.tracking_url to what the TLS proxy answers, as https://NAME."
+        )
+    else:
+        yield ok("links", f"Mail leads to {config.tracking_url}.")
 
 
 def returns(config: Config) -> Iterator[Finding]:

@@ -14,7 +14,10 @@ from zoneinfo import ZoneInfo
 from smtpplus.values.address import Address
 from smtpplus.values.errors import AddressError, UsageError
 
-__all__ = ["SETTINGS", "ListSetting", "effective", "read"]
+__all__ = ["LINKING", "SETTINGS", "ListSetting", "effective", "read"]
+
+# Settings that put links to the tracking URL into mail.
+LINKING = ("track_opens", "track_clicks", "track_clicks_text", "honeypot", "unsubscribe")
 
 _MAX_TEXT = 100_000  # characters of a header or footer
 _MAX_NOTICES = 20

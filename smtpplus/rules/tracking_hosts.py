@@ -15,7 +15,7 @@ from smtpplus.values.address import Address
 from smtpplus.values.errors import AddressError, UsageError
 from smtpplus.values.submission import SenderDomain
 
-__all__ = ["host_of", "read_tracking_host", "tracking_base"]
+__all__ = ["fault_of", "host_of", "read_tracking_host", "tracking_base"]
 
 
 def tracking_base(tracking_url: str, domain: SenderDomain | None = None) -> str:
@@ -36,6 +36,17 @@ def tracking_base(tracking_url: str, domain: SenderDomain | None = None) -> str:
 def host_of(tracking_url: str) -> str:
     """The host of a tracking URL, in lower case: where a domain's CNAME has to lead."""
     return urlsplit(tracking_url).hostname or ""
+
+
+def fault_of(tracking_url: str) -> str:
+    """Why a tracking URL is not fit for mail that leaves the machine, as a sentence; or ""."""
+    parts = urlsplit(tracking_url)
+    host = parts.hostname or ""
+    if host in {"localhost", "::1"} or host.startswith("127."):
+        return f"Links in mail would lead to {host}, where every recipient's own machine is."
+    if parts.scheme != "https":
+        return "Unsubscribing with one click needs https (RFC 8058 §3.1)."
+    return ""
 
 
 def read_tracking_host(text: str, domain: str) -> str:

@@ -27,6 +27,17 @@ class _Installed(SynchronousTestCase):
 
 
 class AccountAndListTests(_Installed):
+    def test_links_that_recipients_cannot_follow_are_told(self) -> None:
+        leaves = ("--set", "relay.deliver=internet")
+        for options, value, is_told in (
+            (leaves, "on", True),
+            (leaves, "off", False),
+            ((), "on", False),
+            ((*leaves, "--set", "web.tracking_url=https://mail.example.org"), "on", False),
+        ):
+            _, said = self.shell.run(*options, "list", "set", "default", "track_opens", value)
+            self.assertEqual("would lead to 127.0.0.1" in said, is_told, (options, value))
+
     def test_add_list_show_set(self) -> None:
         self.shell.run("account", "add", "acme")
         self.shell.run("list", "add", "acme", "shop", "--stream", "subscribed")

@@ -48,7 +48,7 @@ class DoctorTests(_DoctorCase):
             {one["check"] for one in found},
             {
                 "disk", "permissions", "secret", "certificate", "ports",
-                "clock", "dns", "returns", "store", "queue", "leases",
+                "clock", "dns", "returns", "links", "store", "queue", "leases",
             },
         )  # fmt: skip
         out, _ = self.shell.run(*self.sets, "doctor")
@@ -130,6 +130,7 @@ class NamesTests(_DoctorCase):
         self.server.answer("mail.example.org", "A", "192.0.2.25")
         self.server.answer("25.2.0.192.in-addr.arpa", "PTR", "Mail.Example.org.")
         self.server.answer("bounce.example.com", "MX", "10 mail.example.org.")
+        self.sets += ["--set", "web.tracking_url=https://mail.example.org"]
         (found,) = await deferToThread(self._dns, self.server.where, 0)
         self.assertEqual(
             (found["level"], found["text"]), ("ok", "mail.example.org is 192.0.2.25, and back.")
@@ -164,6 +165,12 @@ class NamesTests(_DoctorCase):
             found = await deferToThread(self._dns, self.server.where, 1, "returns")
             self.assertEqual([one["level"] for one in found], [level], domain)
             self.assertIn(text, found[0]["text"])
+
+    async def test_links_that_recipients_cannot_follow_and_those_they_can(self) -> None:
+        for url, level in (("", "problem"), ("https://mail.example.org", "ok")):
+            self.sets += ["--set", f'web.tracking_url="{url}"']
+            (found,) = await deferToThread(self._dns, self.server.where, 1, "links")
+            self.assertEqual(found["level"], level, url)
 
     def _dns(self, server: str, status: int = 1, check: str = "dns") -> list[dict[str, Any]]:
         certificate, key = self_signed("mail.example.org", time.time())

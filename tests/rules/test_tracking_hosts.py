@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from smtpplus.rules.tracking_hosts import host_of, read_tracking_host, tracking_base
+from smtpplus.rules.tracking_hosts import (
+    fault_of,
+    host_of,
+    read_tracking_host,
+    tracking_base,
+)
 from smtpplus.values.errors import UsageError
 from smtpplus.values.submission import SenderDomain
 
@@ -50,3 +55,16 @@ class TrackingHostTests(SynchronousTestCase):
                      "links.example.com/x", "links.example.com:80", "-.example.com"):  # fmt: skip
             with self.assertRaises(UsageError, msg=text):
                 read_tracking_host(text, "example.com")
+
+
+class FaultTests(SynchronousTestCase):
+    def test_a_link_that_recipients_cannot_follow_is_told(self) -> None:
+        for url, said in (
+            ("http://127.0.0.1:8025", "would lead to 127.0.0.1"),
+            ("https://localhost/x", "would lead to localhost"),
+            ("http://[::1]:8025", "would lead to ::1"),
+            ("http://links.example.com", "needs https"),
+            ("https://links.example.com", ""),
+        ):
+            self.assertIn(said, fault_of(url), url)
+            self.assertEqual(bool(said), bool(fault_of(url)), url)

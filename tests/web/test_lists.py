@@ -48,6 +48,12 @@ class ListTests(PageTestCase):
         self.save(browser, footer="off", footer_html="")
         self.assertEqual(effective(self.kept())["footer"], False)
 
+    def test_links_that_recipients_cannot_follow_are_told(self) -> None:
+        browser = self.browser(self.a.owner)
+        self.assertNotIn("web.tracking_url", browser.get(self.path).text)
+        run(self.ports.accounts.set_list(self.a.mail_list.id, "track_clicks", True))
+        self.assertIn("web.tracking_url", browser.get(self.path).text)
+
     def test_one_fault_and_nothing_is_saved(self) -> None:
         browser = self.browser(self.a.owner)
         answer = self.save(browser, footer="on", notices="nobody", feedback_id="two words")

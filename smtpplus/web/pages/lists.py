@@ -13,9 +13,10 @@ from http import HTTPStatus
 from typing import Any
 
 from smtpplus.message.header_footer import fragment
-from smtpplus.rules.list_settings import SETTINGS, ListSetting, effective, read
+from smtpplus.rules.list_settings import LINKING, SETTINGS, ListSetting, effective, read
+from smtpplus.rules.tracking_hosts import fault_of
 from smtpplus.values.errors import UsageError
-from smtpplus.values.submission import MailList
+from smtpplus.values.submission import MailList, Stream
 from smtpplus.web.context import Visit
 from smtpplus.web.exchange import Response
 from smtpplus.web.pages.sandbox import MAIL_CSP
@@ -152,8 +153,15 @@ class ListPages:
             "may_change": may_change(visit),
             "saved": _number(visit.asked.query.get("saved", "")),
             "hints": await self._hints.of(mail_list),
+            "link_fault": self._link_fault(mail_list),
         }
         return self._shell.show(visit, "list", values, status)
+
+    def _link_fault(self, mail_list: MailList) -> str:
+        """Why recipients cannot follow the links of this list's mail; "" where they can."""
+        settings, now = self._shell.settings, effective(mail_list.settings)
+        has_links = mail_list.stream is Stream.SUBSCRIBED or any(now[key] for key in LINKING)
+        return fault_of(settings.tracking_url) if has_links and not settings.trial else ""
 
 
 def _number(text: str) -> int | None:
