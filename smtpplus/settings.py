@@ -29,6 +29,7 @@ from smtpplus.writer import WriterOf
 
 __all__ = [
     "STOP_SECONDS",
+    "attempts_of_each",
     "feedback_settings",
     "node_name",
     "relay_settings",
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 _CONTENT_MEMORY_OCTETS = 64 * 1024 * 1024  # of all contents coming in (R)
+_RESERVE_FROM = 4  # with fewer attempts at a time a reserved one would cost too much
 STOP_SECONDS = 12.0  # for messages on their way in, then for attempts under way; D12: 30 in all
 
 
@@ -49,6 +51,7 @@ def relay_settings(
     Each of `processes` takes its share of the attempts at one destination.
     """
     section = config.relay
+    ordinary, reserved = attempts_of_each(section.concurrency, processes)
     return RelaySettings(
         hostname=str(config.server.hostname),
         relay_domains=_own_domains(config),
@@ -57,7 +60,8 @@ def relay_settings(
         retry=RetrySchedule(tuple(period.duration for period in section.retry)),
         lifetime=section.lifetime.duration,
         delay_notice=section.delay_notice.duration,
-        concurrency=_share(section.concurrency, processes),
+        concurrency=ordinary + reserved,
+        reserved=reserved,
         reuse=section.reuse,
         our_names=frozenset({str(config.server.hostname).lower(), str(config.ehlo).lower()}),
         always_seven_bit=section.always_seven_bit,
@@ -96,6 +100,17 @@ def submission_settings(config: Config, secret: bytes, processes: int = 1) -> Su
         lifetime_seconds=config.relay.lifetime.seconds,
         stop_seconds=STOP_SECONDS,
     )
+
+
+def attempts_of_each(most: int, processes: int) -> tuple[int, int]:
+    """Of `most` attempts at a destination: a process's share for every priority, and for priority 1.
+
+    Each process keeps one for priority 1, as it cannot know of the others' (P13); of fewer than
+    four in all none is kept.
+    """
+    if most < _RESERVE_FROM:
+        return _share(most, processes), 0
+    return max((most - 1) // processes, 1), 1
 
 
 def _share(most: int, processes: int) -> int:

@@ -1,8 +1,8 @@
 """The deliveries waiting for one destination, and how many are under way at once.
 
-Guarantees: at most `concurrency` attempts at a time to one destination, of which one is kept for
-priority 1, so that it starts at once however much else is under way (P13; where `concurrency` is
-below `_RESERVE_FROM` it only goes next); what waits goes by priority, and nothing waits for ever
+Guarantees: at most `concurrency` attempts at a time to one destination, of which `reserved` are
+kept for priority 1, so that it starts at once however much else is under way (P13; where none is
+reserved it only goes next); what waits goes by priority, and nothing waits for ever
 (`smtpplus.relay.waiting`). A destination where no host could be spoken to is probed by one
 attempt at a time, and what waits for it meanwhile is deferred with the probe's outcome instead of
 trying each in vain (O5). A lane exists only while something waits in it or is under way, or while
@@ -27,7 +27,6 @@ __all__ = ["Lanes"]
 
 _DOWN_SECONDS = 60.0  # how long a destination without a host to speak to is left alone
 _PROBE_SECONDS = 5.0  # how soon after a failure somebody's wish may have it tried again
-_RESERVE_FROM = 4  # with fewer attempts at a time a reserved one would cost too much
 _REMEMBERED_SECONDS = 600.0  # how long after its last failure it is probed by one at a time
 
 
@@ -67,6 +66,7 @@ class Lanes:
         lease: Callable[[], ILease],
         drop: Callable[[Delivery], None],
         concurrency: int,
+        reserved: int = 0,
     ) -> None:
         self._clock = clock
         self._spawn = spawn
@@ -77,7 +77,7 @@ class Lanes:
         self._lease = lease
         self._drop = drop
         self._concurrency = concurrency
-        self._ordinary = _ordinary(concurrency)
+        self._ordinary = concurrency - reserved
         self._lanes: dict[str, _Lane] = {}
         self._of_domain: Counter[str] = Counter()  # what waits, in all lanes
         self._urgent_of_domain: Counter[str] = Counter()  # what is urgent of it
@@ -108,11 +108,11 @@ class Lanes:
         counted = self._urgent_of_domain if urgent else self._of_domain
         return [domain for domain, waiting in counted.items() if waiting >= most]
 
-    def reconfigure(self, courier: Courier, concurrency: int) -> None:
+    def reconfigure(self, courier: Courier, concurrency: int, reserved: int) -> None:
         """What holds from the next attempt on; what was down may be reached otherwise now."""
         self._courier = courier
         self._concurrency = concurrency
-        self._ordinary = _ordinary(concurrency)
+        self._ordinary = concurrency - reserved
         self.probe()
         self.resume()
 
@@ -275,11 +275,6 @@ class Lanes:
         is_quiet = not lane.waiting and not lane.busy
         if is_quiet and self._clock.monotonic() >= lane.down_until:
             self._lanes.pop(lane.key, None)
-
-
-def _ordinary(concurrency: int) -> int:
-    """How many attempts at a time are for every priority."""
-    return concurrency - (concurrency >= _RESERVE_FROM)
 
 
 def _count_down(counted: Counter[str], domain: str) -> None:

@@ -56,6 +56,7 @@ class RelaySettings:
     lifetime: Duration
     delay_notice: Duration
     concurrency: int = 20  # attempts at a time to one destination
+    reserved: int = 1  # of them, for priority 1 alone
     reuse: int = 100  # messages over one connection
     idle: Duration = _IDLE  # how long an unused connection is kept
     in_memory: int = 10_000  # deliveries
@@ -146,6 +147,7 @@ class RelayService:
             lease=queue.lease,
             drop=self._drop,
             concurrency=settings.concurrency,
+            reserved=settings.reserved,
         )
 
     @property
@@ -205,7 +207,7 @@ class RelayService:
             self._rendering.settings = settings.rendering
         self._connections.reconfigure(settings.reuse)
         self._settling.reconfigure(self._reporter(settings), settings.retry, settings.delay_notice)
-        self._lanes.reconfigure(self._courier(settings), settings.concurrency)
+        self._lanes.reconfigure(self._courier(settings), settings.concurrency, settings.reserved)
 
     def statistics(self) -> dict[str, tuple[int, int]]:
         """Per lane: waiting, under way."""

@@ -113,9 +113,9 @@ class LaneTests(SynchronousTestCase):
         self.courier.arrive(_SENT)
         self.assertEqual(len(self.courier.under_way), 3)
 
-    def _lanes(self, concurrency: int) -> None:
+    def _lanes(self, concurrency: int, reserved: int = 1) -> None:
         courier: Any = self.courier
-        self.lanes.reconfigure(courier, concurrency)
+        self.lanes.reconfigure(courier, concurrency, reserved)
 
     def test_P13_one_attempt_is_kept_for_priority_1(self) -> None:
         self._lanes(5)

@@ -245,7 +245,7 @@ class WorldTests(TestCase):
         replies = iter(["250 2.1.5 Ok", "550 5.1.1 No such user", "451 4.7.1 Greylisted"])
         host = await self.host(RCPT=lambda: next(replies, "250 2.1.5 Ok"))
         self.zone("example.net", _FIRST)
-        relay = await self.relay(concurrency=1)
+        relay = await self.relay(concurrency=1, reserved=0)
         message = await self.submit(
             relay, "a@example.net", "b@example.net", "c@example.net", sender=None
         )
@@ -283,7 +283,9 @@ class WorldTests(TestCase):
 
         host = await self.host(MAIL=mail)
         self.zone("example.net", _FIRST)
-        relay = await self.relay(concurrency=1, retry=RetrySchedule((Duration(seconds=3600),)))
+        relay = await self.relay(
+            concurrency=1, reserved=0, retry=RetrySchedule((Duration(seconds=3600),))
+        )
         messages = [await self.submit(relay, f"b{n}@example.net") for n in range(40)]
         for message in messages:
             (row,) = await self.outcome(message)
@@ -293,7 +295,7 @@ class WorldTests(TestCase):
     async def test_O9_one_connection_carries_many_and_none_is_mixed_up(self) -> None:
         host = await self.host()
         self.zone("example.net", _FIRST)
-        relay = await self.relay(concurrency=2, reuse=50)
+        relay = await self.relay(concurrency=2, reserved=0, reuse=50)
         messages = [await self.submit(relay, f"b{n}@example.net") for n in range(200)]
         for message in messages:
             await self.outcome(message)
@@ -326,7 +328,7 @@ class WorldTests(TestCase):
         back = await self.host(_SECOND)
         self.zone("example.net", _FIRST)
         self.zone("example.com", _SECOND)
-        relay = await self.relay(concurrency=1)
+        relay = await self.relay(concurrency=1, reserved=0)
         await self.outcome(await self.submit(relay, "good@example.net", "bad@example.net"))
         while not back.mails:
             await self.clock.sleep(0.01)  # the DSN is a message of its own
@@ -384,7 +386,7 @@ class WorldTests(TestCase):
         self.zone("example.net", _FIRST)
         # One attempt at a time; the first waits for a banner that comes later.
         under_way[0] = "220-wait"
-        relay = await self.relay(concurrency=1)
+        relay = await self.relay(concurrency=1, reserved=0)
         first, second, third = [await self.submit(relay, f"b{n}@example.net") for n in range(3)]
         while not host.open:
             await self.clock.sleep(0.01)
