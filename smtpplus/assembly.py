@@ -222,13 +222,20 @@ class Assembly(Service):
         """What this process counts, in Prometheus' text format."""
         return await self._metrics.page()
 
+    async def store_trouble(self) -> str:
+        """Why the store does not do this process's work; "" where it does."""
+        return "" if self._queue is None else await self._queue.trouble()
+
     async def unready(self) -> dict[str, str]:
         """Which parts cannot do their work now, and why; none: all is well."""
         missing = dict(self._missing)
-        if self._queue is not None and "store" not in missing:
-            trouble = await self._queue.trouble()
-            if trouble:
-                missing["store"] = trouble
+        if "store" not in missing:
+            troubles = [await self.store_trouble()]
+            if self._siblings is not None:
+                others = await self._siblings.troubles()
+                troubles += [f"{name}: {trouble}" for name, trouble in others.items()]
+            if any(troubles):
+                missing["store"] = " ".join(filter(None, troubles))
         if self._siblings is not None and "processes" not in missing:
             absent = self._siblings.absent
             if absent:
@@ -258,7 +265,9 @@ class Assembly(Service):
         self._stops.append(("store", store.close))
         self._stops.append(("drain", self._drain))  # what is under way writes to the store
         await store.start()
-        queue = self._queue = CountedQueue(store.queue, self._metrics.counts, self._mail_log(store))
+        queue = self._queue = CountedQueue(
+            store.queue, self._metrics.counts, self._mail_log(store), lambda: store.trouble
+        )
         await self._recover(queue)
         self._has_come_up("store")
         self._start_siblings(store)
@@ -320,6 +329,7 @@ class Assembly(Service):
         self._stops.append(("siblings", self._siblings.ended))
         siblings = self._siblings
         self._metrics.sources.others = siblings.metrics
+        self._metrics.sources.writer_trouble = lambda: siblings.writer_trouble
         self._metrics.sources.processes = lambda: 1 + siblings.ready
         siblings.all_ready.addCallback(lambda _: self._has_come_up("processes"))
         siblings.start(self._bound, store.lock_descriptor)
@@ -339,6 +349,7 @@ class Assembly(Service):
     def _watch(self, store: Store, queue: CountedQueue) -> None:
         sources = self._metrics.sources
         sources.history, sources.queue = store.history, queue
+        sources.trouble = lambda: queue.noted_trouble
         sources.unwritten = lambda: queue.unwritten
         sources.background = lambda: self._spawn.running
         sources.worst_delay = lambda: self._delay.worst

@@ -52,14 +52,19 @@ class Sibling(Protocol):
         return self.status
 
     def dataReceived(self, data: bytes) -> None:
-        """A question: each is for the metrics."""
+        """Questions, a line each."""
         *lines, self._heard = (self._heard + data).split(b"\n")
-        for _ in lines:
-            answer = Deferred.fromCoroutine(self._service.metrics())
-            answer.addCallbacks(
-                lambda page: self._tell(b"metrics %d\n%b" % (len(page), page)),
-                lambda failure: self._log.failure("metrics were not gathered", failure),
+        for line in lines:
+            Deferred.fromCoroutine(self._answer(line)).addErrback(
+                lambda failure: self._log.failure("a question was not answered", failure)
             )
+
+    async def _answer(self, question: bytes) -> None:
+        if question == b"trouble":
+            answer = (await self._service.store_trouble()).encode()
+        else:
+            answer = await self._service.metrics()
+        self._tell(b"%b %d\n%b" % (question, len(answer), answer))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The first process is gone."""

@@ -6,8 +6,9 @@ for all. Guarantees: one that ends is started again, after longer and longer res
 never came up (why is in the log); none outlives the first; their log lines go to the log of the
 first. Raises nothing.
 
-On descriptor `TALK` each tells, a line each: ``ready``; ``metrics N`` and N octets, when a sibling
-was asked by the line ``metrics`` on its standard input. Its standard output is its log.
+On descriptor `TALK` each tells, a line each: ``ready``; ``metrics N`` and ``trouble N``, and N octets,
+when a sibling was asked by the line ``metrics`` or ``trouble`` on its standard input. The writer
+tells its ``trouble`` unasked, also that it is over. Standard output is the log.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ _TALLY, _LOCK = 4, 5
 _SHORTEST_REST, _LONGEST_REST = 0.5, 30.0  # seconds before one that ended is started again
 _WELL_SECONDS = 60.0  # after which the next end is taken for the first
 _ANSWER_SECONDS = 2.0
+_TROUBLE_SECONDS = 10.0  # how long the writer's word stands; while it has trouble it says so again
 _STOP_SECONDS = 28.0  # D12: 30 in all
 
 
@@ -140,13 +142,30 @@ class Siblings:
 
     async def metrics(self) -> list[bytes]:
         """What each sibling counts, in Prometheus' text format; who does not answer is left out."""
-        asked = [sibling.ask() for sibling in self._siblings]
-        answers: list[bytes] = []
-        for answer in asked:
+        return list((await self._answers(b"metrics")).values())
+
+    async def troubles(self) -> dict[str, str]:
+        """Why the store does not do the work of which process; who does not answer is left out."""
+        answers = await self._answers(b"trouble")
+        troubles = {name: answer.decode() for name, answer in answers.items()}
+        return {_WRITER: self.writer_trouble, **troubles} if self.writer_trouble else troubles
+
+    @property
+    def writer_trouble(self) -> str:
+        """Why the store does not do the writer's work; "" where it does, or there is no writer."""
+        writer = self._children.get(_WRITER)
+        if writer is None or self._clock.monotonic() > writer.told_at + _TROUBLE_SECONDS:
+            return ""
+        return writer.trouble
+
+    async def _answers(self, question: bytes) -> dict[str, bytes]:
+        """What the siblings say, by name, where it is more than nothing."""
+        asked = {sibling.name: sibling.ask(question) for sibling in self._siblings}
+        for answer in asked.values():
             answer.addTimeout(_ANSWER_SECONDS, self._reactor)
             answer.addErrback(lambda _: b"")
-            answers.append(await answer)
-        return [answer for answer in answers if answer]
+        answers = {name: await answer for name, answer in asked.items()}
+        return {name: answer for name, answer in answers.items() if answer}
 
     @property
     def absent(self) -> list[str]:
@@ -186,7 +205,7 @@ class Siblings:
             module, told = "smtpplus.tap", self._told_sibling(self._numbers[name], inherited)
             environment[_IN_EFFECT] = msgspec.json.encode(self._values()).decode()
         child = self._children[name] = _Child(
-            name, self._put_line, self._has_come_up, self._has_ended
+            name, self._clock, self._put_line, self._has_come_up, self._has_ended
         )
         self._reactor.spawnProcess(
             child,
@@ -247,6 +266,7 @@ class _Child(ProcessProtocol):
     def __init__(
         self,
         name: str,
+        clock: IClock,
         put_line: Callable[[str], object],
         come_up: Callable[[], None],
         ended: Callable[[_Child, str], None],
@@ -254,19 +274,22 @@ class _Child(ProcessProtocol):
         self.name = name
         self.begun = 0.0
         self.is_ready = False
+        self.trouble = ""
+        self.told_at = 0.0  # when it was told
+        self._clock = clock
         self.ended: Deferred[None] = Deferred()
         self._put_line = put_line
         self._tell_come_up = come_up
         self._tell_ended = ended
         self._lines = b""
         self._told = b""
-        self._answers: list[Deferred[bytes]] = []
+        self._asked: dict[bytes, list[Deferred[bytes]]] = {b"metrics": [], b"trouble": []}
 
-    def ask(self) -> Deferred[bytes]:
-        """Its metrics."""
+    def ask(self, question: bytes) -> Deferred[bytes]:
+        """Its ``metrics``, or its ``trouble``."""
         answer: Deferred[bytes] = Deferred()
-        self._answers.append(answer)
-        self.transport.write(b"metrics\n")  # type: ignore[union-attr]
+        self._asked[question].append(answer)
+        self.transport.write(question + b"\n")  # type: ignore[union-attr]
         return answer
 
     def signal(self, name: str) -> None:
@@ -291,9 +314,10 @@ class _Child(ProcessProtocol):
 
     def processEnded(self, reason: Failure) -> None:
         """It is gone."""
-        for answer in self._answers:
-            answer.callback(b"")
-        self._answers.clear()
+        for asked in self._asked.values():
+            for answer in asked:
+                answer.callback(b"")
+            asked.clear()
         self.is_ready = False
         self.ended.callback(None)
         self._tell_ended(self, reason.getErrorMessage())
@@ -305,14 +329,20 @@ class _Child(ProcessProtocol):
         if line == b"ready":
             self.is_ready = True
             self._tell_come_up()
-        elif line.startswith(b"metrics "):
-            size = int(line[8:])
-            if len(rest) < size:
+        else:
+            question, _, size = line.partition(b" ")
+            if len(rest) < int(size):
                 return False
-            answer, rest = rest[:size], rest[size:]
-            if self._answers:
-                asked = self._answers.pop(0)
-                if not asked.called:
-                    asked.callback(answer)
+            answer, rest = rest[: int(size)], rest[int(size) :]
+            self._has_told(question, answer)
         self._told = rest
         return True
+
+    def _has_told(self, question: bytes, answer: bytes) -> None:
+        if question == b"trouble":
+            self.trouble, self.told_at = answer.decode("utf-8", "replace"), self._clock.monotonic()
+        asked = self._asked[question]
+        if asked:
+            first = asked.pop(0)
+            if not first.called:
+                first.callback(answer)

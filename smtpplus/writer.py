@@ -2,11 +2,12 @@
 
 Guarantees: it ends when the first process closes its standard input, or is gone; signals to the
 whole group end the others first. Its standard output is its log; on descriptor `TALK` it says
-``ready``.
+``ready``, and why the store does not take what is asked (`smtpplus.siblings`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ __all__ = ["WriterOf"]
 
 _log = Logger()
 _CONTROL = 0
+_MOST_OCTETS = 1_000  # of a trouble: what a pipe takes whole
 
 
 class WriterOf(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,14 +46,21 @@ def _run(told: WriterOf) -> int:
     level = json_log(_put_line, LeastLevel(told.level))
     globalLogBeginner.beginLoggingTo([level], redirectStandardIO=False)
     try:
-        service = open_write_service(told.url, Path(told.data_dir), told.node, _CONTROL)
+        service = open_write_service(told.url, Path(told.data_dir), told.node, _CONTROL, _tell)
     except SmtpplusError as error:
         _log.error("the writer does not start: {reason}", reason=str(error))
         return 1
     tuning.when_ready()
+    os.set_blocking(TALK, False)
     os.write(TALK, b"ready\n")
     service.run()
     return 0
+
+
+def _tell(trouble: str) -> None:
+    octets = trouble.encode()[:_MOST_OCTETS]
+    with contextlib.suppress(OSError):  # nobody reads: it is told again
+        os.write(TALK, b"trouble %d\n%b" % (len(octets), octets))
 
 
 def _put_line(text: str) -> None:

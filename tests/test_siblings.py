@@ -6,6 +6,7 @@ import os
 from typing import Any
 from unittest import mock
 
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -15,6 +16,7 @@ from smtpplus.net.bound import BoundPorts
 from smtpplus.net.clock import ReactorClock
 from smtpplus.parent import TALK
 from smtpplus.siblings import Siblings, in_effect
+from smtpplus.writer import WriterOf
 
 
 class AReactor(Clock):
@@ -133,15 +135,68 @@ class SiblingsTests(SynchronousTestCase):
         for octet in b'{"text":"a"}\n{"text":"b"}\n':
             asked.childDataReceived(1, bytes([octet]))
         self.assertEqual(self.lines, ['{"text":"a"}\n', '{"text":"b"}\n'])
-        answer = asked.ask()
+        answer = asked.ask(b"metrics")
         self.assertEqual(asked.transport.written, b"metrics\n")
         for octet in b"ready\nmetrics 7\na 1\nb 2ready":
             asked.childDataReceived(TALK, bytes([octet]))
         self.assertEqual(self.successResultOf(answer), b"a 1\nb 2")
 
     def test_who_ends_while_it_is_asked_answers_nothing(self) -> None:
-        answer = self.reactor.started[0].ask()
+        answer = self.reactor.started[0].ask(b"metrics")
         self.end(0)
         self.assertEqual(self.successResultOf(answer), b"")
         self.siblings.hang_up()
         self.assertEqual(self.reactor.started[1].transport.signals, ["HUP"])
+
+    def test_D5_each_tells_of_its_trouble_with_the_store(self) -> None:
+        found = Deferred.fromCoroutine(self.siblings.troubles())
+        first, second = self.reactor.started
+        self.assertEqual(first.transport.written, b"trouble\n")
+        first.childDataReceived(TALK, b"trouble 0\n")
+        self.assertNoResult(found)
+        second.childDataReceived(TALK, b"trouble 12\nIt is locked")
+        self.assertEqual(self.successResultOf(found), {"process 2": "It is locked"})
+
+    def test_who_does_not_answer_keeps_nobody_waiting_and_disturbs_no_later_answer(self) -> None:
+        found = Deferred.fromCoroutine(self.siblings.troubles())
+        self.reactor.advance(2)
+        self.assertEqual(self.successResultOf(found), {})
+        found = Deferred.fromCoroutine(self.siblings.troubles())
+        for protocol in self.reactor.started:
+            protocol.childDataReceived(TALK, b"trouble 3\noldtrouble 0\n")
+        self.assertEqual(self.successResultOf(found), {})
+
+
+class WriterTroubleTests(SynchronousTestCase):
+    """One sibling, and a writer."""
+
+    def setUp(self) -> None:
+        self.reactor = AReactor()
+        self.siblings = Siblings(
+            self.reactor,
+            ReactorClock(self.reactor),
+            processes=2,
+            config="",
+            settings=(),
+            values=dict,
+            put_line=self.fail,
+            writer=WriterOf(url="sqlite:///store", data_dir=".", node="one", level="info"),
+        )
+        self.siblings.start(BoundPorts(), None)
+        self.writer = self.reactor.started[0]
+
+    def troubles(self) -> dict[str, str]:
+        found = Deferred.fromCoroutine(self.siblings.troubles())
+        self.reactor.started[1].childDataReceived(TALK, b"trouble 0\n")
+        return self.successResultOf(found)
+
+    def test_D5_it_stands_until_the_writer_says_otherwise_or_nothing_any_more(self) -> None:
+        self.assertEqual(self.troubles(), {})
+        for octet in b"ready\ntrouble 11\nIt is full.":
+            self.writer.childDataReceived(TALK, bytes([octet]))
+        self.assertEqual(self.troubles(), {"the writer": "It is full."})
+        self.writer.childDataReceived(TALK, b"trouble 0\n")
+        self.assertEqual(self.troubles(), {})
+        self.writer.childDataReceived(TALK, b"trouble 11\nIt is full.")
+        self.reactor.advance(11)
+        self.assertEqual(self.siblings.writer_trouble, "")

@@ -17,13 +17,7 @@ from zope.interface import implementer
 from smtpplus.log import MailLog
 from smtpplus.metrics.plain_counts import Count, Spread
 from smtpplus.ports import ILease, IQueue, Recovery
-from smtpplus.values.errors import (
-    DuplicateMessageError,
-    SmtpplusError,
-    StoreBrokenError,
-    StoreFullError,
-    StoreUnavailableError,
-)
+from smtpplus.values.errors import STORE_ERRORS, DuplicateMessageError, SmtpplusError
 from smtpplus.values.message import Accepted, Delivery, DeliveryState, Settlement
 from smtpplus.values.options import NOTHING_SAID
 from smtpplus.values.queue import QueueChange, Selection
@@ -33,7 +27,7 @@ __all__ = ["CountedQueue", "QueueCounts"]
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _MOST_UNWRITTEN = 1_000
 _MOST_OCTETS = 32 * 1024 * 1024
-_TROUBLE_SECONDS = 10.0  # how long a failed accept stands for the store's state
+_TROUBLE_SECONDS = 10.0  # how long what failed stands for the store's state
 _NAMES = {
     DeliveryState.DELIVERED: "delivered",
     DeliveryState.QUEUED: "deferred",
@@ -74,12 +68,19 @@ class QueueCounts:
 
 @implementer(IQueue)
 class CountedQueue:
-    """An `IQueue` over another one."""
+    """An `IQueue` over another one; `known_trouble` is what its store knows to stand against it."""
 
-    def __init__(self, queue: IQueue, counts: QueueCounts, log: MailLog) -> None:
+    def __init__(
+        self,
+        queue: IQueue,
+        counts: QueueCounts,
+        log: MailLog,
+        known_trouble: Callable[[], str] = str,
+    ) -> None:
         self._queue = queue
         self._counts = counts
         self._log = log
+        self._known_trouble = known_trouble
         self._trouble = ""
         self._trouble_until = 0.0
         self.unwritten = 0  # messages that wait for their commit
@@ -93,10 +94,17 @@ class CountedQueue:
         """Does so much wait for its commit that nothing more should be begun?"""
         return self.unwritten >= _MOST_UNWRITTEN or self._unwritten_octets >= _MOST_OCTETS
 
+    @property
+    def noted_trouble(self) -> str:
+        """Why the store did not do its work a moment ago, or will not; "" where it does."""
+        is_fresh = self._counts.monotonic() < self._trouble_until
+        return self._known_trouble() or (self._trouble if is_fresh else "")
+
     async def trouble(self) -> str:
         """Why the store cannot do its work now; "" where it can, as far as one can tell."""
-        if self._counts.monotonic() < self._trouble_until:
-            return self._trouble
+        noted = self.noted_trouble
+        if noted:
+            return noted
         try:
             await self._queue.next_due(0.0, ())
         except SmtpplusError as error:
@@ -131,10 +139,7 @@ class CountedQueue:
                 counts.duplicates.value += 1
                 return failure
             counts.refused.value += 1
-            if failure.check(StoreBrokenError, StoreFullError, StoreUnavailableError):
-                self._trouble = failure.getErrorMessage()
-                self._trouble_until = counts.monotonic() + _TROUBLE_SECONDS
-            return failure
+            return self._note(failure)
 
         done = _deferred(self._queue.accept(accepted))
         return done.addCallbacks(committed, failed)
@@ -157,7 +162,15 @@ class CountedQueue:
                     self._log.accepted(report)
             return queued
 
-        return _deferred(self._queue.settle(settlements, reports)).addCallback(committed)
+        done = _deferred(self._queue.settle(settlements, reports))
+        return done.addCallbacks(committed, self._note)
+
+    def _note(self, failure: Any) -> Any:
+        """What failed for the store's sake stands for its state, for a while."""
+        if failure.check(*STORE_ERRORS):
+            self._trouble = failure.getErrorMessage()
+            self._trouble_until = self._counts.monotonic() + _TROUBLE_SECONDS
+        return failure
 
     async def change(self, change: QueueChange, which: Selection, now: float, by: str) -> int:
         """See `IQueue.change`."""

@@ -1,7 +1,7 @@
 """Gathers what the parts of a process know of themselves, when it is asked for.
 
 Guarantees: being asked costs two short reads of the store and no more; a store that is away is
-told by ``smtpplus_store_up 0``. Labels are bounded: of the lanes only the fullest have their own.
+told by ``smtpplus_store_up 0``, and so is one that does not take what it is given. Labels are bounded: of the lanes only the fullest have their own.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ class Sources:
     store: Mapping[str, str] = field(default_factory=dict)
     history: IHistory | None = None
     queue: IQueue | None = None
+    trouble: Callable[[], str] = str  # why the store did not do its work a moment ago
+    writer_trouble: Callable[[], str] | None = None  # likewise, of the process that writes for all
     unwritten: Callable[[], int] = int
     lanes: Callable[[], Mapping[str, tuple[int, int]]] = dict
     lanes_down: Callable[[], int] = int
@@ -103,20 +105,27 @@ class Metrics:
 
     async def _ask_store(self) -> list[Metric]:
         history, queue = self.sources.history, self.sources.queue
-        up = _gauge("store_up", "Does the store answer?")
         if history is None or queue is None:
-            return [up.add(0)]
+            return [self._up(0)]
         try:
             sizes = await history.queue_size(None)
             now = self._clock.now()
             due = await queue.next_due(now, ())
         except SmtpplusError:
-            return [up.add(0)]
+            return [self._up(0)]
         waiting = _gauge("queue", "Deliveries that wait.", "state")
         for state, number in sizes.items():
             waiting.add(number, state.value)
         oldest = _gauge("queue_oldest_due_seconds", "How long the oldest unclaimed one is due.")
-        return [up.add(1), waiting, oldest.add(0.0 if due is None else max(now - due, 0.0))]
+        up = self._up(not self.sources.trouble())
+        return [up, waiting, oldest.add(0.0 if due is None else max(now - due, 0.0))]
+
+    def _up(self, value: float) -> Metric:
+        up = _gauge("store_up", "Does the store answer, and take what it is given?").add(value)
+        if self.sources.writer_trouble is not None:
+            is_well = not self.sources.writer_trouble()
+            up.add_sample("smtpplus_store_up", {"process": "writer"}, float(is_well))
+        return up
 
     def _families(self) -> Iterable[Metric]:
         sources = self.sources

@@ -1,7 +1,7 @@
 """One page of metrics for a service of several processes.
 
 What each process counts has the label ``process``, so that a sum over it is the service's; what
-is read from the store, which all share, is told once. Raises nothing: a page of another process
+is read from the store, which all share, is told once. A sample that has the label keeps it. Raises nothing: a page of another process
 that cannot be read is left out.
 """
 
@@ -17,9 +17,14 @@ from prometheus_client.registry import Collector
 __all__ = ["with_processes"]
 
 _SHARED = frozenset(
-    {"smtpplus", "smtpplus_processes", "smtpplus_queue", "smtpplus_queue_oldest_due_seconds"}
+    {
+        "smtpplus",
+        "smtpplus_processes",
+        "smtpplus_queue",
+        "smtpplus_queue_oldest_due_seconds",
+        "smtpplus_store",
+    }
 )
-_SHARED_PREFIX = "smtpplus_store"
 _LABEL = "process"
 
 
@@ -39,12 +44,12 @@ def with_processes(own: bytes, others: Sequence[bytes]) -> bytes:
 
 
 def _add(found: dict[str, Metric], family: Metric, number: int) -> None:
-    is_shared = family.name in _SHARED or family.name.startswith(_SHARED_PREFIX)
+    is_shared = family.name in _SHARED
     if is_shared and number:
         return
     known = found.setdefault(family.name, Metric(family.name, family.documentation, family.type))
     for sample in family.samples:
-        labels = sample.labels if is_shared else sample.labels | {_LABEL: str(number)}
+        labels = sample.labels if is_shared else {_LABEL: str(number)} | sample.labels
         known.add_sample(sample.name, labels, sample.value)
 
 

@@ -184,6 +184,12 @@ class Committer:
         """Did the disk fail, and no check has passed since?"""
         return self._broken is not None
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing is written until a check has passed; "" where nothing is known."""
+        broken = self._broken
+        return "" if broken is None else str(self._dialect.ours(broken))
+
     def run(self, requests: Sequence[Request]) -> list[Callable[[], None]]:
         """Give each request its result or its error; what is to be done after the commit."""
         error = self.take_turn()

@@ -224,6 +224,11 @@ class Store:
         """Of the lock on the data directory: it holds while any process has this open."""
         return self._lock.descriptor
 
+    @property
+    def trouble(self) -> str:
+        """Why this process writes nothing to it until a check has passed; "" where it does."""
+        return self._transactions.trouble
+
     def observe_commits(self, observe: Callable[[int, float, float], None]) -> None:
         """Call `observe` after each write transaction, in the writer's thread.
 

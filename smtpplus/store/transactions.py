@@ -137,6 +137,11 @@ class InlineTransactions:
         self._alone = _Alone(committer)
         self._reads = Reads(open_reader, self._committer)
 
+    @property
+    def trouble(self) -> str:
+        """See `Committer.trouble`."""
+        return self._committer.trouble
+
     def start(self) -> None:
         """Nothing to start."""
 
@@ -220,6 +225,11 @@ class ThreadedTransactions:
         self._link = WriteLink(
             self._reactor, clock, data_dir, works, self._writes.put, _fire, self._observed
         )
+
+    @property
+    def trouble(self) -> str:
+        """See `Committer.trouble`."""
+        return self._committer.trouble
 
     def start(self) -> None:
         """Start the threads; what was asked before runs now."""

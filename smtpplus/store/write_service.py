@@ -2,7 +2,8 @@
 
 Guarantees: each request is answered after the commit that holds it; what waits when a commit
 begins is in it, whoever asked. A process that goes away leaves nothing behind but what it asked
-for before; one that stands still holds up nobody. Blocks, in one thread; it ends when the first
+for before; one that stands still holds up nobody. Whoever is to `tell` hears why the store does not
+take what is asked, once a second while it does not, and that it does again. Blocks, in one thread; it ends when the first
 process closes `control`, once all others are gone, too.
 """
 
@@ -14,7 +15,7 @@ import select
 import selectors
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from smtpplus.store.write_talk import (
     frame,
     works_of,
 )
+from smtpplus.values.errors import STORE_ERRORS
 
 __all__ = ["WriteService", "listening", "open_write_service"]
 
@@ -51,6 +53,7 @@ _ROOM_SECONDS = 1.0
 # outcomes go with the next message's.
 _PATIENT = frozenset({"settle"})
 _REST_SECONDS = 0.01
+_TELL_SECONDS = 1.0
 
 _decode = msgspec.msgpack.Decoder(list[Asked]).decode
 
@@ -75,7 +78,9 @@ def listening(data_dir: Path) -> socket.socket:
     return made
 
 
-def open_write_service(url: str, data_dir: Path, node_name: str, control: int) -> WriteService:
+def open_write_service(
+    url: str, data_dir: Path, node_name: str, control: int, tell: Callable[[str], None]
+) -> WriteService:
     """The writer of a store of SQLite that is there, as the node `node_name`; raises as the store."""
     database = SqliteFile(url)
     dialect, room = database.dialect, DiskRoom(database)
@@ -97,7 +102,7 @@ def open_write_service(url: str, data_dir: Path, node_name: str, control: int) -
     works = works_of(accepts, Settlements(dialect, facts, recipients, accepts, remove))
     committer = Committer(database.open_writer, dialect, time.monotonic, turn=WriteTurn(data_dir))
     committer.run([Request(lambda tx: started(tx, node.number, time.time()))])
-    return WriteService(listener, control, committer, works, room)
+    return WriteService(listener, control, committer, works, room, tell)
 
 
 class _Asking:
@@ -122,6 +127,7 @@ class WriteService:
         committer: Committer,
         works: Mapping[str, Work],
         room: DiskRoom,
+        tell: Callable[[str], None],
     ) -> None:
         self._listener = listener
         self._control = control
@@ -132,6 +138,9 @@ class WriteService:
         }
         self._room = room
         self._room_at = 0.0
+        self._tell = tell
+        self._trouble = ""  # as it was told last
+        self._told_at = 0.0
         self._selector = selectors.DefaultSelector()
         self._waiting: list[Request] = []  # their answer is whom to tell, and their number
         self._urgent = False
@@ -157,6 +166,8 @@ class WriteService:
         if self._waiting and self._patience() == 0:
             self._commit()
             self._rested_at = time.monotonic() + _REST_SECONDS
+        elif self._committer.is_broken and time.monotonic() >= self._told_at + _TELL_SECONDS:
+            self._try_again()
 
     def close(self) -> None:
         """Close everything."""
@@ -170,7 +181,7 @@ class WriteService:
     def _patience(self) -> float | None:
         """How long to wait for requests: an outcome waits for company, a message for nobody."""
         if not self._waiting:
-            return None
+            return _TELL_SECONDS if self._committer.is_broken else None
         if self._urgent:
             return 0
         return max(self._rested_at - time.monotonic(), 0)
@@ -263,11 +274,27 @@ class WriteService:
                 self._send(asking)
             except OSError:
                 self._let_go(asking)
+        failed = (one.error for one in batch if isinstance(one.error, STORE_ERRORS))
+        self._note(str(next(failed, "")))
         for call in after:
             with contextlib.suppress(OSError):  # the next start of the service tidies
                 call()
         if self._room.is_short():
             self._make_room()
+
+    def _try_again(self) -> None:
+        """Nobody asks, perhaps because nobody is let in any more: is it well again?"""
+        if self._committer.take_turn() is None:
+            with contextlib.suppress(Exception):  # it is told below
+                self._committer.outside(lambda _: None)
+            self._committer.end_turn()
+        self._note(self._committer.trouble)
+
+    def _note(self, trouble: str) -> None:
+        now = time.monotonic()
+        if trouble != self._trouble or (trouble and now >= self._told_at + _TELL_SECONDS):
+            self._trouble, self._told_at = trouble, now
+            self._tell(trouble)
 
     def _send(self, asking: _Asking) -> None:
         with contextlib.suppress(BlockingIOError):

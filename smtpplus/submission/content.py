@@ -24,11 +24,7 @@ from smtpplus.message.facts import ContentFacts
 from smtpplus.message.headers import MAX_HEAD_OCTETS, cut_spans, head_length
 from smtpplus.message.submitted import HEAD_TOO_LARGE, check_count
 from smtpplus.ports import IContents, IContentWriter
-from smtpplus.values.errors import (
-    STORE_ERRORS,
-    RefusedError,
-    SmtpplusError,
-)
+from smtpplus.values.errors import STORE_ERRORS, RefusedError, SmtpplusError
 from smtpplus.values.ids import show_id
 from smtpplus.values.reply import Reply
 

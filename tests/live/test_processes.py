@@ -6,11 +6,13 @@ D1, D2, D12, D16, R2, and that what holds in the first process holds in the othe
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import smtplib
 import sqlite3
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
@@ -148,6 +150,42 @@ class ProcessesTests(LiveTestCase):
         self.assertLess(seconds, 30)
         self.assertFalse(any(_lives(other) for other in others))
         self.assertNotIn('level":"error', self.service.log())
+
+    def test_D5_the_first_tells_of_a_store_that_takes_nothing_from_the_others_alone(self) -> None:
+        def accepted() -> int:
+            return self.by_process("smtpplus_accepted_total")["1"]
+
+        for client in self.clients(_CLIENTS):
+            before = accepted()
+            client.sendmail(_FROM, ["t@example.net"], a_mail("t"))
+            if accepted() > before:
+                break
+        (path,) = self.service.directory.rglob("smtpplus.sqlite3")
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with self.assertRaises(smtplib.SMTPDataError) as caught:
+                client.sendmail(_FROM, ["t@example.net"], a_mail("t"))
+            self.assertEqual(caught.exception.smtp_code, 451)
+            with self.assertRaises(urllib.error.HTTPError) as unready:
+                self.page("/readyz")
+            self.assertEqual(
+                json.loads(unready.exception.read())["missing"],
+                {
+                    "store": "the writer: The store is locked by another process."
+                    " process 1: The store is locked by another process."
+                },
+            )
+            up = [one for one in self.page("/metrics").split("\n") if "store_up{" in one]
+            self.assertEqual(
+                up,
+                [
+                    'smtpplus_store_up{process="0"} 1.0',
+                    'smtpplus_store_up{process="writer"} 0.0',
+                    'smtpplus_store_up{process="1"} 0.0',
+                ],
+            )
+        client.sendmail(_FROM, ["t@example.net"], a_mail("t"))
+        self.assertIn('"ready": true', self.page("/readyz"))
 
     def test_the_writer_writes_for_both(self) -> None:
         for client in self.clients(8):

@@ -19,6 +19,7 @@ from smtpplus.store.write_service import open_write_service
 from smtpplus.store.write_talk import Frames, error_from, error_text, frame
 from smtpplus.values.errors import (
     DuplicateMessageError,
+    StoreBrokenError,
     StoreCorruptError,
     StoreFullError,
     StoreUnavailableError,
@@ -142,6 +143,27 @@ class WriterTests(WriterCase):
         self.writer._committer.refusal = None
         await store.queue.accept(accepted(store.ids))
 
+    async def test_D5_its_trouble_is_told_and_that_it_is_over(self) -> None:
+        store = await self.written()
+        committer = self.writer._committer
+        committer.refusal = StoreFullError("The disk of the store is full.")
+        for _ in range(2):  # not with each
+            with self.assertRaises(StoreFullError):
+                await store.queue.accept(accepted(store.ids))
+        self.assertEqual(self.told, ["The disk of the store is full."])
+        committer.refusal = None
+        await store.queue.accept(accepted(store.ids))
+        await store.queue.accept(accepted(store.ids))
+        self.assertEqual(self.told, ["The disk of the store is full.", ""])
+
+    async def test_D5_one_that_nobody_asks_finds_out_by_itself_that_the_disk_is_well(self) -> None:
+        await self.written()
+        self.writer._committer._abandon(StoreBrokenError("The disk of the store failed: again."))
+        self.writer._committer._reopen_at = 0.0
+        self.writer._trouble = "The disk of the store failed: again."
+        await self.next_turn()
+        self.assertEqual(self.told, [""])
+
     async def test_closing_waits_for_what_was_asked(self) -> None:
         store = await self.written()
         (answer,) = self.accept(store, accepted(store.ids))
@@ -191,7 +213,7 @@ class WriterTests(WriterCase):
         self.data_dir.mkdir()
         (self.data_dir / "store.sqlite").write_bytes(b"something else\n" * 100)
         with self.assertRaisesRegex(StoreCorruptError, "not a database"):
-            open_write_service(self.url, self.data_dir, "one.writer", 0)
+            open_write_service(self.url, self.data_dir, "one.writer", 0, self.fail)
 
     async def test_a_path_longer_than_a_sockets_name_may_be(self) -> None:
         self.data_dir = self.data_dir / ("long" * 30)

@@ -17,11 +17,15 @@ class KilledError(Exception):
 
 
 class WriterCase(StoreCase):
-    """`written` is a store with a writer, `writer`, which `turns` in the reactor unless `is_frozen`."""
+    """`written` is a store with a writer, `writer`, which `turns` in the reactor unless `is_frozen`.
+
+    `told` is what the writer has said of its trouble.
+    """
 
     writer: WriteService
     turns: LoopingCall
     is_frozen: bool
+    told: list[str]
 
     async def written(self) -> Store:
         """A running store whose writer is there, both closed at the test's end."""
@@ -34,7 +38,10 @@ class WriterCase(StoreCase):
     def start_writer(self) -> None:
         """Start a writer, and let those who look for one find it."""
         control, end = os.pipe()
-        writer = open_write_service(self.url, self.data_dir, "one.writer", control)
+        self.told = []
+        writer = open_write_service(
+            self.url, self.data_dir, "one.writer", control, self.told.append
+        )
         self.is_frozen = False
         turns = LoopingCall(self._turn)
         self.addCleanup(os.close, control)
