@@ -5,7 +5,7 @@ transaction fails, they run once more, each behind a savepoint, and one that fai
 back alone; where it fails as a whole each request runs in its own. So a request's function may
 run three times and does nothing but use its `Transaction`. After the disk failed nothing is written
 until the store has been reopened and checked (fsync may have dropped what the connection believes to
-be written). Where the disk is full the database may make room, and they run once more.
+be written); the same after a reader met damage. Where the disk is full the database may make room, and they run once more.
 
 What stood in another transaction's way, and was ended for it, runs again.
 
@@ -172,6 +172,9 @@ class Committer:
         self._pause = pause
         self._connection: Connection | None = None
         self._broken: BaseException | None = None
+        self._met: StoreCorruptError | None = None  # by a reader, and not looked into yet
+        self._damage = ""  # what readers met since the last check that passed
+        self._checked_at = float("-inf")
         self._reopen_at = 0.0
         self._room_at = float("-inf")
         self._away: SmtpplusError | None = None
@@ -185,10 +188,28 @@ class Committer:
         return self._broken is not None
 
     @property
+    def is_damaged(self) -> bool:
+        """Was damage met, and no check has passed since?"""
+        met = self._met or self._broken
+        return met is not None and isinstance(self._dialect.ours(met), StoreCorruptError)
+
+    @property
     def trouble(self) -> str:
-        """Why nothing is written until a check has passed; "" where nothing is known."""
+        """What is known to be wrong until a check has passed; "" where nothing is."""
         broken = self._broken
-        return "" if broken is None else str(self._dialect.ours(broken))
+        return self._damage if broken is None else str(self._dialect.ours(broken))
+
+    def has_met(self, damage: StoreCorruptError, *, is_set_aside: bool) -> None:
+        """A reader, in its own thread, met `damage`: nothing is written until a check has passed.
+
+        Where it `is_set_aside`, it is told of alone: the rest is delivered (D15). So is what is met
+        soon after a check that has passed, which would find nothing again.
+        """
+        if not self._damage:
+            _log.critical("a part of the store cannot be read: {error}", error=str(damage))
+        self._damage = str(damage)
+        if not is_set_aside and self._monotonic() >= self._checked_at + _CHECK_AFTER_SECONDS:
+            self._met = damage
 
     def run(self, requests: Sequence[Request]) -> list[Callable[[], None]]:
         """Give each request its result or its error; what is to be done after the commit."""
@@ -277,6 +298,7 @@ class Committer:
     def _ready(self) -> Connection:
         if self.refusal is not None:
             raise self.refusal
+        self._heed_readers()
         if self._connection is not None:
             return self._connection
         if self._broken is not None and self._monotonic() < self._reopen_at:
@@ -299,10 +321,18 @@ class Committer:
                 _log.critical("nothing is written: {error}", error=str(ours))
             raise
         if self._broken is not None:
+            self._damage, self._checked_at = "", self._monotonic()
             _log.warn("the store was opened again and checked: it is written from here on")
         self._broken = self._away = None
         self.generation += 1
         return self._connection
+
+    def _heed_readers(self) -> None:
+        """Where one met damage, the store is opened anew, and checked at once."""
+        met, self._met = self._met, None
+        if met is not None and self._broken is None:
+            self._abandon(met)
+            self._reopen_at = self._monotonic()
 
     def _make_room(self) -> bool:
         """Once a second where it does not help: not for each request that does not fit."""

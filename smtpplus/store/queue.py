@@ -139,7 +139,7 @@ class SqlQueue:
             return ()
         try:
             claimed = await self._transactions.read(
-                lambda connection: _deliveries(connection, rows)
+                lambda connection: _deliveries(connection, rows), sets_aside=True
             )
         except StoreCorruptError:
             claimed = await self._readable(rows)
@@ -154,7 +154,9 @@ class SqlQueue:
         found: list[Delivery] = []
         for row in rows:
             try:
-                found += await self._transactions.read(partial(_deliveries, rows=[row]))
+                found += await self._transactions.read(
+                    partial(_deliveries, rows=[row]), sets_aside=True
+                )
             except StoreCorruptError as error:
                 _log.error(
                     "message {message_id} is left out until the next start: {error}",

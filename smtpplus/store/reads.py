@@ -1,7 +1,7 @@
 """Reads on a connection of their own, beside the writer.
 
 Guarantees: each read sees one moment and writes nothing; a connection that was lost, or opened
-before the writer had to reopen, is replaced. Belongs to one thread.
+before the writer had to reopen, is replaced; damage that is met is told to who writes. Belongs to one thread.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from smtpplus.store.commits import Committer
 from smtpplus.store.dialects import StoreDialect
-from smtpplus.values.errors import StoreUnavailableError
+from smtpplus.values.errors import StoreCorruptError, StoreUnavailableError
 
 __all__ = ["OpenReader", "Reads"]
 
@@ -32,8 +32,13 @@ class Reads:
         self._connection: Connection | None = None
         self._generation = -1
 
-    def run(self, work: Callable[[Connection], T], dialect: StoreDialect) -> T:
-        """`work`'s result. Raises errors of ours, or what `work` raised."""
+    def run(
+        self, work: Callable[[Connection], T], dialect: StoreDialect, *, sets_aside: bool = False
+    ) -> T:
+        """`work`'s result. Raises errors of ours, or what `work` raised.
+
+        Who `sets_aside` what is damaged keeps nobody from writing the rest.
+        """
         generation = self._committer.generation
         if generation != self._generation:
             self.close()
@@ -43,6 +48,9 @@ class Reads:
         was_open = self._connection is not None
         try:
             return self._run(work, dialect)
+        except StoreCorruptError as error:
+            self._committer.has_met(error, is_set_aside=sets_aside)
+            raise
         except StoreUnavailableError:
             if not was_open or self._connection is not None:
                 raise

@@ -17,6 +17,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar, TypeVarTuple
 
@@ -63,8 +64,8 @@ class Transactions(Protocol):
     ) -> Deferred[T]:
         """As `write`, but `work` gets all items that wait, in one call, and answers of each."""
 
-    def read(self, work: Callable[[Connection], T]) -> Deferred[T]:
-        """Run `work` on a snapshot."""
+    def read(self, work: Callable[[Connection], T], *, sets_aside: bool = False) -> Deferred[T]:
+        """Run `work` on a snapshot; see `Reads.run`."""
 
     def outside(self, work: Callable[[Connection], T]) -> Deferred[T]:
         """Run `work` on the writer's connection between two transactions."""
@@ -164,9 +165,9 @@ class InlineTransactions:
         """At once, alone."""
         return self._run(Request(work, item))
 
-    def read(self, work: Callable[[Connection], T]) -> Deferred[T]:
+    def read(self, work: Callable[[Connection], T], *, sets_aside: bool = False) -> Deferred[T]:
         """At once."""
-        return _now(self._reads.run, work, self.dialect)
+        return _now(partial(self._reads.run, work, self.dialect, sets_aside=sets_aside))
 
     def outside(self, work: Callable[[Connection], T]) -> Deferred[T]:
         """At once."""
@@ -204,7 +205,7 @@ class ThreadedTransactions:
         self._writes: queue.SimpleQueue[list[Request] | _Task | None] = queue.SimpleQueue()
         self._turn: list[Request] = []  # asked for since the reactor last looked
         self._link: WriteLink | None = None  # to who writes for all processes
-        self._reads: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._reads: queue.SimpleQueue[tuple[Request, bool] | None] = queue.SimpleQueue()
         self._files: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._threads: dict[str, list[threading.Thread]] = {
             "write": [],
@@ -282,12 +283,12 @@ class ThreadedTransactions:
         """With the next group, and all that wait for the same `work`."""
         return self._ask_writer(Request(work, item, Deferred()))
 
-    def read(self, work: Callable[[Connection], T]) -> Deferred[T]:
+    def read(self, work: Callable[[Connection], T], *, sets_aside: bool = False) -> Deferred[T]:
         """In a reader thread."""
         if self._closing:
             return fail(_closed())
         answer: Deferred[T] = Deferred()
-        self._reads.put(Request(work, None, answer))
+        self._reads.put((Request(work, None, answer), sets_aside))
         return answer
 
     def outside(self, work: Callable[[Connection], T]) -> Deferred[T]:
@@ -339,7 +340,7 @@ class ThreadedTransactions:
     def _end_turn(self) -> None:
         turn, self._turn = self._turn, []
         link = self._link
-        if link is not None and link.is_up:
+        if link is not None and link.is_up and not self._committer.is_damaged:
             turn = link.ask(turn)
         if turn:
             self._writes.put(turn)
@@ -413,9 +414,10 @@ class ThreadedTransactions:
 
     def _read_until_stopped(self) -> None:
         reads = Reads(self._open_reader, self._committer)
-        while (request := self._reads.get()) is not None:
+        while (asked := self._reads.get()) is not None:
+            request, sets_aside = asked
             try:
-                request.result = reads.run(request.work, self.dialect)
+                request.result = reads.run(request.work, self.dialect, sets_aside=sets_aside)
             except Exception as error:  # noqa: BLE001 - it arrives where it was asked for
                 request.error = error
             self._reactor.callFromThread(_fire, [request])

@@ -103,6 +103,44 @@ class DamagedStoreTests(StoreCase):
         self.assertEqual(len(told), lost)
         self.assertIn("is left out until the next start: The store is damaged", told[0])
         self.assertEqual(await store.queue.claim(NOW + 9, 100, ()), ())
+        (critical,) = self._told(events, LogLevel.critical)
+        self.assertIn("a part of the store cannot be read: The store is damaged", critical)
+        self.assertIn("The store is damaged", store.trouble)
+        await store.queue.accept(accepted(store.ids))  # it is set aside: the rest goes on
+
+    async def test_D15_what_a_page_meets_stops_all_writing_until_a_check_has_passed(self) -> None:
+        items = await self._killed(60)
+        path = self.data_dir / "store.sqlite"
+        with sqlite3.connect(path) as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        database.close()
+        whole = path.read_bytes()
+        self._zero(path.name, whole.index(b"the 30th subject.") // 4096 * 4096)
+        store = await self.started()
+        await store.queue.accept(accepted(store.ids))
+        self.assertEqual(store.trouble, "")
+        with capturedLogs() as events:
+            with self.assertRaisesRegex(StoreCorruptError, "damaged"):
+                await store.history.message(None, items[30].message.id)
+            self.assertIn("damaged", store.trouble)
+            with self.assertRaisesRegex(StoreCorruptError, "does not pass its check"):
+                await store.queue.accept(accepted(store.ids))
+        self.assertIn("does not pass its check", store.trouble)
+        told = self._told(events, LogLevel.critical)
+        self.assertEqual(len(told), 3, told)
+        self.assertIn("a part of the store cannot be read", told[0])
+        self.assertIn("does not pass its check", told[2])
+
+    async def test_D15_damage_that_no_check_finds_is_told_of_and_stops_nothing(self) -> None:
+        store = await self.started()
+        committer = store._transactions._committer
+        for _ in range(2):  # the second time there is no use in a check
+            committer.has_met(
+                StoreCorruptError("The store is damaged: so it is."), is_set_aside=False
+            )
+            self.assertEqual(store.trouble, "The store is damaged: so it is.")
+            await store.queue.accept(accepted(store.ids))
+        self.assertEqual(store.trouble, "The store is damaged: so it is.")
 
     async def test_D15_a_store_that_fails_its_check_takes_nothing_and_says_so_once(self) -> None:
         await self._killed(60)
