@@ -257,6 +257,7 @@ class Assembly(Service):
             clock=self._clock,
             node_name=self._node_name,
             secret=secret,
+            create=not config.store_url.startswith("sqlite:"),  # a file was made by `init`
             lease_seconds=config.store.lease.seconds,
             place=self._place,
         )

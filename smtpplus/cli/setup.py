@@ -91,14 +91,19 @@ def _check_files(context: Context) -> None:
     help="The store's secret.key is lost: take the one that is there from now on. DKIM keys in "
     "the store stay closed, and must be made anew.",
 )
+@click.option(
+    "--new-store",
+    is_flag=True,
+    help="There is no store in a file, and no backup of one: make an empty one.",
+)
 @pass_context
-def migrate_command(context: Context, new_secret: bool) -> None:
+def migrate_command(context: Context, new_secret: bool, new_store: bool) -> None:
     """Bring the store to this version's tables. Stop the service and take a backup first."""
     from smtpplus.installation import read_secret
     from smtpplus.store.store import upgrade
 
     secret = read_secret(context.config) if new_secret else None
-    before, after = upgrade(context.config.store_url, secret)
+    before, after = upgrade(context.config.store_url, secret, make=new_store)
     found: dict[str, Any] = {"before": before, "after": after, "changed": before != after}
     text = f"{before} → {after}" if before != after else f"The tables are those of {after}."
     if secret is not None:

@@ -27,8 +27,12 @@ _LEASED = (
 def file_store(config: Config) -> Iterator[Finding]:
     """The database, its files, its leases."""
     path = Path(config.store_url.removeprefix("sqlite:///"))
-    if not path.is_file():
-        yield problem("store", f"There is no store at {path}.", "Run `smtpplus init`, or restore.")
+    if not path.is_file() or not path.stat().st_size:
+        yield problem(
+            "store",
+            f"There is no store at {path}.",
+            "Mount its disk, or `smtpplus restore` the last backup.",
+        )
         return
     with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as connection:
         connection.execute("PRAGMA query_only = ON")

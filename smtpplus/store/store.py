@@ -329,22 +329,34 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError("The coroutine waits for something that only a reactor can bring.")
 
 
-def upgrade(url: str, new_secret: bytes | None = None) -> tuple[str | None, str]:
+def upgrade(
+    url: str, new_secret: bytes | None = None, *, make: bool = False
+) -> tuple[str | None, str]:
     """Bring an older store to this version's tables: version before and after.
 
-    Makes the tables of a database that has none. With `new_secret` that is the store's own from
-    now on; what was sealed by another one stays closed.
+    Makes the tables of a server's database that has none; a store in a file only to `make` it. With
+    `new_secret` that is the store's own from now on; what was sealed by another one stays closed.
 
     Raises:
         NotFoundError: there is no store, and no database for one.
+        ConflictError: there is one, where it was to be made.
         UsageError: it is of a newer version.
     """
     database = _database(url)
+    is_file = isinstance(database, SqliteFile)
     if not database.exists:
-        raise _missing(database)
+        if not (make and is_file):
+            raise _missing(database)
+        database.make()
     with our_errors(database.dialect):
         connection = database.open_writer()
         try:
+            has_tables = version_of(connection) is not None
+            connection.rollback()
+            if make and has_tables:
+                raise ConflictError(f"There is a store at {database} already.")
+            if is_file and not make and not has_tables:
+                raise _missing(database)
             versions = migrate(connection, database.dialect)
             if new_secret is not None:
                 adopt_secret(connection, database.dialect, new_secret)
@@ -439,5 +451,11 @@ def _node(
 
 def _missing(database: _Database) -> NotFoundError:
     if isinstance(database, SqliteFile):
-        return NotFoundError(f"There is no store at {database}: run `smtpplus init` first.")
+        state = "is empty" if database.path.exists() else "is missing"
+        return NotFoundError(
+            f"There is no store: {database} {state}. Users, lists and queued mail are in it, so "
+            "none is made unasked. Is its disk mounted, are server.data_dir and store.url right? "
+            "`smtpplus restore FILE --to DIR` takes it from a backup; only where there never was "
+            "one, `smtpplus migrate --new-store` makes an empty one."
+        )
     return NotFoundError(f"There is no store in {database}: run `smtpplus migrate` to make one.")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import stat
 import tomllib
 from pathlib import Path
@@ -155,3 +157,18 @@ class MigrateTests(SynchronousTestCase):
         (shell.folder / "queue" / "smtpplus.sqlite3").unlink()
         self.assertIn("There is no store", shell.refused("migrate"))
         self.assertIn("There is no store", shell.refused("user", "list"))
+
+    def test_an_empty_store_is_made_when_that_is_what_was_asked_for(self) -> None:
+        shell = Shell(self, Path(self.mktemp()).absolute())
+        path = shell.folder / "queue" / "smtpplus.sqlite3"
+        self.assertIn("already", shell.refused("migrate", "--new-store"))
+        self.assertTrue(shell.json("user", "list"))
+        path.write_bytes(b"")
+        self.assertIn("smtpplus.sqlite3 is empty", shell.refused("migrate"))
+        with contextlib.closing(sqlite3.connect(path)) as database:  # a head, and no tables
+            database.execute("VACUUM")
+        self.assertGreater(path.stat().st_size, 0)
+        self.assertIn("smtpplus.sqlite3 is empty", shell.refused("migrate"))
+        self.assertTrue(shell.json("migrate", "--new-store")["changed"])
+        self.assertEqual(shell.json("user", "list"), [])
+        self.assertEqual(path.stat().st_mode & 0o777, 0o600)

@@ -187,6 +187,22 @@ class StartTests(LiveTestCase):
         self.assertRegex(said, r"(?i)already|another|in use|runs")
         service.client().quit()
 
+    def test_a_store_that_is_gone_is_not_made_anew_unasked(self) -> None:
+        for deliver in ("internet", "sandbox"):
+            service = self.installed(relay__deliver=deliver)
+            (path,) = self.directory.rglob("smtpplus.sqlite3")
+            octets = path.read_bytes()
+            path.write_bytes(b"")
+            self.assertIn(f"{path} is empty", self._refused(service.command))
+            path.unlink()
+            said = self._refused(service.command)
+            self.assertIn(f"{path} is missing", said)
+            self.assertIn("smtpplus restore", said)
+            self.assertFalse(path.exists())
+            path.write_bytes(octets)
+            service.start()
+            service.stop()
+
     def test_a_port_in_use(self) -> None:
         service = self.installed()
         with socket.create_server(("127.0.0.1", service.submission)):

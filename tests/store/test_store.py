@@ -73,7 +73,7 @@ class OpeningTests(StoreCase):
         self.assertLessEqual({".sqlite", ".sqlite-wal", ".sqlite-shm", ".eml", ".lock"}, seen)
 
     def test_a_missing_store_is_not_made_unasked(self) -> None:
-        with self.assertRaisesRegex(NotFoundError, "smtpplus init"):
+        with self.assertRaisesRegex(NotFoundError, "store.sqlite is missing.*smtpplus restore"):
             self.open(create=False)
         self.assertFalse(self.data_dir.exists())
 
