@@ -27,6 +27,7 @@ from smtpplus.ports import (
     ISandbox,
     ISuppressions,
 )
+from smtpplus.store.access import check_access
 from smtpplus.store.store import open_store_blocking, run
 from smtpplus.values.errors import UsageError
 
@@ -76,9 +77,10 @@ def read_secret(config: Config) -> bytes:
     """The installation's secret.
 
     Raises:
-        UsageError: it is missing, or no secret of ours.
+        UsageError: it is missing, may not be read, or is no secret of ours.
     """
     path = config.secret_key_file
+    check_access(path, write=False)
     try:
         secret = binascii.unhexlify(path.read_text(encoding="ascii").strip())
     except FileNotFoundError as error:

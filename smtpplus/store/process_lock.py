@@ -13,10 +13,15 @@ from pathlib import Path
 
 from smtpplus.values.errors import ConflictError
 
-__all__ = ["ProcessLock", "WriteTurn", "is_locked", "keep_turns"]
+__all__ = ["ProcessLock", "WriteTurn", "is_locked", "keep_turns", "lock_files"]
 
 _LOCK_NAME = "smtpplus.lock"
 _TURN_NAME = "smtpplus.turn"
+
+
+def lock_files(data_dir: Path) -> tuple[Path, ...]:
+    """Which may be there."""
+    return data_dir / _LOCK_NAME, data_dir / _TURN_NAME
 
 
 def is_locked(data_dir: Path) -> bool:

@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 
 from smtpplus.ports import IClock
 from smtpplus.store.accepts import Accepts
+from smtpplus.store.access import check_access
 from smtpplus.store.accounts import SqlAccounts
 from smtpplus.store.campaigns import SqlCampaigns
 from smtpplus.store.changes import Changes, FileChanges, NotedChanges
@@ -37,7 +38,7 @@ from smtpplus.store.leases import Leases, NodeLeases, OwnLeases
 from smtpplus.store.migrate import check_version, migrate, version_of
 from smtpplus.store.nodes import Node, enrolled, passing_number, started
 from smtpplus.store.people import SqlPeople
-from smtpplus.store.process_lock import ProcessLock, WriteTurn, is_locked, keep_turns
+from smtpplus.store.process_lock import ProcessLock, WriteTurn, is_locked, keep_turns, lock_files
 from smtpplus.store.queue import SqlQueue
 from smtpplus.store.queue_changes import QueueChanges
 from smtpplus.store.recipient_counts import RecipientSql
@@ -275,7 +276,7 @@ def open_store(
 
     Raises:
         UsageError: the url, a store of another version or with another secret, a missing one
-            without `create`.
+            without `create`, files that this user may not use.
         StoreUnavailableError, StoreBrokenError, StoreFullError: the disk, or the server.
     """
     database = _database(url)
@@ -343,7 +344,8 @@ def upgrade(
         UsageError: it is of a newer version.
     """
     database = _database(url)
-    is_file = isinstance(database, SqliteFile)
+    if is_file := isinstance(database, SqliteFile):
+        check_access(database.folder, database.path)
     if not database.exists:
         if not (make and is_file):
             raise _missing(database)
@@ -405,6 +407,7 @@ def _prepare(
     create: bool,
 ) -> Node:
     """Make a new store's tables, or check an old one's version; who we are in it."""
+    _check_access(database, data_dir)
     if not database.exists and not create:
         raise _missing(database)
     with our_errors(database.dialect):
@@ -428,6 +431,14 @@ def _prepare(
             return _node(connection, database.dialect, clock, node_name)
         finally:
             connection.close()
+
+
+def _check_access(database: _Database, data_dir: Path) -> None:
+    check_access(data_dir, write=False)  # it may hold keys alone
+    if isinstance(database, SqliteFile):
+        check_access(data_dir, data_dir / QUEUE_NAME)
+        companions = [Path(f"{database.path}{end}") for end in ("", "-wal", "-shm")]
+        check_access(database.folder, *companions, *lock_files(data_dir))
 
 
 def _prepare_tables(connection: Connection, database: _Database, *, create: bool) -> None:
