@@ -20,6 +20,7 @@ from smtpplus.assembly import Assembly
 from smtpplus.hangup import Hangup
 from smtpplus.log import LogWriter
 from smtpplus.parent import TALK, end_with_parent
+from smtpplus.stopping import stop_once
 
 __all__ = ["Sibling"]
 
@@ -48,6 +49,7 @@ class Sibling(Protocol):
         self._service.started.addCallbacks(lambda _: self._is_up(), self._has_failed)
         reactor.callWhenRunning(self._service.startService)
         reactor.callWhenRunning(self._hangup.watch, reactor)
+        reactor.callWhenRunning(stop_once, reactor)
         reactor.run()
         return self.status
 

@@ -43,6 +43,7 @@ from smtpplus.net.quick_poll import poll_quickly
 from smtpplus.ownership import hand_over
 from smtpplus.sibling import Sibling
 from smtpplus.siblings import SiblingOf, in_effect
+from smtpplus.stopping import stop_once
 from smtpplus.trial import Facts, set_up, sign_in_link
 from smtpplus.values.errors import SmtpplusError
 from smtpplus.values.submission import Role
@@ -191,6 +192,7 @@ class _Service(MultiService):
         super().startService()  # type: ignore[no-untyped-call]
         # The reactor sets its own signals when it begins to run: ours come after those.
         self._reactor.callWhenRunning(self._hangup.watch, self._reactor)
+        self._reactor.callWhenRunning(stop_once, self._reactor)
 
     @property
     def _is_foreground(self) -> bool:

@@ -28,6 +28,7 @@ FLOORS = (
         "banner",
         "assembly",
         "hangup",
+        "stopping",
         "sibling",
         "siblings",
         "trial",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import signal
 import smtplib
 import socket
@@ -136,6 +137,8 @@ class CrashTests(LiveTestCase):
         thread = threading.Thread(target=lambda: stopper.append(service.stop()))
         thread.start()
         self.assertEqual(idle.getreply()[0], 421)
+        for again in (signal.SIGTERM, signal.SIGINT):  # change nothing
+            os.kill(service.pid, again)
         idle.close()  # the service waits for it 10 s, then it closes itself
         gate.set()
         codes = []
@@ -147,6 +150,7 @@ class CrashTests(LiveTestCase):
         ((status, seconds),) = stopper
         self.assertEqual(status, -signal.SIGTERM)  # how twistd ends when all is shut down
         self.assertIn("Server Shut Down", service.log())
+        self.assertNotIn("ReactorNotRunning", service.log())
         self.assertLess(seconds, 30.0)
         self.assertEqual(codes, [250] * 4)
         service.start()
