@@ -3,7 +3,8 @@
 Guarantees: each request is answered once, after the commit that holds it, whoever made it; while
 nobody writes for us we write ourselves. Where the writer goes away, what was asked of it runs once
 more here, as something that may have been written: when its end of the socket is closed, what it
-did is done or undone. Runs in the reactor's thread, as a descriptor of the reactor (`doRead`,
+did is done or undone. One that stands still with our requests for ten looks, a second apart, is
+ended: it may hold the locks that everybody else needs. A slow disk is waited for. Runs in the reactor's thread, as a descriptor of the reactor (`doRead`,
 `doWrite`: Twisted's names).
 """
 
@@ -33,11 +34,14 @@ from smtpplus.store.write_talk import (
     error_from,
     frame,
 )
+from smtpplus.store.writer_process import WriterProcess
 
 __all__ = ["WriteLink", "connected"]
 
 _log = Logger()
 _LOOK_SECONDS = 0.2  # for a writer that is not there
+_WATCH_SECONDS = 1.0  # between two looks at one that does not answer
+_STILL_LOOKS = 10  # not seconds: whoever was frozen beside it has looked but once meanwhile
 _PIECE = 256 * 1024
 
 _decode = msgspec.msgpack.Decoder(tuple[Commit | None, list[Answer]]).decode
@@ -68,6 +72,7 @@ class WriteLink:
         write_here: writes the requests on this process's own connection.
         fire: hands out the answers of requests.
         observe: is told of each commit that had a request of ours first.
+        process_of: the writer's process, at the other end of a connection.
     """
 
     def __init__(
@@ -79,6 +84,7 @@ class WriteLink:
         write_here: Callable[[list[Request]], None],
         fire: Callable[[Sequence[Request]], None],
         observe: Callable[[int, float, float], None],
+        process_of: Callable[[socket.socket], WriterProcess] = WriterProcess.of,
     ) -> None:
         self._reactor = reactor
         self._clock = clock
@@ -91,7 +97,12 @@ class WriteLink:
         self._write_here = write_here
         self._fire = fire
         self._observe = observe
+        self._process_of = process_of
         self._socket: socket.socket | None = None
+        self._process: WriterProcess | None = None
+        self._has_heard = False  # from it since the last look
+        self._still = 0  # looks in a row
+        self._end_watch: Callable[[], None] | None = None
         self._frames = Frames()
         self._unsent = b""
         self._asked: dict[int, Request] = {}
@@ -108,6 +119,8 @@ class WriteLink:
         except OSError:
             self._look_again = self._clock.call_later(_LOOK_SECONDS, self.start)
             return
+        self._process = self._process_of(self._socket)
+        self._still = 0
         self._frames = Frames()
         self._reactor.addReader(self)
 
@@ -137,6 +150,8 @@ class WriteLink:
             told.append((self._number, name, request.item))
         if told:
             self._tell(frame(told))
+            if self._end_watch is None:
+                self._watch()
         return others
 
     def _tell(self, octets: bytes) -> None:
@@ -147,6 +162,24 @@ class WriteLink:
         if sent < len(octets):
             self._unsent = octets[sent:]
             self._reactor.addWriter(self)
+
+    def _watch(self) -> None:
+        """Look at the writer while it owes answers."""
+        self._end_watch = self._clock.call_later(_WATCH_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._end_watch = None
+        has_heard, self._has_heard = self._has_heard, False
+        if self._process is None or not self._asked:
+            self._still = 0
+            return
+        is_still = self._process.stands_still() and not has_heard
+        self._still = self._still + 1 if is_still else 0
+        if self._still >= _STILL_LOOKS:
+            self._still = 0
+            _log.error("the writer does not answer, and stands still: it is ended")
+            self._process.kill()
+        self._watch()
 
     # ------------------------------------------------ called by the reactor
 
@@ -170,6 +203,7 @@ class WriteLink:
         if not octets:
             self._has_gone()
             return None
+        self._has_heard = True
         for one in self._frames.take(octets):
             self._take(one)
         self._end_if_idle()
@@ -240,6 +274,12 @@ class WriteLink:
             self._reactor.removeWriter(self)
             self._socket.close()
             self._socket = None
+        if self._process is not None:
+            self._process.close()
+            self._process = None
+        if self._end_watch is not None:
+            self._end_watch()
+            self._end_watch = None
         self._unsent = b""
 
     def _end_if_idle(self) -> None:

@@ -109,9 +109,24 @@ class ProcessesTests(LiveTestCase):
         found = children_of(self.service.pid, "smtpplus.writer")
         return bool(found) and found != [first]
 
-    def _killed(self, victim: Callable[[], int], well: str, window: int) -> None:
+    def test_D1_D2_D16_a_writer_that_is_frozen_is_ended_and_costs_nothing(self) -> None:
+        self._killed(self.writer, "smtpplus_processes 2.0", 0, how=signal.SIGSTOP, messages=130)
+        self.assertIn(
+            "the writer does not answer, and stands still: it is ended", self.service.log()
+        )
+        self.assertIn("the writer ended", self.service.log())
+
+    def _killed(
+        self,
+        victim: Callable[[], int],
+        well: str,
+        window: int,
+        *,
+        how: signal.Signals = signal.SIGKILL,
+        messages: int = 300,
+    ) -> None:
         """Kill `victim` amid a load, time and again: at most so many come twice for each kill."""
-        names = [f"k{number}" for number in range(300)]
+        names = [f"k{number}" for number in range(messages)]
         accepted: set[str] = set()
         kills = 0
         while names:
@@ -119,7 +134,7 @@ class ProcessesTests(LiveTestCase):
             goal = len(names) - 100
             wait_for("progress", lambda: len(names) <= max(goal, 0), 30)  # noqa: B023
             if names:
-                os.kill(victim(), signal.SIGKILL)
+                os.kill(victim(), how)
                 kills += 1
             run.wait()
             accepted |= run.accepted

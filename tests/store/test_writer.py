@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,6 +17,7 @@ from smtpplus.store.store import Store
 from smtpplus.store.write_link import connected
 from smtpplus.store.write_service import open_write_service
 from smtpplus.store.write_talk import Frames, error_from, error_text, frame
+from smtpplus.store.writer_process import WriterProcess
 from smtpplus.values.errors import (
     DuplicateMessageError,
     StoreBrokenError,
@@ -125,6 +126,57 @@ class WriterTests(WriterCase):
         reactor.callLater(0, reactor.callLater, 0, waited.callback, None)
         await waited
 
+    async def test_D1_one_that_stands_still_is_ended_and_what_it_was_asked_written_here(
+        self,
+    ) -> None:
+        store = await self.written()
+        process = self.seen(store)
+        self.is_frozen = True
+        (answer,) = self.accept(store, accepted(store.ids))
+        await self.next_turn()
+        for _ in range(9):
+            self.timers.advance(1)
+        self.assertEqual(process.kills, 0)
+        self.timers.advance(1)
+        self.assertEqual(process.kills, 1)
+        await answer
+        self.assertEqual(self.asked("SELECT DISTINCT node FROM counter_hour"), [(store.node_id,)])
+
+    def seen(self, store: Store) -> _Process:
+        """The writer as a process that is looked at."""
+        process = _Process(self.kill_writer)
+        link = store._transactions._link  # type: ignore[union-attr]
+        assert link is not None and link._process is not None
+        link._process.close()
+        link._process = cast("WriterProcess", process)
+        return process
+
+    async def test_one_that_a_slow_disk_holds_up_is_waited_for(self) -> None:
+        store = await self.written()
+        process = self.seen(store)
+        self.is_frozen = True
+        (answer,) = self.accept(store, accepted(store.ids))
+        await self.next_turn()
+        for seconds in range(100):
+            process.is_still = seconds % 10 != 9
+            self.timers.advance(1)
+        self.assertEqual(process.kills, 0)
+        self.is_frozen = False
+        await answer
+        self.assertEqual(
+            self.asked("SELECT DISTINCT node FROM counter_hour"), [(self.writers_node(),)]
+        )
+
+    async def test_one_that_answers_or_is_asked_nothing_may_rest(self) -> None:
+        store = await self.written()
+        process = self.seen(store)
+        for _ in range(30):
+            await store.queue.accept(accepted(store.ids))
+            self.timers.advance(1)
+        for _ in range(30):
+            self.timers.advance(1)
+        self.assertEqual(process.kills, 0)
+
     async def test_one_that_comes_back_is_asked_again(self) -> None:
         store = await self.written()
         self.kill_writer()
@@ -232,6 +284,25 @@ class WriterTests(WriterCase):
         self.assertGreater(len(str(self.data_dir / "writer")), 108)
         with self.assertRaises(OSError), closing(socket.socket(socket.AF_UNIX)) as plain:
             plain.connect(str(self.data_dir / "writer"))
+
+
+class _Process:
+    """A writer's process that stands still, and can be ended."""
+
+    def __init__(self, kill: Callable[[], None]) -> None:
+        self._kill = kill
+        self.is_still = True
+        self.kills = 0
+
+    def stands_still(self) -> bool:
+        return self.is_still
+
+    def kill(self) -> None:
+        self.kills += 1
+        self._kill()
+
+    def close(self) -> None:
+        pass
 
 
 class TalkTests(SynchronousTestCase):
