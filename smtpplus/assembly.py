@@ -197,7 +197,7 @@ class Assembly(Service):
         if self._web is not None:
             self._web.reconfigure(web)
         if self._siblings is not None:
-            self._siblings.hang_up()
+            self._siblings.hang_up(writer_settings(config))
         return found
 
     def startService(self) -> None:

@@ -8,7 +8,8 @@ first. Raises nothing.
 
 On descriptor `TALK` each tells, a line each: ``ready``; ``metrics N`` and ``trouble N``, and N octets,
 when a sibling was asked by the line ``metrics`` or ``trouble`` on its standard input. The writer
-tells its ``trouble`` unasked, also that it is over. Standard output is the log.
+tells its ``trouble`` unasked, also that it is over, and is told ``level L`` of its log there.
+Standard output is the log.
 """
 
 from __future__ import annotations
@@ -118,9 +119,16 @@ class Siblings:
         for name in self._names:
             self._start(name)
 
-    def hang_up(self) -> None:
-        """Let them read their configuration again."""
+    def hang_up(self, writer: WriterOf | None) -> None:
+        """Let them read their configuration again; of what `writer` is to be it hears its level."""
         self._signal("HUP")
+        if self._writer is None or writer is None:
+            return
+        # What it was started with otherwise stays, as in all others.
+        self._writer = msgspec.structs.replace(self._writer, level=writer.level)
+        child = self._children.get(_WRITER)
+        if child is not None:
+            child.tell(b"level " + writer.level.encode())
 
     def terminate(self) -> None:
         """Let them come to an end; `ended` says when."""
@@ -289,8 +297,12 @@ class _Child(ProcessProtocol):
         """Its ``metrics``, or its ``trouble``."""
         answer: Deferred[bytes] = Deferred()
         self._asked[question].append(answer)
-        self.transport.write(question + b"\n")  # type: ignore[union-attr]
+        self.tell(question)
         return answer
+
+    def tell(self, line: bytes) -> None:
+        """Say it on its standard input."""
+        self.transport.write(line + b"\n")  # type: ignore[union-attr]
 
     def signal(self, name: str) -> None:
         """Send it a signal; harmless where it has gone."""

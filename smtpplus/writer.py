@@ -2,7 +2,7 @@
 
 Guarantees: it ends when the first process closes its standard input, or is gone; signals to the
 whole group end the others first. Its standard output is its log; on descriptor `TALK` it says
-``ready``, and why the store does not take what is asked (`smtpplus.siblings`).
+``ready``, and why the store does not take what is asked (`smtpplus.siblings`). On standard input it hears of another level of its log.
 """
 
 from __future__ import annotations
@@ -43,10 +43,18 @@ def _run(told: WriterOf) -> int:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     end_with_parent()
     tuning.when_starting()
-    level = json_log(_put_line, LeastLevel(told.level))
-    globalLogBeginner.beginLoggingTo([level], redirectStandardIO=False)
+    least = LeastLevel(told.level)
+    globalLogBeginner.beginLoggingTo([json_log(_put_line, least)], redirectStandardIO=False)
+
+    def hear(line: bytes) -> None:
+        level = line.removeprefix(b"level ").decode()
+        least.set(level)
+        _log.info("the writer's log begins at {least}", least=level)
+
     try:
-        service = open_write_service(told.url, Path(told.data_dir), told.node, _CONTROL, _tell)
+        service = open_write_service(
+            told.url, Path(told.data_dir), told.node, _CONTROL, _tell, hear
+        )
     except SmtpplusError as error:
         _log.error("the writer does not start: {reason}", reason=str(error))
         return 1

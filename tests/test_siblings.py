@@ -6,6 +6,7 @@ import os
 from typing import Any
 from unittest import mock
 
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
 from twisted.internet.task import Clock
@@ -26,9 +27,13 @@ class AReactor(Clock):
         super().__init__()
         self.started: list[Any] = []
         self.environments: list[dict[str, str]] = []
+        self.told: list[str] = []
 
-    def spawnProcess(self, protocol: Any, *_: object, env: dict[str, str], **__: object) -> None:
+    def spawnProcess(
+        self, protocol: Any, _: str, arguments: list[str], *, env: dict[str, str], **__: object
+    ) -> None:
         """Twisted's."""
+        self.told.append(arguments[-1])
         protocol.transport = ATransport()
         self.environments.append(env)
         self.started.append(protocol)
@@ -145,7 +150,7 @@ class SiblingsTests(SynchronousTestCase):
         answer = self.reactor.started[0].ask(b"metrics")
         self.end(0)
         self.assertEqual(self.successResultOf(answer), b"")
-        self.siblings.hang_up()
+        self.siblings.hang_up(None)
         self.assertEqual(self.reactor.started[1].transport.signals, ["HUP"])
 
     def test_D5_each_tells_of_its_trouble_with_the_store(self) -> None:
@@ -200,3 +205,16 @@ class WriterTroubleTests(SynchronousTestCase):
         self.writer.childDataReceived(TALK, b"trouble 11\nIt is full.")
         self.reactor.advance(11)
         self.assertEqual(self.siblings.writer_trouble, "")
+
+    def test_C3_its_level_is_that_of_the_new_configuration_also_of_one_started_later(self) -> None:
+        wanted = WriterOf(url="sqlite:///another", data_dir=".", node="one", level="debug")
+        self.siblings.hang_up(wanted)
+        self.assertEqual(self.writer.transport.written, b"level debug\n")
+        self.assertEqual(self.reactor.started[1].transport.signals, ["HUP"])
+        self.writer.processEnded(Failure(ProcessTerminated(1)))
+        self.siblings.hang_up(wanted)  # there is none to be told
+        self.reactor.advance(1)
+        self.assertEqual(
+            msgspec.json.decode(self.reactor.told[-1]),
+            {"url": "sqlite:///store", "data_dir": ".", "node": "one", "level": "debug"},
+        )

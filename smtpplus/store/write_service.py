@@ -3,7 +3,8 @@
 Guarantees: each request is answered after the commit that holds it; what waits when a commit
 begins is in it, whoever asked. A process that goes away leaves nothing behind but what it asked
 for before; one that stands still holds up nobody. Whoever is to `tell` hears why the store does not
-take what is asked, once a second while it does not, and that it does again. Blocks, in one thread; it ends when the first
+take what is asked, once a second while it does not, and that it does again; who is to `hear` gets
+each line that comes on `control`. Blocks, in one thread; it ends when the first
 process closes `control`, once all others are gone, too.
 """
 
@@ -79,7 +80,12 @@ def listening(data_dir: Path) -> socket.socket:
 
 
 def open_write_service(
-    url: str, data_dir: Path, node_name: str, control: int, tell: Callable[[str], None]
+    url: str,
+    data_dir: Path,
+    node_name: str,
+    control: int,
+    tell: Callable[[str], None],
+    hear: Callable[[bytes], None],
 ) -> WriteService:
     """The writer of a store of SQLite that is there, as the node `node_name`; raises as the store."""
     database = SqliteFile(url)
@@ -102,7 +108,7 @@ def open_write_service(
     works = works_of(accepts, Settlements(dialect, facts, recipients, accepts, remove))
     committer = Committer(database.open_writer, dialect, time.monotonic, turn=WriteTurn(data_dir))
     committer.run([Request(lambda tx: started(tx, node.number, time.time()))])
-    return WriteService(listener, control, committer, works, room, tell)
+    return WriteService(listener, control, committer, works, room, tell, hear)
 
 
 class _Asking:
@@ -128,6 +134,7 @@ class WriteService:
         works: Mapping[str, Work],
         room: DiskRoom,
         tell: Callable[[str], None],
+        hear: Callable[[bytes], None],
     ) -> None:
         self._listener = listener
         self._control = control
@@ -139,6 +146,8 @@ class WriteService:
         self._room = room
         self._room_at = 0.0
         self._tell = tell
+        self._hear = hear
+        self._heard = b""  # a line that is not whole
         self._trouble = ""  # as it was told last
         self._told_at = 0.0
         self._selector = selectors.DefaultSelector()
@@ -148,7 +157,7 @@ class WriteService:
         self._asking = 0
         self._ending = False
         self._selector.register(listener, selectors.EVENT_READ, self._accept)
-        self._selector.register(control, selectors.EVENT_READ, self._end)
+        self._selector.register(control, selectors.EVENT_READ, self._listen)
 
     def run(self) -> None:
         """Serve."""
@@ -193,8 +202,12 @@ class WriteService:
             self._selector.register(connection, selectors.EVENT_READ, _Asking(connection))
             self._asking += 1
 
-    def _end(self) -> None:
-        if not os.read(self._control, 512):
+    def _listen(self) -> None:
+        octets = os.read(self._control, 512)
+        *lines, self._heard = (self._heard + octets).split(b"\n")
+        for line in lines:
+            self._hear(line)
+        if not octets:
             self._selector.unregister(self._control)
             self._ending = True
 

@@ -236,16 +236,18 @@ class ProcessesTests(LiveTestCase):
         wait_for("refusal", lambda: all(_code(one) == 550 for one in clients), 10)
         self.assertLess(time.monotonic() - begun, 2.5)
 
-    def test_SIGHUP_reaches_both(self) -> None:
+    def test_SIGHUP_reaches_all(self) -> None:
         service = self.service
         config = Path(service.facts["config"])
         text = config.read_text()
         self.assertIn("[submission]\n", text)
         config.write_text(
             text.replace("[submission]\n", "[submission]\nmax_message_bytes = 70000\n")
+            + '\n[log]\nlevel = "debug"\n'
         )
         os.kill(service.pid, signal.SIGHUP)
         wait_for("two readings", lambda: service.log().count("was read again") == 2, 10)
+        wait_for("the writer's word", lambda: "the writer's log begins at debug" in service.log())
         sizes = {one.esmtp_features["size"] for one in self.clients(_CLIENTS)}
         self.assertEqual(sizes, {"70000"})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -225,6 +226,13 @@ class WriterTests(WriterCase):
         nodes = self.asked("SELECT node FROM counter_hour WHERE metric = 'accepted' ORDER BY node")
         self.assertEqual(nodes, [(store.node_id,), (self.writers_node(),)])
 
+    async def test_it_hears_whole_lines(self) -> None:
+        await self.written()
+        for octets in (b"level w", b"arn\nlevel info\nlev", b"el debug\n"):
+            os.write(self.control, octets)
+            await self.next_turn()
+        self.assertEqual(self.heard, [b"level warn", b"level info", b"level debug"])
+
     async def test_closing_waits_for_what_was_asked(self) -> None:
         store = await self.written()
         (answer,) = self.accept(store, accepted(store.ids))
@@ -274,7 +282,7 @@ class WriterTests(WriterCase):
         self.data_dir.mkdir()
         (self.data_dir / "store.sqlite").write_bytes(b"something else\n" * 100)
         with self.assertRaisesRegex(StoreCorruptError, "not a database"):
-            open_write_service(self.url, self.data_dir, "one.writer", 0, self.fail)
+            open_write_service(self.url, self.data_dir, "one.writer", 0, self.fail, self.fail)
 
     async def test_a_path_longer_than_a_sockets_name_may_be(self) -> None:
         self.data_dir = self.data_dir / ("long" * 30)

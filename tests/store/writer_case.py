@@ -19,13 +19,15 @@ class KilledError(Exception):
 class WriterCase(StoreCase):
     """`written` is a store with a writer, `writer`, which `turns` in the reactor unless `is_frozen`.
 
-    `told` is what the writer has said of its trouble.
+    `told` is what the writer has said of its trouble, `heard` what was said on `control`.
     """
 
     writer: WriteService
     turns: LoopingCall
     is_frozen: bool
     told: list[str]
+    heard: list[bytes]
+    control: int
 
     async def written(self) -> Store:
         """A running store whose writer is there, both closed at the test's end."""
@@ -38,9 +40,9 @@ class WriterCase(StoreCase):
     def start_writer(self) -> None:
         """Start a writer, and let those who look for one find it."""
         control, end = os.pipe()
-        self.told = []
+        self.told, self.heard, self.control = [], [], end
         writer = open_write_service(
-            self.url, self.data_dir, "one.writer", control, self.told.append
+            self.url, self.data_dir, "one.writer", control, self.told.append, self.heard.append
         )
         self.is_frozen = False
         turns = LoopingCall(self._turn)
