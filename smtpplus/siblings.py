@@ -167,8 +167,9 @@ class Siblings:
         return writer.trouble
 
     async def _answers(self, question: bytes) -> dict[str, bytes]:
-        """What the siblings say, by name, where it is more than nothing."""
-        asked = {sibling.name: sibling.ask(question) for sibling in self._siblings}
+        """What those siblings say that are at work, by name, where it is more than nothing."""
+        at_work = [sibling for sibling in self._siblings if sibling.is_ready]
+        asked = {sibling.name: sibling.ask(question) for sibling in at_work}
         for answer in asked.values():
             answer.addTimeout(_ANSWER_SECONDS, self._reactor)
             answer.addErrback(lambda _: b"")

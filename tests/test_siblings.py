@@ -154,6 +154,8 @@ class SiblingsTests(SynchronousTestCase):
         self.assertEqual(self.reactor.started[1].transport.signals, ["HUP"])
 
     def test_D5_each_tells_of_its_trouble_with_the_store(self) -> None:
+        self.ready(0)
+        self.ready(1)
         found = Deferred.fromCoroutine(self.siblings.troubles())
         first, second = self.reactor.started
         self.assertEqual(first.transport.written, b"trouble\n")
@@ -162,7 +164,12 @@ class SiblingsTests(SynchronousTestCase):
         second.childDataReceived(TALK, b"trouble 12\nIt is locked")
         self.assertEqual(self.successResultOf(found), {"process 2": "It is locked"})
 
+    def test_who_is_not_at_work_yet_is_not_waited_for(self) -> None:
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(self.siblings.troubles())), {})
+
     def test_who_does_not_answer_keeps_nobody_waiting_and_disturbs_no_later_answer(self) -> None:
+        self.ready(0)
+        self.ready(1)
         found = Deferred.fromCoroutine(self.siblings.troubles())
         self.reactor.advance(2)
         self.assertEqual(self.successResultOf(found), {})
@@ -189,10 +196,12 @@ class WriterTroubleTests(SynchronousTestCase):
         )
         self.siblings.start(BoundPorts(), None)
         self.writer = self.reactor.started[0]
+        self.reactor.started[1].childDataReceived(TALK, b"ready\n")
 
     def troubles(self) -> dict[str, str]:
         found = Deferred.fromCoroutine(self.siblings.troubles())
-        self.reactor.started[1].childDataReceived(TALK, b"trouble 0\n")
+        sibling = self.reactor.started[1]
+        sibling.childDataReceived(TALK, b"trouble 0\n")
         return self.successResultOf(found)
 
     def test_D5_it_stands_until_the_writer_says_otherwise_or_nothing_any_more(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import cast
 
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.internet.defer import Deferred, succeed
@@ -15,13 +16,20 @@ from smtpplus.metrics import CountedQueue, Metrics
 from smtpplus.net.clock import ReactorClock
 from smtpplus.net.delay import ReactorDelay
 from smtpplus.net.spawn import Spawn
-from smtpplus.ports import IQueue
+from smtpplus.ports import IHistory, IQueue
 from smtpplus.store.memory import MemoryContents, MemoryQueue
-from smtpplus.values.errors import StoreBrokenError, StoreUnavailableError
+from smtpplus.values.errors import StoreBrokenError, StoreFullError, StoreUnavailableError
 from smtpplus.values.ids import IdSource
 from smtpplus.values.message import Accepted, DeliveryState
 from smtpplus.values.queue import QueueChange, Selection
 from tests.store.samples import NOW, TO_BOB, TO_ZOE, accepted, delivery_of, settlement
+
+
+class _Sizes:
+    """A history that is asked for the queue's size alone."""
+
+    async def queue_size(self, account_id: int | None) -> dict[DeliveryState, int]:
+        return {DeliveryState.QUEUED: 3}
 
 
 class MetricsTests(TestCase):
@@ -106,6 +114,31 @@ class MetricsTests(TestCase):
         self.assertEqual(await self.queue.trouble(), "The disk failed.")
         self.clock.advance(11)
         self.assertEqual(await self.queue.trouble(), "")
+
+    async def test_D5_what_was_not_settled_or_is_known_stands_against_the_store_too(self) -> None:
+        known = [""]
+        self.queue = CountedQueue(
+            self.inner, self.metrics.counts, self.log, known_trouble=lambda: known[0]
+        )
+        self.inner.failure = StoreFullError("The disk is full.")
+        with self.assertRaises(StoreFullError):
+            await self.queue.settle([])
+        self.assertEqual(await self.queue.trouble(), "The disk is full.")
+        self.clock.advance(11)
+        self.assertEqual(self.queue.noted_trouble, "")
+        known[0] = "The store is damaged."
+        self.assertEqual(await self.queue.trouble(), "The store is damaged.")
+
+    async def test_D5_store_up_tells_of_it_and_of_the_writer(self) -> None:
+        sources = self.metrics.sources
+        sources.queue, sources.history = self.queue, cast("IHistory", _Sizes())
+        sources.trouble = lambda: "The disk is full."
+        found = await self.values()
+        self.assertEqual(found["smtpplus_store_up"], 0)
+        sources.trouble, sources.writer_trouble = str, lambda: "The disk is full."
+        found = await self.values()
+        self.assertEqual(found["smtpplus_store_up"], 1)
+        self.assertEqual(found["smtpplus_store_up['writer']"], 0)
 
     async def test_lanes_beyond_the_fullest_share_a_label(self) -> None:
         self.metrics.sources.lanes = lambda: {f"d{n}.example": (n, 1) for n in range(80)}
