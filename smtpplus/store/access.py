@@ -13,7 +13,7 @@ from pathlib import Path
 
 from smtpplus.values.errors import UsageError
 
-__all__ = ["check_access"]
+__all__ = ["check_access", "check_owner"]
 
 _BY_EFFECTIVE_USER = os.access in os.supports_effective_ids
 
@@ -33,6 +33,16 @@ def check_access(*paths: Path, write: bool = True) -> None:
         wanted = os.R_OK | (os.X_OK if path.is_dir() else 0)
         if not _may(path, wanted) or (write and not _may_write(path)):
             raise _closed(path)
+
+
+def check_owner(path: Path) -> None:
+    """Is `path`, where it is there, our own, so that its mode can be set?
+
+    Raises:
+        UsageError: it is another user's.
+    """
+    if os.path.lexists(path) and os.geteuid() not in {0, path.stat().st_uid}:
+        raise _closed(path)
 
 
 def _may(path: Path, wanted: int) -> bool:

@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IReactorFromThreads
 
 from smtpplus.ports import IClock
 from smtpplus.store.accepts import Accepts
-from smtpplus.store.access import check_access
+from smtpplus.store.access import check_access, check_owner
 from smtpplus.store.accounts import SqlAccounts
 from smtpplus.store.campaigns import SqlCampaigns
 from smtpplus.store.changes import Changes, FileChanges, NotedChanges
@@ -437,6 +437,7 @@ def _check_access(database: _Database, data_dir: Path) -> None:
     check_access(data_dir, write=False)  # it may hold keys alone
     if isinstance(database, SqliteFile):
         check_access(data_dir, data_dir / QUEUE_NAME)
+        check_owner(data_dir / QUEUE_NAME)
         companions = [Path(f"{database.path}{end}") for end in ("", "-wal", "-shm")]
         check_access(database.folder, *companions, *lock_files(data_dir))
 

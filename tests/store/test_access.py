@@ -8,7 +8,7 @@ import pwd
 from collections.abc import Iterator
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.cli.shell import Shell
 from tests.live.peers import open_way_to
@@ -74,6 +74,20 @@ class AccessTests(SynchronousTestCase):
         with _closed(data_dir):
             said = self.shell.refused("--set", f"server.data_dir={data_dir}", "user", "list")
         self.assertIn(f"{data_dir} cannot be used", said)
+
+    def test_a_queue_directory_that_is_another_ones_and_open_to_us_is_named(self) -> None:
+        if not _IS_ROOT:
+            raise SkipTest("needs root to give files away")
+        queue = self.folder / "queue"
+        queue.chmod(0o777)
+        os.chown(queue, 0, 0)
+        os.seteuid(_OTHER)
+        self.addCleanup(os.seteuid, 0)
+        said = self.shell.refused("user", "list")
+        self.assertIn(
+            f"{queue} cannot be used by the user nobody: it belongs to root, and its mode is 0777",
+            said,
+        )
 
     def test_what_may_be_used_is(self) -> None:
         self.assertEqual(len(self.shell.json("user", "list")), 1)
