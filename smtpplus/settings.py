@@ -103,7 +103,7 @@ def submission_settings(config: Config, secret: bytes, processes: int = 1) -> Su
 
 
 def attempts_of_each(most: int, processes: int) -> tuple[int, int]:
-    """Of `most` attempts at a destination: a process's share for every priority, and for priority 1.
+    """Of `most` attempts at a destination: a process's share, and what it keeps for priority 1.
 
     Each process keeps one for priority 1, as it cannot know of the others' (P13); of fewer than
     four in all none is kept.

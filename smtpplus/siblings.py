@@ -6,10 +6,10 @@ for all. Guarantees: one that ends is started again, after longer and longer res
 never came up (why is in the log); none outlives the first; their log lines go to the log of the
 first. Raises nothing.
 
-On descriptor `TALK` each tells, a line each: ``ready``; ``metrics N`` and ``trouble N``, and N octets,
-when a sibling was asked by the line ``metrics`` or ``trouble`` on its standard input. The writer
-tells its ``trouble`` unasked, also that it is over, and is told ``level L`` of its log there.
-Standard output is the log.
+On descriptor `TALK` each tells, a line each: ``ready``; ``metrics N`` and ``trouble N``, and N
+octets, when a sibling was asked by the line ``metrics`` or ``trouble`` on its standard input. The
+writer tells its ``trouble`` unasked, also that it is over, and is told ``level L`` of its log
+there. Standard output is the log.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Guarantees: it ends when the first process closes its standard input, or is gone; signals to the
 whole group end the others first. Its standard output is its log; on descriptor `TALK` it says
-``ready``, and why the store does not take what is asked (`smtpplus.siblings`). On standard input it hears of another level of its log.
+``ready``, and why the store does not take what is asked (`smtpplus.siblings`). On standard input
+it hears of another level of its log.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Gathers what the parts of a process know of themselves, when it is asked for.
 
 Guarantees: being asked costs two short reads of the store and no more; a store that is away is
-told by ``smtpplus_store_up 0``, and so is one that does not take what it is given. Labels are bounded: of the lanes only the fullest have their own.
+told by ``smtpplus_store_up 0``, and so is one that does not take what it is given. Labels are
+bounded: of the lanes only the fullest have their own.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """One page of metrics for a service of several processes.
 
-What each process counts has the label ``process``, so that a sum over it is the service's; what
-is read from the store, which all share, is told once. A sample that has the label keeps it. Raises nothing: a page of another process
-that cannot be read is left out.
+What each process counts has the label ``process``, so that a sum over it is the service's; what is
+read from the store, which all share, is told once. A sample that has the label keeps it. Raises
+nothing: a page of another process that cannot be read is left out.
 """
 
 from __future__ import annotations

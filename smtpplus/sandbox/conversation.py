@@ -1,8 +1,8 @@
 """What the sandbox makes of one conversation: it takes everything, or plays the outcome asked for.
 
-Guarantees: 250 only after `ISandbox.keep`; one mail is kept per recipient, octet for octet as
-it came. Raises `HangUpError` for ``drop@``, and what the store raises. Does not authenticate anybody: it listens on
-loopback, for the relay.
+Guarantees: 250 only after `ISandbox.keep`; one mail is kept per recipient, octet for octet as it
+came. Raises `HangUpError` for ``drop@``, and what the store raises. Does not authenticate anybody:
+it listens on loopback, for the relay.
 """
 
 from __future__ import annotations

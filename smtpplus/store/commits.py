@@ -2,10 +2,11 @@
 
 Guarantees: a request has a result only after the commit that holds its writes; where the shared
 transaction fails, they run once more, each behind a savepoint, and one that fails alone is rolled
-back alone; where it fails as a whole each request runs in its own. So a request's function may
-run three times and does nothing but use its `Transaction`. After the disk failed nothing is written
-until the store has been reopened and checked (fsync may have dropped what the connection believes to
-be written); the same after a reader met damage. Where the disk is full the database may make room, and they run once more.
+back alone; where it fails as a whole each request runs in its own. So a request's function may run
+three times and does nothing but use its `Transaction`. After the disk failed nothing is written
+until the store has been reopened and checked (fsync may have dropped what the connection believes
+to be written); the same after a reader met damage. Where the disk is full the database may make
+room, and they run once more.
 
 What stood in another transaction's way, and was ended for it, runs again.
 

@@ -1,7 +1,8 @@
 """Reads on a connection of their own, beside the writer.
 
 Guarantees: each read sees one moment and writes nothing; a connection that was lost, or opened
-before the writer had to reopen, is replaced; damage that is met is told to who writes. Belongs to one thread.
+before the writer had to reopen, is replaced; damage that is met is told to who writes. Belongs to
+one thread.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ Guarantees: each request is answered once, after the commit that holds it, whoev
 nobody writes for us we write ourselves. Where the writer goes away, what was asked of it runs once
 more here, as something that may have been written: when its end of the socket is closed, what it
 did is done or undone. One that stands still with our requests for ten looks, a second apart, is
-ended: it may hold the locks that everybody else needs. A slow disk is waited for. Runs in the reactor's thread, as a descriptor of the reactor (`doRead`,
-`doWrite`: Twisted's names).
+ended: it may hold the locks that everybody else needs. A slow disk is waited for. Runs in the
+reactor's thread, as a descriptor of the reactor (`doRead`, `doWrite`: Twisted's names).
 """
 
 from __future__ import annotations
