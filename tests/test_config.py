@@ -62,13 +62,13 @@ class ValuesTests(_Folder):
 
     def test_kinds(self) -> None:
         config = self.read(
-            '[submission]\nlisten = ["[::1]:0", "localhost:2587"]\nlisten_tls = []\n'
+            '[submission]\nlisten = ["[::1]:0", "127.0.0.1:2587"]\nlisten_tls = []\n'
             'proxy_from = ["192.0.2.1"]\n[relay]\nretry = ["90s", "4 h"]\n'
             'routes = {"example.net" = "127.0.0.1:2526"}\n[dns]\nnameservers = ["[::1]", "9.9.9.9:54"]\n'
         )
         first, second = config.submission.listen
         self.assertEqual((first.host, first.port, first.is_loopback), ("::1", 0, True))
-        self.assertEqual((second.host, second.port), ("localhost", 2587))
+        self.assertEqual((second.host, second.port), ("127.0.0.1", 2587))
         self.assertEqual(config.submission.proxy_from, ("192.0.2.1/32",))
         self.assertEqual([wait.seconds for wait in config.relay.retry], [90.0, 14400.0])
         self.assertEqual(config.relay.routes["example.net"].port, 2526)
@@ -84,6 +84,8 @@ class ValuesTests(_Folder):
             (Endpoint, "a b:25"),
             (Endpoint, ":25"),
             (NameServer, "[1.2.3.4]:53"),
+            (NameServer, "dns.example"),
+            (NameServer, "9.9.9.9:0"),
             (Period, "5"),
             (Period, "0s"),
             (Period, "99999999999d"),
@@ -142,6 +144,79 @@ class FaultTests(_Folder):
             '[relay]\nroutes = {"*.*" = "a:1"}\n',
         ):
             self.fault("[submission]\nlisten_tls = []\n" + text)
+
+    def test_C3_a_choice_says_what_is_allowed(self) -> None:
+        for text, expected in (
+            (
+                '[relay]\ndeliver = "x"',
+                'relay.deliver: expected "internet", "smarthost" or "sandbox"',
+            ),
+            ("[relay]\ndeliver = 5", 'or "sandbox", got 5.'),
+            (
+                '[log]\nlevel = "loud"',
+                'log.level: expected "debug", "info", "warn" or "error", got',
+            ),
+            ('[server]\nroles = ["web", "x"]', 'roles[1]: expected "submission", "relay" or "web"'),
+            ("[server]\nroles = []", 'roles: expected a list of "submission", "relay" or "web"'),
+            ('[store]\nurl = "x"', 'store.url: expected "sqlite:///PATH" or "postgresql://'),
+            ('[web]\npublic_url = "x"', "web.public_url: expected a URL such as"),
+            ('[server]\nnode = "a b"', "server.node: expected up to 64 letters, digits"),
+            ('[relay.sources.a]\nipp = "::1"', "unknown key `ipp`; expected one of ip, ehlo."),
+        ):
+            self.assertIn(expected, self.fault(text))
+
+    def test_C3_urls_and_hops_that_lead_nowhere(self) -> None:
+        for text, key in (
+            ('[web]\npublic_url = "https://[::1"', "web.public_url"),
+            ('[web]\ntracking_url = "https://a.example:99999"', "web.tracking_url"),
+            ('[relay]\nsmarthost = "mx.example:0"', "relay.smarthost"),
+            ('[relay]\nroutes = {"a.example" = "mx.example:0"}', "relay.routes.a.example"),
+        ):
+            self.assertIn(f"{key}: expected", self.fault(f"[submission]\nlisten_tls = []\n{text}"))
+
+
+class ListeningTests(_Folder):
+    """What cannot be listened on beside something else is refused where it is said."""
+
+    def test_C3_an_address_twice(self) -> None:
+        for text, line, key in (
+            ('[submission]\nlisten = ["127.0.0.1:25", "127.0.0.1:25"]', 2, "submission.listen"),
+            ('[submission]\nlisten = ["0.0.0.0:25", "127.0.0.1:25"]', 2, "submission.listen"),
+            ('[submission]\nlisten = ["[::]:25", "[::1]:25"]', 2, "submission.listen"),
+            ('[submission]\nlisten = ["127.0.0.1:8025"]', 2, "submission.listen"),
+            ('[web]\nlisten = "127.0.0.1:587"\n[submission]', 2, "web.listen"),
+            ('[web]\nlisten = "localhost:587"\n[submission]', 2, "web.listen"),
+            (
+                '[feedback]\nlisten = ["0.0.0.0:25"]\n[submission]\nlisten = ["127.0.0.1:25"]',
+                2,
+                "feedback.listen",
+            ),
+        ):
+            said = self.fault(f"{text}\nlisten_tls = []\n")
+            self.assertIn(f"{self.path}:{line}: {key}: expected another port: ", said)
+        said = self.fault("", "submission.listen_tls=[]", "web.listen=0.0.0.0:587")
+        self.assertEqual(
+            said,
+            '--set: web.listen: expected another port: "0.0.0.0:587" cannot be listened on '
+            'beside "0.0.0.0:587" of submission.listen.',
+        )
+
+    def test_addresses_that_go_together(self) -> None:
+        for text in (
+            'listen = ["127.0.0.1:0", "127.0.0.1:0"]',
+            'listen = ["127.0.0.1:25", "127.0.0.2:25", "[::1]:25"]',
+            'listen = ["0.0.0.0:25"]',  # what returns would have is not listened on
+            'listen = ["127.0.0.1:8025"]\n[server]\nroles = ["submission"]',
+        ):
+            self.read(f"[submission]\nlisten_tls = []\n{text}\n")
+
+    def test_names_are_not_listened_on(self) -> None:
+        self.assertIn(
+            'submission.listen: expected an address of this machine, such as "0.0.0.0:587"',
+            self.fault("", "submission.listen=mail.example:587"),
+        )
+        self.assertIn("web.listen: expected an address", self.fault("", "web.listen=web:80"))
+        self.read("", "submission.listen_tls=[]", "web.listen=localhost:80")
 
 
 class PasswordFileTests(_Folder):

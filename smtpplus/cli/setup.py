@@ -6,11 +6,15 @@ import dataclasses
 import secrets
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from smtpplus.cli.context import Context, command, pass_context
+from smtpplus.values.errors import ConfigError
+
+if TYPE_CHECKING:
+    from smtpplus.config import Config
 
 __all__ = ["check_config_command", "init_command", "migrate_command"]
 
@@ -53,11 +57,11 @@ Put a certificate of a public authority into [submission], then:
 @click.option("--explain", is_flag=True, help="Print each key's meaning and default as well.")
 @pass_context
 def check_config_command(context: Context, explain: bool) -> None:
-    """Check the configuration, its certificate and password files; print what is in effect."""
+    """Check the configuration and the files it names, as a start does; print what is in effect."""
     from smtpplus.config.explain import effective, explained
 
     config = context.config
-    _check_files(context)
+    _check_as_a_start_does(config)
     if context.as_json:
         context.show(explained(config) if explain else effective(config))
         return
@@ -72,16 +76,38 @@ def check_config_command(context: Context, explain: bool) -> None:
             click.echo(f"{key} = {known['value']}" if is_set else f"# {key} is not set")
 
 
-def _check_files(context: Context) -> None:
-    from smtpplus.installation import read_secret
+def _check_as_a_start_does(config: Config) -> None:
+    """What a start would refuse, of all that the configuration names; nothing is listened on."""
+    from smtpplus.installation import BlockingClock, read_secret
     from smtpplus.net.certificates import CertificateFiles
+    from smtpplus.net.dns_question import stub_resolver
+    from smtpplus.net.tls import ServerTls
+    from smtpplus.settings import relay_settings, submission_settings, web_settings
 
-    submission = context.config.submission
+    submission = config.submission
     if submission.certificate is not None and submission.private_key is not None:
-        CertificateFiles(submission.certificate, submission.private_key).read()
-    read_secret(context.config)
-    _ = context.config.smarthost_password()
-    _ = context.config.metrics_token()
+        ServerTls(CertificateFiles(submission.certificate, submission.private_key), BlockingClock())
+    secret = read_secret(config)
+    relay_settings(config, None, secret)
+    submission_settings(config, secret)
+    web_settings(config)
+    stub_resolver(config.dns.nameservers, try_seconds=1.0, total_seconds=config.dns.timeout.seconds)
+    _check_store_url(config.store_url)
+
+
+def _check_store_url(url: str) -> None:
+    path = Path(url.removeprefix("sqlite:///"))
+    if url.startswith("sqlite:"):
+        if path.is_dir():
+            raise ConfigError(f"store.url: expected the path of a file, and {path} is a folder.")
+        return
+    try:
+        from smtpplus.store.postgresql import PostgresqlServer
+    except ImportError as error:
+        raise ConfigError(
+            "store.url: a store in PostgreSQL needs psycopg: install smtpplus[postgresql]."
+        ) from error
+    PostgresqlServer(url)
 
 
 @command("migrate")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from smtpplus.values.duration import Duration
 
@@ -44,7 +44,7 @@ class Endpoint(str):
     __slots__ = ()
 
     @classmethod
-    def read(cls, text: str, default_port: int | None = None) -> Endpoint:
+    def read(cls, text: str, default_port: int | None = None) -> Self:
         """Check `text`; without a port `default_port` is added where there is one."""
         host, colon, port = text.strip().rpartition(":")
         if not colon or (port.endswith("]") and text.startswith("[")):
@@ -66,6 +66,15 @@ class Endpoint(str):
         return int(self.rpartition(":")[2])
 
     @property
+    def is_address(self) -> bool:
+        """Is the host an address, and no name?"""
+        try:
+            ipaddress.ip_address(self.host)
+        except ValueError:
+            return False
+        return True
+
+    @property
     def is_loopback(self) -> bool:
         """Does only this machine reach it?"""
         try:
@@ -78,6 +87,17 @@ class NameServer(Endpoint):
     """``address:port`` of a name server; the port may be left out (53)."""
 
     __slots__ = ()
+
+    @classmethod
+    def read(cls, text: str, default_port: int | None = 53) -> Self:
+        """Check `text`. A name is none: who would look it up?"""
+        found = super().read(text, default_port)
+        if not found.is_address or found.port == 0:
+            raise ValueError(
+                'expected the address of a name server, such as "192.0.2.53" or '
+                f'"[2001:db8::53]:53", got "{text}"'
+            )
+        return found
 
 
 class Period(str):
@@ -147,8 +167,6 @@ def read_kind(kind: type, value: Any, base: Path) -> Any:
         if not value:
             raise ValueError("expected a path, got an empty string")
         return (base / value).resolve()
-    if kind is NameServer:
-        return NameServer(Endpoint.read(value, default_port=53))
     if issubclass(kind, Endpoint | Period | Network | HostName):
         return kind.read(value)
     raise NotImplementedError(kind)

@@ -10,23 +10,32 @@ from __future__ import annotations
 
 import difflib
 import functools
-import ipaddress
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
 from smtpplus.config import sections
-from smtpplus.config.kinds import HostName, read_kind
+from smtpplus.config.kinds import read_kind
 from smtpplus.config.source import Origins, Tree, override, read_toml
+from smtpplus.config.together import check_together
 from smtpplus.values.errors import ConfigError
 
 __all__ = ["Config", "load", "of_values"]
 
-_LEAST_LEASE_SECONDS = 3
 _AT = re.compile(r" - at `\$(.*)`$")
+_WORDS = {  # msgspec's words, and ours
+    "Object contains unknown field": "unknown key",
+    "Object missing required field": "lacks the key",
+    "`array`": "a list",
+    "`str`": "a string",
+    "`int`": "a number",
+    "`float`": "a fraction",
+    "`bool`": "true or false",
+    "`object`": "a table",
+}
 
 
 class Config(sections.Section, frozen=True):
@@ -142,7 +151,7 @@ def _made(tree: Tree, origins: Origins, path: Path | None, base: Path) -> Config
     if not server.data_dir.is_absolute():  # the default
         made["server"] = msgspec.structs.replace(server, data_dir=base / server.data_dir)
     config = Config(**made, file=path)
-    _check_together(config, origins, faults)
+    check_together(config, origins, faults)
     if faults:
         raise ConfigError("\n".join(faults))
     return config
@@ -187,7 +196,7 @@ def _convert(path: tuple[str, ...], value: Any, kind: Any, hook: Callable[..., A
     try:
         return msgspec.convert(value, kind, dec_hook=hook)
     except msgspec.ValidationError as error:
-        raise _FaultError(path, _expected(error)) from error
+        raise _FaultError(path, _expected(error, value, kind)) from error
 
 
 def _bare(kind: Any) -> Any:
@@ -210,59 +219,42 @@ def _unknown(shown: str, what: str, name: str, known: Iterable[str]) -> str:
     return f"{shown}: unknown {what}; {guess}expected one of {', '.join(known)}."
 
 
-def _expected(error: msgspec.ValidationError) -> str:
-    """``.example: expected …`` of msgspec's message."""
+def _expected(error: msgspec.ValidationError, value: Any, kind: Any) -> str:
+    """``.example: expected …`` of msgspec's message, or what the key's kind says of itself."""
     text = str(error)
     match = _AT.search(text)
     where = match[1] if match else ""
     if match:
         text = text[: match.start()]
-    text = text.replace("Object contains unknown field", "unknown key")
-    text = (
-        text.replace("`array`", "a list").replace("`str`", "a string").replace("`int`", "a number")
-    )
-    text = text.replace("`bool`", "true or false").replace("`object`", "a table")
+    if said := _said_of(kind):
+        return f"{where}: expected {said}."
+    if allowed := _allowed(kind, where):
+        found = value[int(where[1:-1])] if where else value
+        return f"{where}: expected {allowed}, got {_shown(found)}."
+    for theirs, ours in _WORDS.items():
+        text = text.replace(theirs, ours)
+    if text.startswith("unknown key") and isinstance(kind, type):
+        text += f"; expected one of {', '.join(one.name for one in msgspec.structs.fields(kind))}"
     return f"{where}: {text[:1].lower()}{text[1:]}."
 
 
-def _check_together(config: Config, origins: Origins, faults: list[str]) -> None:
-    """What one key demands of another."""
-
-    def fault(path: tuple[str, ...], text: str) -> None:
-        faults.append(f"{origins.of(path)}: {'.'.join(path)}: {text}")
-
-    submission, relay = config.submission, config.relay
-    if (submission.certificate is None) != (submission.private_key is None):
-        fault(("submission", "certificate"), "certificate and private_key go together.")
-    if submission.listen_tls and submission.certificate is None:
-        fault(
-            ("submission", "listen_tls"),
-            "expected certificate and private_key beside it (or listen_tls = []).",
-        )
-    if relay.deliver == "smarthost" and relay.smarthost is None:
-        fault(("relay", "deliver"), 'expected smarthost = "host:port" beside it.')
-    if bool(relay.smarthost_username) != (relay.smarthost_password_file is not None):
-        fault(
-            ("relay", "smarthost_username"),
-            "smarthost_username and smarthost_password_file go together.",
-        )
-    if config.store.lease.seconds < _LEAST_LEASE_SECONDS:
-        fault(("store", "lease"), f"expected {_LEAST_LEASE_SECONDS}s or more.")
-    for domain in relay.routes:
-        try:
-            HostName.read("any" if domain == "*" else domain.removeprefix("*."))
-        except ValueError:
-            fault(("relay", "routes", domain), 'expected a domain, "*.domain" or "*".')
-    _check_sources(relay, fault)
+def _said_of(kind: Any) -> str:
+    """What a key says it takes, in place of a pattern."""
+    extras = (meta.extra or {} for meta in getattr(kind, "__metadata__", ()))
+    return next((str(extra["expected"]) for extra in extras if "expected" in extra), "")
 
 
-def _check_sources(relay: sections.Relay, fault: Callable[[tuple[str, ...], str], None]) -> None:
-    for name, source in relay.sources.items():
-        try:
-            ipaddress.ip_address(source.ip)
-        except ValueError:
-            fault(("relay", "sources", name, "ip"), f'expected an IP address, got "{source.ip}".')
-    for pool, members in relay.pools.items():
-        for member in members:
-            if member not in relay.sources:
-                fault(("relay", "pools", pool), f'there is no source "{member}" in relay.sources.')
+def _allowed(kind: Any, where: str) -> str:
+    """The words that a key takes, or a list of them; "": there is no such choice."""
+    plain = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    inner = get_args(plain)[0] if get_origin(plain) is tuple else plain
+    if get_origin(inner) is not Literal:
+        return ""
+    *others, last = [f'"{word}"' for word in get_args(inner)]
+    of = "" if inner is plain or where else "a list of "
+    return f"{of}{', '.join(others)} or {last}"
+
+
+def _shown(value: Any) -> str:
+    """As it stands in the file, nearly."""
+    return msgspec.json.encode(value, enc_hook=str).decode()

@@ -30,6 +30,8 @@ __all__ = [
 RoleName = Literal["submission", "relay", "feedback", "web"]
 ALL_ROLES: tuple[RoleName, ...] = ("submission", "relay", "feedback", "web")
 
+_URL = 'a URL such as "https://mail.example.com"'
+
 Count = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
@@ -60,6 +62,7 @@ class Server(Section, frozen=True):
         str,
         Meta(
             pattern=r"^[\w.-]{1,64}$",
+            extra={"expected": "up to 64 letters, digits, dots, hyphens and underscores"},
             description="A name of its own for each service on one store.",
         ),
     ] = "main"
@@ -275,6 +278,7 @@ class Web(Section, frozen=True):
         str,
         Meta(
             pattern=r"^(https?://[^\s/?#]+(/[^\s?#]*)?)?$",
+            extra={"expected": _URL},
             description="Where browsers find the pages. Default: http:// and web.listen.",
         ),
     ] = ""
@@ -282,6 +286,7 @@ class Web(Section, frozen=True):
         str,
         Meta(
             pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$",
+            extra={"expected": _URL},
             description="Where recipients' programs find opens and clicks (/t/) and unsubscribes "
             "(/u/); https, for one-click unsubscribe. A sender domain's tracking host takes the "
             "place of its host. Nothing else is served under this name, where it is another than "
@@ -314,6 +319,7 @@ class Store(Section, frozen=True):
         str,
         Meta(
             pattern=r"^((sqlite:///|postgres(ql)?://).+)?$",
+            extra={"expected": '"sqlite:///PATH" or "postgresql://USER@HOST/DATABASE"'},
             description="sqlite:///PATH, or postgresql://USER@HOST/DATABASE for several machines "
             "(passwords stand in a .pgpass file). Default: the store in the queue directory of "
             "data_dir.",

@@ -17,6 +17,7 @@ from smtpplus.values.errors import ConfigError
 
 __all__ = [
     "TRIAL_FOLDER",
+    "KeyPath",
     "Origins",
     "Tree",
     "find_configuration",
@@ -43,6 +44,10 @@ class Origins:
     file: Path | None
     lines: dict[KeyPath, int] = field(default_factory=dict)
     overridden: set[KeyPath] = field(default_factory=set)
+
+    def says(self, path: KeyPath) -> bool:
+        """Was the key `path` said, or is it the default?"""
+        return path in self.lines or path in self.overridden
 
     def of(self, path: KeyPath) -> str:
         """Where the key `path`, or the nearest one above it, was said."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-__all__ = ["has_ipv6", "is_own_address"]
+__all__ = ["has_ipv6", "ipv6_takes_ipv4", "is_own_address"]
 
 
 def has_ipv6() -> bool:
@@ -15,6 +15,15 @@ def has_ipv6() -> bool:
     except OSError:
         return False
     return True
+
+
+def ipv6_takes_ipv4() -> bool:
+    """Does who listens on all IPv6 addresses have the port of all IPv4 addresses, too?"""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            return not probe.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    except OSError:
+        return False
 
 
 def is_own_address(ip: str) -> bool:

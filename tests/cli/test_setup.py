@@ -9,6 +9,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.config import load
+from tests.cli.certificates import weak_pair
 from tests.cli.shell import Shell
 
 FACTS = [
@@ -148,6 +149,25 @@ class CheckConfigTests(SynchronousTestCase):
         self.assertIn("private_key.pem", self.shell.refused("check-config"))
         key.unlink()
         self.assertIn("private_key.pem", self.shell.refused("check-config"))
+
+    def test_what_a_start_refuses_is_refused(self) -> None:
+        password = self.file.with_name("password")
+        for settings, text in (
+            (("web.listen=127.0.0.1:2587",), "web.listen: expected another port"),
+            (("dns.nameservers=dns.example",), "expected the address of a name server"),
+            (
+                ("relay.smarthost_username=me", f"relay.smarthost_password_file={password}"),
+                "No such",
+            ),
+            ((f"store.url=sqlite:///{self.file.parent}",), "expected the path of a file"),
+        ):
+            sets = [word for one in settings for word in ("--set", one)]
+            self.assertIn(text, self.shell.refused(*sets, "check-config"))
+        for name, octets in zip(("certificate", "private_key"), weak_pair(), strict=True):
+            self.file.with_name(f"{name}.pem").write_bytes(octets)
+        error = self.shell.refused("check-config")
+        self.assertIn("TLS does not accept the certificate", error)
+        self.assertIn("key too small", error)
 
 
 class MigrateTests(SynchronousTestCase):
