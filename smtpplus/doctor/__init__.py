@@ -11,11 +11,12 @@ import sqlite3
 from collections.abc import Callable, Iterator
 
 from smtpplus.config import Config
+from smtpplus.doctor.certificates import certificate
 from smtpplus.doctor.database_store import database_store
 from smtpplus.doctor.file_store import file_store
 from smtpplus.doctor.findings import Finding, Level, problem
 from smtpplus.doctor.machine import clock, disk, permissions, secrets
-from smtpplus.doctor.outside import certificate, links, names, ports, returns
+from smtpplus.doctor.outside import links, names, ports, returns
 from smtpplus.values.errors import SmtpplusError
 
 __all__ = ["Finding", "Level", "examine"]

@@ -1,78 +1,24 @@
-"""What the outside sees: certificate, ports, names in DNS."""
+"""What the outside sees: ports, names in DNS."""
 
 from __future__ import annotations
 
 import errno
 import socket
-import time
 from collections.abc import Iterator
 
 import dns.exception
 import dns.nameserver
 import dns.resolver
 import dns.reversename
-from cryptography import x509
 
 from smtpplus.config import Config
 from smtpplus.config.kinds import Endpoint
 from smtpplus.doctor.database_store import service_lives
-from smtpplus.doctor.findings import Finding, ok, problem, warning
-from smtpplus.net.certificates import CertificateFiles
+from smtpplus.doctor.findings import Finding, ok, problem
 from smtpplus.rules.tracking_hosts import fault_of
 from smtpplus.store.process_lock import is_locked
 
-__all__ = ["certificate", "links", "names", "ports", "returns"]
-
-_DAY = 86_400.0
-_SOON_DAYS = 14
-
-
-def certificate(config: Config) -> Iterator[Finding]:
-    """Is it right for us, and for how long?"""
-    section = config.submission
-    if section.certificate is None or section.private_key is None:
-        yield problem(
-            "certificate",
-            "There is none: TLS is not offered, and nobody can sign in.",
-            "Set submission.certificate and submission.private_key.",
-        )
-        return
-    pair = CertificateFiles(section.certificate, section.private_key).read()
-    leaf = pair.chain[0]
-    left = (leaf.not_valid_after_utc.timestamp() - time.time()) / _DAY
-    until = f"{leaf.not_valid_after_utc:%Y-%m-%d}"
-    if left < 0:
-        yield problem("certificate", f"It expired on {until}.", "Renew it.")
-    elif left < _SOON_DAYS:
-        yield warning("certificate", f"It expires on {until}.", "See why it was not renewed.")
-    else:
-        yield ok("certificate", f"It is valid until {until}.")
-    host = str(config.server.hostname)
-    covered = _names_in(leaf)
-    if not any(_covers(name, host) for name in covered):
-        yield problem(
-            "certificate",
-            f"It is for {', '.join(covered) or 'nobody'}, not for {host}.",
-            f"Get one for {host}, or set server.hostname.",
-        )
-    if leaf.issuer == leaf.subject and config.relay.deliver != "sandbox":
-        yield warning(
-            "certificate",
-            "It is self-signed: clients that check will refuse it.",
-            "Get one of a public authority, such as Let's Encrypt.",
-        )
-
-
-def _names_in(leaf: x509.Certificate) -> list[str]:
-    try:
-        found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return []
-    return [name.lower() for name in found.get_values_for_type(x509.DNSName)]
-
-
-def _covers(name: str, host: str) -> bool:
-    return name == host or (name.startswith("*.") and host.partition(".")[2] == name[2:])
+__all__ = ["links", "names", "ports", "returns"]
 
 
 def ports(config: Config) -> Iterator[Finding]:

@@ -9,12 +9,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from smtpplus.net.certificates import self_signed
+from tests.cli.certificates import pair, pair_signed_with_sha1, weak_pair
 from tests.cli.shell import Shell
 from tests.dns_server import FaultDnsServer
 from tests.live.peers import free_port
@@ -76,6 +78,31 @@ class DoctorTests(_DoctorCase):
             "not for mail",
             "server.hostname=mail",
         )
+
+    def test_a_certificate_that_is_not_valid_yet(self) -> None:
+        now = time.time()
+        key = ec.generate_private_key(ec.SECP256R1())
+        self.use(pair(key, "localhost", now + 86400, now + 90 * 86400))
+        self.problem("certificate", "It is not valid before ")
+        self.use(pair(key, "localhost", now - 60, now + 90 * 86400))
+        self.findings(status=0)
+
+    def test_keys_and_signatures_that_clients_refuse(self) -> None:
+        self.use(weak_pair())
+        self.problem("certificate", "It has an RSA key of 1024 bits")
+        for curve in (ec.SECP224R1(), ec.SECP256K1()):
+            self.use(pair(ec.generate_private_key(curve), "localhost", 0, 4e9))
+            self.problem("certificate", f"It has an EC key on {curve.name}")
+        leaf, key = pair(ec.generate_private_key(ec.SECP384R1()), "localhost", 0, 4e9)
+        self.use((leaf + weak_pair()[0], key))
+        self.problem("certificate", "The chain's certificate 2 has an RSA key")
+        self.use(pair_signed_with_sha1())
+        self.problem("certificate", "It is signed with SHA1")
+
+    def use(self, pems: tuple[bytes, bytes]) -> None:
+        certificate, key = pems
+        (self.folder / "certificate.pem").write_bytes(certificate)
+        (self.folder / "private_key.pem").write_bytes(key)
 
     def test_a_port_that_is_taken(self) -> None:
         with socket.socket() as taken:
