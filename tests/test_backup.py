@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import tarfile
@@ -12,6 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from smtpplus.backup.restore import _point_home
 from smtpplus.config import load
 from smtpplus.installation import open_installation, run
+from smtpplus.store.migrate import migrate
+from smtpplus.store.sqlite import SqliteFile
 from smtpplus.store.store import open_store_blocking
 from smtpplus.values.ids import IdSource
 from smtpplus.values.message import Accepted
@@ -97,6 +100,51 @@ class BackupTests(SynchronousTestCase):
             "not empty", self.shell.refused("restore", str(self.file), "--to", str(folder))
         )
 
+    def test_a_backup_of_an_older_version_is_brought_to_this_one(self) -> None:
+        self.shell.run("backup", str(self.file))
+        older = Path(self.mktemp()).absolute()
+        database = SqliteFile(f"sqlite:///{older}")
+        database.make()
+        with contextlib.closing(database.open_writer()) as connection:
+            migrate(connection, database.dialect, "0003")
+        octets = _without(self.file.read_bytes(), "store.sqlite3", older.read_bytes())
+        self.file.write_bytes(octets)
+        new = Path(self.mktemp()).absolute()
+        self.shell.run("restore", str(self.file), "--to", str(new))
+        self.shell.facts["config"] = str(new / "smtpplus.toml")
+        self.assertFalse(self.shell.json("migrate")["changed"])
+
+    def test_what_fails_half_way_leaves_nothing(self) -> None:
+        self.shell.run("backup", str(self.file))
+        whole = self.file.read_bytes()
+        top = Path(self.mktemp()).absolute()
+        for broken, text in (
+            (whole[: len(whole) // 2], "unexpected end of data"),
+            (_without(whole, "store.sqlite3"), "it holds no store"),
+            (_without(whole, "store.sqlite3", b"no database" * 999), "its store cannot be read"),
+        ):
+            self.file.write_bytes(broken)
+            said = self.shell.refused("restore", str(self.file), "--to", str(top / "a" / "b"))
+            self.assertIn(text, said)
+            self.assertFalse(top.exists(), text)
+
+    def test_what_fails_half_way_touches_nothing_that_was_there(self) -> None:
+        self.shell.run("backup", str(self.file))
+        whole = self.file.read_bytes()
+        self.file.write_bytes(whole[: len(whole) // 2])
+        mine = Path(self.mktemp()).absolute()
+        mine.mkdir(mode=0o755)
+        before = mine.stat()
+        self.shell.refused("restore", str(self.file), "--to", str(mine))
+        self.assertEqual(list(mine.iterdir()), [])
+        self.assertEqual((mine.stat().st_ino, mine.stat().st_mode), (before.st_ino, before.st_mode))
+        (mine / "queue").mkdir()
+        for name in ("diary.txt", "queue/smtpplus.sqlite3-wal"):
+            (mine / name).write_text("mine")
+        self.shell.refused("--set", f"server.data_dir={mine}", "restore", str(self.file))
+        left = sorted(str(path.relative_to(mine)) for path in mine.rglob("*"))
+        self.assertEqual(left, ["diary.txt", "queue", "queue/smtpplus.sqlite3-wal"])
+
     def test_a_hostile_file_writes_nothing_outside(self) -> None:
         for name, kind in (
             ("../escaped", tarfile.REGTYPE),
@@ -117,6 +165,23 @@ class BackupTests(SynchronousTestCase):
                 "no backup", self.shell.refused("restore", str(self.file), "--to", str(new))
             )
             self.assertEqual([path for path in new.rglob("*") if path.is_file()], [], name)
+
+
+def _without(whole: bytes, name: str, instead: bytes | None = None) -> bytes:
+    """The tar `whole` without one of its members, or with other octets for it."""
+    made = io.BytesIO()
+    with (
+        tarfile.open(fileobj=io.BytesIO(whole)) as source,
+        tarfile.open(fileobj=made, mode="w") as tar,
+    ):
+        for member in source:
+            octets = source.extractfile(member).read()  # type: ignore[union-attr]
+            if member.name == name:
+                octets = instead or b""
+                member.size = len(octets)
+            if member.name != name or instead:
+                tar.addfile(member, io.BytesIO(octets))
+    return made.getvalue()
 
 
 async def _claim(queue: object) -> set[int]:

@@ -1,16 +1,13 @@
 """The tar of a backup: its manifest, what is added to it, what may be taken out.
 
-Guarantees: only names of the known forms, and only plain files, come out of a tar; nothing is
-written over something. Raises UsageError for what is no backup.
+Guarantees: only names of the known forms, and only plain files, come out of a tar. Raises UsageError for what is no backup.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import os
 import re
-import shutil
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,7 +16,6 @@ from typing import IO, Annotated, Literal
 
 import msgspec
 
-from smtpplus.store.sqlite import sync_folder
 from smtpplus.values.errors import UsageError
 
 __all__ = [
@@ -36,7 +32,6 @@ __all__ = [
     "place_of",
     "table_member",
     "table_of",
-    "write_out",
 ]
 
 MANIFEST = "manifest.json"
@@ -188,18 +183,3 @@ def _info(name: str, now: float) -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
     info.mtime, info.mode = int(now), 0o600
     return info
-
-
-# ---------------------------------------------------------------- taking out
-
-
-def write_out(place: Path, source: IO[bytes]) -> None:
-    """Write a new file, 0600, and sync it."""
-    for folder in (*reversed(place.parents[:3]),):
-        folder.mkdir(mode=0o700, exist_ok=True)
-    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as target:
-        shutil.copyfileobj(source, target, _PIECE)
-        target.flush()
-        os.fsync(target.fileno())
-    sync_folder(place.parent)

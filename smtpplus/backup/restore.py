@@ -2,14 +2,14 @@
 
 A place is the data folder of a configuration or a whole new folder, and for a store in
 PostgreSQL a database without a store: the one that the configuration names. Guarantees: what
-is refused has written nothing; a database is filled in one transaction.
+is refused, or fails on its way, leaves nothing behind and touches nothing that was there; a
+database is filled in one transaction; an older version's store is brought to this one's tables.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 import sqlite3
 import tarfile
 from collections.abc import Sequence
@@ -22,11 +22,13 @@ from smtpplus.backup.archive import (
     members,
     place_of,
     table_of,
-    write_out,
 )
+from smtpplus.backup.placed import Placed, placed
 from smtpplus.config import Config, load
 from smtpplus.store.migrate import check_version
+from smtpplus.store.schema import HEAD
 from smtpplus.store.snapshot import count_waiting, sqlite_path
+from smtpplus.store.store import upgrade
 from smtpplus.values.errors import ConflictError, UsageError
 from smtpplus.values.ids import parse_id
 
@@ -50,39 +52,49 @@ def restore(
     if folder is not None:
         _check_empty(folder)
     manifest = manifest_of(source)
-    if manifest.store == "postgresql":
-        return _restore_database(source, manifest, config, folder, settings)
-    return _restore_file(source, config, folder)
+    with placed() as made:
+        if manifest.store == "postgresql":
+            return _restore_database(source, manifest, config, folder, settings, made)
+        return _restore_file(source, config, folder, made)
 
 
 # ---------------------------------------------------------------- into a file
 
 
-def _restore_file(source: Path, config: Config | None, folder: Path | None) -> Contained:
+def _restore_file(
+    source: Path, config: Config | None, folder: Path | None, made: Placed
+) -> Contained:
     if folder is not None:
         data_dir, store = folder, folder / "queue" / "smtpplus.sqlite3"
     else:
         assert config is not None
         data_dir, store = config.server.data_dir, sqlite_path(config.store_url)
         _check_free(config, store)
-    _take_out(source, data_dir, store, whole=folder is not None)
+    _take_out(source, data_dir, store, made, whole=folder is not None)
     if not store.is_file():
         raise UsageError(f"{source} is no backup of smtpplus: it holds no store.")
     if folder is not None:
         _point_home(folder / "smtpplus.toml")
-    return _checked(store, data_dir / "queue")
+    try:
+        return _checked(store, data_dir / "queue")
+    except sqlite3.Error as error:
+        raise UsageError(f"{source} is damaged: its store cannot be read ({error}).") from error
 
 
-def _take_out(source: Path, data_dir: Path, store: Path | None, *, whole: bool) -> None:
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _take_out(
+    source: Path, data_dir: Path, store: Path | None, made: Placed, *, whole: bool
+) -> None:
+    made.folder(data_dir)
     with members(source) as found:
         for member, inner in found:
             place = place_of(member.name, data_dir, store, whole=whole)
             if place is not None:
-                write_out(place, inner)
+                made.file(place, inner)
 
 
 def _check_empty(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is no folder: a backup is restored into an empty folder.")
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty: a backup is restored into an empty folder.")
 
@@ -118,7 +130,10 @@ def _point_home(path: Path) -> None:
 def _checked(store: Path, queue_dir: Path) -> Contained:
     with contextlib.closing(sqlite3.connect(store)) as connection:
         counted = count_waiting(connection)
-    check_version(counted.version)
+    if counted.version < HEAD:
+        upgrade(f"sqlite:///{store}")
+    else:
+        check_version(counted.version)
     present = {parse_id(path.stem) for path in queue_dir.glob("[0-9a-f]/[0-9a-f]/*.eml")}
     missing = set(counted.files) - present
     return Contained(
@@ -140,21 +155,18 @@ def _restore_database(
     config: Config | None,
     folder: Path | None,
     settings: Sequence[str],
+    made: Placed,
 ) -> Contained:
     if folder is None:
         assert config is not None
-        return _into(config, source, manifest)
-    try:
-        _take_out(source, folder, None, whole=True)
-        path = folder / "smtpplus.toml"
-        _point_home(path)
-        return _into(load(path if path.is_file() else None, settings), source, manifest)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)  # it was empty
-        raise
+        return _into(config, source, manifest, made)
+    _take_out(source, folder, None, made, whole=True)
+    path = folder / "smtpplus.toml"
+    _point_home(path)
+    return _into(load(path if path.is_file() else None, settings), source, manifest, made)
 
 
-def _into(config: Config, source: Path, manifest: Manifest) -> Contained:
+def _into(config: Config, source: Path, manifest: Manifest, made: Placed) -> Contained:
     if not config.store_url.startswith("postgres"):
         raise UsageError(
             f"{source} is of a store in PostgreSQL: name the database to fill, with "
@@ -163,7 +175,7 @@ def _into(config: Config, source: Path, manifest: Manifest) -> Contained:
     from smtpplus.store.database_copy import Filling, check_free, fill  # noqa: PLC0415 - an extra
 
     check_free(config.store_url, manifest.schema)
-    _take_secret(source, config.secret_key_file)
+    _take_secret(source, config.secret_key_file, made)
 
     def put_all(filling: Filling) -> None:
         left = set(manifest.tables)
@@ -188,14 +200,14 @@ def _into(config: Config, source: Path, manifest: Manifest) -> Contained:
     )
 
 
-def _take_secret(source: Path, place: Path) -> None:
+def _take_secret(source: Path, place: Path, made: Placed) -> None:
     """The secret goes where it is not, or is the same."""
     with members(source) as found:
         for member, inner in found:
             if member.name != "secret.key":
                 continue
             if not place.exists():
-                write_out(place, inner)
+                made.file(place, inner)
             elif place.read_bytes().strip() != inner.read().strip():
                 raise ConflictError(
                     f"{place} is not the secret of this backup: move it away first, or restore "
