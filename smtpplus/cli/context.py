@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from smtpplus.config import Config
     from smtpplus.installation import Installation
 
-__all__ = ["Command", "Context", "Group", "command", "key_table", "moment", "pass_context"]
+__all__ = ["Command", "Context", "Group", "command", "key_table", "moment", "pass_context", "plain"]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -67,7 +67,7 @@ class Context:
         else:
             width = max(map(len, fields), default=0)
             for name, value in fields.items():
-                click.echo(f"{name:<{width}}  {_plain(value)}")
+                click.echo(f"{name:<{width}}  {plain(value)}")
 
     def show_rows(self, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
         """Print many things: all fields as JSON, or `columns` of them as a table."""
@@ -85,7 +85,7 @@ class Context:
         for column in columns:
             table.add_column(column.replace("_", " "), overflow="fold")
         for row in rows:
-            table.add_row(*(Text(_plain(row.get(column))) for column in columns))
+            table.add_row(*(Text(plain(row.get(column))) for column in columns))
         Console(highlight=False, width=None if _is_wide() else 200).print(table)
 
     def note(self, text: str) -> None:
@@ -104,15 +104,16 @@ def _is_wide() -> bool:
     return sys.stdout.isatty()
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
+    """`value` in a person's words, its control characters made visible."""
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple | set | frozenset):
-        return ", ".join(_plain(one) for one in value) or "-"
+        return ", ".join(plain(one) for one in value) or "-"
     if isinstance(value, dict):
-        return ", ".join(f"{key}={_plain(one)}" for key, one in value.items()) or "-"
+        return ", ".join(f"{key}={plain(one)}" for key, one in value.items()) or "-"
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", str(value))
 
 

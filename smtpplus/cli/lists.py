@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from smtpplus.cli.context import Context, Group, key_table, moment, pass_context
+from smtpplus.cli.context import Context, Group, key_table, moment, pass_context, plain
 from smtpplus.installation import Installation, run
 from smtpplus.rules.list_settings import LINKING, SETTINGS, effective, read
 from smtpplus.rules.tracking_hosts import fault_of
@@ -94,7 +94,8 @@ def set_one(context: Context, name: str, key: str, value: str) -> None:
         found = run(opened.accounts.list_by_name(name))
         changed = run(opened.accounts.set_list(found.id, key, read_value))
     now = effective(changed.settings)[key]
-    context.show({"list": changed.name, key: now}, f"{changed.name}: {key} = {now}")
+    written = plain(SETTINGS[key].written(now))
+    context.show({"list": changed.name, key: now}, f"{changed.name}: {key} = {written}")
     fault = fault_of(context.config.tracking_url)
     if key in LINKING and now is True and fault and context.config.relay.deliver != "sandbox":
         context.note(f"Note: {fault} Set web.tracking_url (docs/operations.md, Tracked links).")

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from smtpplus.cli.context import Context, Group, key_table, moment, pass_context
+from smtpplus.cli.context import Context, Group, key_table, moment, pass_context, plain
 from smtpplus.installation import Installation, run
 from smtpplus.rules.user_settings import SETTINGS, read
 from smtpplus.trial import new_credential
@@ -60,7 +60,7 @@ def list_all(context: Context) -> None:
         found = run(opened.accounts.users(None))
     context.show_rows(
         ("username", "account", "list", "status", "limit_hour", "limit_day"),
-        [_row(user) for user in found],
+        [_shown(context, user) for user in found],
     )
 
 
@@ -71,7 +71,7 @@ def show(context: Context, username: str) -> None:
     """An SMTP user with all its settings."""
     with context.installation() as opened:
         user = _user(opened, username)
-    context.show(_row(user))
+    context.show(_shown(context, user))
 
 
 @user_command.command("set", epilog=key_table(SETTINGS.values()))
@@ -84,8 +84,9 @@ def set_one(context: Context, username: str, key: str, value: str) -> None:
     changes = read(key, value)
     with context.installation() as opened:
         user = run(opened.accounts.set_user(username, changes))
-    row = _row(user)
-    context.show({"username": user.username, key: row[key]}, f"{user.username}: {key} = {row[key]}")
+    now = _row(user)[key]
+    written = plain(SETTINGS[key].written(now))
+    context.show({"username": user.username, key: now}, f"{user.username}: {key} = {written}")
 
 
 @user_command.command("secret")
@@ -116,6 +117,17 @@ def _unknown_domains(opened: Installation, user: SmtpUser) -> list[str]:
     }
     wanted = {*user.domains, *(sender.rpartition("@")[2].lower() for sender in user.senders)}
     return sorted(wanted - verified)
+
+
+def _shown(context: Context, user: SmtpUser) -> dict[str, Any]:
+    """A program gets numbers and lists, a person what `user set` takes."""
+    row = _row(user)
+    if context.as_json:
+        return row
+    return {
+        key: SETTINGS[key].written(value) if key in SETTINGS else value
+        for key, value in row.items()
+    }
 
 
 def _row(user: SmtpUser) -> dict[str, Any]:

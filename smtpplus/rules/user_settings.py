@@ -40,6 +40,16 @@ class UserSetting:
     expected: str
     read: Callable[[str], Any]
 
+    def written(self, value: Any) -> str:
+        """What `read` takes for `value`."""
+        if value is None or (value in ((), 0) and not isinstance(value, str)):
+            return "none"
+        if isinstance(value, tuple):
+            return ", ".join(value)
+        if isinstance(value, float):
+            return str(Duration(seconds=value))
+        return str(value)
+
 
 def read(key: str, text: str) -> dict[str, Any]:
     """What `text` for `key` changes.

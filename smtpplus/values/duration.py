@@ -32,5 +32,6 @@ class Duration:
     def __str__(self) -> str:
         for unit in ("d", "h", "m"):
             if self.seconds and self.seconds % _UNITS[unit] == 0:
-                return f"{self.seconds / _UNITS[unit]:g}{unit}"
-        return f"{self.seconds:g}s"
+                return f"{self.seconds / _UNITS[unit]:.0f}{unit}"
+        # Not by :g, which has six digits and an exponent, and `parse` none.
+        return f"{f'{self.seconds:.3f}'.rstrip('0').rstrip('.')}s"

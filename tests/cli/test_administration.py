@@ -59,6 +59,13 @@ class AccountAndListTests(_Installed):
         self.assertIn("acme", self.shell.refused("list", "add", "acme", "shop"))
         self.assertIn("expected", self.shell.refused("list", "set", "default", "footer", "maybe"))
         self.assertIn("expected one of", self.shell.refused("list", "set", "default", "foot", "on"))
+        for key, allowed in (
+            ("aggregation", "one of day, week, month, year, subject"),
+            ("suppressed_reply", "accept or refuse"),
+            ("footer", "on or off"),
+        ):
+            said = self.shell.refused("list", "set", "default", key, "x")
+            self.assertIn(f"{key}: expected {allowed}", said)
         self.shell.refused("account", "add", "trial")
         self.shell.run("list", "add", "trial", "x", "--stream", "bulk", status=2)
 
@@ -92,6 +99,28 @@ class UserTests(_Installed):
         self.shell.refused("user", "set", "nobody", "status", "off")
         self.shell.refused("user", "show", "nobody")
         self.shell.refused("user", "add", "nolist")
+
+    def test_people_read_what_they_would_type(self) -> None:
+        for key, value, written in (
+            ("limit_hour", "none", "none"),
+            ("domains", "example.com, Example.net", "example.com, example.net"),
+            ("senders", "", "none"),
+            ("duplicates", "10 m", "10m"),
+            ("status", "off", "off"),
+            ("campaign", "", "-"),
+        ):
+            out, _ = self.shell.run("user", "set", self.user, key, value)
+            self.assertEqual(out, f"{self.user}: {key} = {written}\n")
+            out, _ = self.shell.run("user", "show", self.user)
+            self.assertRegex(out, rf"(?m)^{key} +{written}$")
+        for key, value, written in (
+            ("footer", "yes", "on"),
+            ("notices", "a@example.com,b@example.com", "a@example.com, b@example.com"),
+            ("footer_text", "a\x1b[1m", "a\\x1b[1m"),
+            ("footer_text", "", "-"),
+        ):
+            out, _ = self.shell.run("list", "set", "default", key, value)
+            self.assertEqual(out, f"default: {key} = {written}\n")
 
     def test_a_domain_that_is_not_there_yet_is_noted(self) -> None:
         _, err = self.shell.run("user", "add", "default", "--domain", "example.org")

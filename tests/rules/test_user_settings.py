@@ -54,6 +54,23 @@ class UserSettingsTests(SynchronousTestCase):
         for key, text, changes in ACCEPTED:
             self.assertEqual(read(key, text), changes, (key, text))
 
+    def test_what_is_written_can_be_typed(self) -> None:
+        for key, text, changes in ACCEPTED:
+            written = SETTINGS[key].written(changes[key])
+            self.assertEqual(read(key, written), changes, (key, text, written))
+        for key, value, written in (
+            ("domains", (), "none"),
+            ("senders", ("a@example.com", "b@example.com"), "a@example.com, b@example.com"),
+            ("limit_hour", None, "none"),
+            ("limit_hour", 5, "5"),
+            ("duplicates", 1_234_567.0, "1234567s"),
+            ("recall", 0.0, "none"),
+            ("recall", 0.25, "0.25s"),
+            ("status", UserStatus.OFF, "off"),
+            ("campaign", "", ""),
+        ):
+            self.assertEqual(SETTINGS[key].written(value), written)
+
     def test_refused_with_what_was_expected(self) -> None:
         for key, text in REFUSED:
             self.assertIn("expected", str(self.assertRaises(UsageError, read, key, text)))
