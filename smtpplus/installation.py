@@ -29,7 +29,7 @@ from smtpplus.ports import (
 )
 from smtpplus.store.access import check_access
 from smtpplus.store.store import open_store_blocking, run
-from smtpplus.values.errors import UsageError
+from smtpplus.values.errors import UsageError, reason
 
 __all__ = ["BlockingClock", "Installation", "open_installation", "read_secret", "run"]
 
@@ -91,7 +91,9 @@ def read_secret(config: Config) -> bytes:
             "`smtpplus migrate --new-secret`, and make new DKIM keys."
         ) from error
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read as the installation's secret: {error}.") from error
+        raise UsageError(
+            f"{path} cannot be read as the installation's secret: {reason(error)}."
+        ) from error
     if len(secret) < _LEAST_SECRET_OCTETS:
         raise UsageError(
             f"{path} is no secret of an installation: expected 64 hexadecimal digits, at least "

@@ -22,7 +22,7 @@ from smtpplus.message.dkim import generate_key
 from smtpplus.net.certificates import self_signed
 from smtpplus.rules.credential import new_secret
 from smtpplus.smtp.scram import make_verifier
-from smtpplus.values.errors import ConflictError, UsageError
+from smtpplus.values.errors import ConflictError, UsageError, reason
 from smtpplus.values.submission import DkimKeyState, Role, ScramVerifier, SmtpUser, Stream
 from smtpplus.web.sessions import issue_sign_in
 
@@ -155,7 +155,7 @@ def set_up(
             _empty(folder)  # all of it is ours: it was empty, and we made the first file
             raise
     except OSError as error:
-        raise UsageError(f"{folder} cannot be set up: {error}.") from error
+        raise UsageError(f"{folder} cannot be set up: {reason(error)}.") from error
 
 
 def _fill(
@@ -240,6 +240,8 @@ def _checked_host(name: str) -> str:
 
 def _prepare(folder: Path) -> None:
     """The folder, ours alone, with nothing in it."""
+    if folder.exists() and not folder.is_dir():
+        raise ConflictError(f"{folder} is no folder. Choose another name.")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if (folder / "smtpplus.toml").exists():
         raise ConflictError(f"{folder} holds an installation already. Choose another folder.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sqlite3
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
@@ -34,7 +35,7 @@ from smtpplus.backup.archive import (
 from smtpplus.config import Config
 from smtpplus.store.snapshot import snapshot
 from smtpplus.store.sqlite import sync_folder
-from smtpplus.values.errors import UsageError
+from smtpplus.values.errors import StoreUnavailableError, UsageError, reason
 
 __all__ = ["back_up"]
 
@@ -52,13 +53,17 @@ def back_up(config: Config, target: Path, now: float) -> Contained:
     """Write the backup `target`, which must not exist; services may be running.
 
     Raises:
-        UsageError: `target` exists.
+        UsageError: `target` exists, or its folder takes no files.
+        StoreUnavailableError, StoreBrokenError: the store cannot be read.
         OSError: it cannot be written.
     """
     if target.exists():
         raise UsageError(f"{target} exists: name another file, or remove it.")
     folder = target.absolute().parent
-    work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=folder))
+    try:
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=folder))
+    except OSError as error:
+        raise UsageError(f"{target} cannot be written: {reason(error)}.") from error
     take = _database if config.store_url.startswith("postgres") else _file
     try:
         part = work / "backup.tar"
@@ -82,6 +87,10 @@ def back_up(config: Config, target: Path, now: float) -> Contained:
         )
     except FileExistsError as error:
         raise UsageError(f"{target} exists: name another file, or remove it.") from error
+    except sqlite3.Error as error:
+        raise StoreUnavailableError(
+            f"The store cannot be read now ({error}): see `smtpplus doctor`. No backup was made."
+        ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

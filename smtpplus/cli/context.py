@@ -10,21 +10,33 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import pwd
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from smtpplus.values.errors import ConfigError
+from smtpplus.values.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from smtpplus.config import Config
     from smtpplus.installation import Installation
 
-__all__ = ["Command", "Context", "Group", "command", "key_table", "moment", "pass_context", "plain"]
+__all__ = [
+    "Command",
+    "Context",
+    "Group",
+    "check_owner",
+    "command",
+    "key_table",
+    "moment",
+    "pass_context",
+    "plain",
+]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -55,6 +67,8 @@ class Context:
         """The opened installation."""
         from smtpplus.installation import open_installation
 
+        if self.config.store_url.startswith("sqlite:"):
+            check_owner(self.config.queue_dir, os.geteuid())
         with open_installation(self.config) as opened:
             yield opened
 
@@ -99,9 +113,30 @@ class Context:
         click.echo(msgspec.json.format(encoded, indent=2).decode())
 
 
+def check_owner(folder: Path, user: int) -> None:
+    """A store in a file is its owner's: another user cannot change it, and root leaves files.
+
+    Raises:
+        UsageError: `user`, by its number, is neither the owner of `folder` nor root.
+    """
+    try:
+        owner = folder.stat().st_uid
+    except OSError:
+        return  # whoever opens the store says what is missing
+    if user in {0, owner}:
+        return
+    try:
+        name = pwd.getpwuid(owner).pw_name
+    except KeyError:
+        name = f"#{owner}"
+    raise UsageError(
+        f"{folder} belongs to {name}: run the command as that user (sudo -u {name} smtpplus …)."
+    )
+
+
 def _is_wide() -> bool:
     """Is standard output a terminal, whose width counts?"""
-    return sys.stdout.isatty()
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def plain(value: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from smtpplus.cli.addresses import mail_domain
 from smtpplus.cli.context import Context, Group, moment, pass_context
 from smtpplus.cli.dns_check import Answer, check_record
 from smtpplus.cli.domain_settings import set_one
@@ -22,7 +23,7 @@ from smtpplus.rules.dns_records import (
 from smtpplus.rules.tracking_hosts import host_of
 from smtpplus.trial import new_selector
 from smtpplus.values.address import Address
-from smtpplus.values.errors import UsageError
+from smtpplus.values.errors import AddressError, UsageError
 from smtpplus.values.submission import DkimKeyState, SenderDomain
 
 __all__ = ["domain_command"]
@@ -42,7 +43,7 @@ domain_command.add_command(set_one)
 @pass_context
 def add(context: Context, account: str, domain: str) -> None:
     """Add a sender domain to ACCOUNT, with a DKIM key; prints the DNS records to publish."""
-    name = Address.parse(f"postmaster@{domain.strip().rstrip('.')}").ascii_domain
+    name = mail_domain(domain)
     if name.startswith("["):
         raise UsageError(f"{domain} is an address literal; a sender domain is a name.")
     now = time.time()
@@ -173,7 +174,12 @@ def _add_key(
 ) -> None:
     taken = {found.selector for found in run(opened.accounts.keys(domain))}
     name = new_selector(now, taken) if selector is None else selector.lower()
-    Address.parse(f"any@{name}.{domain}")  # a selector is a DNS label
+    try:
+        Address.parse(f"any@{name}.{domain}")  # a selector is a DNS label
+    except AddressError as error:
+        raise UsageError(
+            f"{name or 'Nothing'} is no selector: expected up to 63 letters, digits and hyphens."
+        ) from error
     pem, public = generate_key()
     run(opened.accounts.add_key(domain, name, pem, public, state, now))
 
@@ -189,7 +195,8 @@ def _activate(
     ]
     if selector is None and len(waiting) != 1:
         raise UsageError(
-            f"Say which selector to activate; waiting: {', '.join(waiting) or 'none'}."
+            f"Say which selector to activate; waiting: {', '.join(waiting) or 'none'} "
+            f"(`smtpplus domain key {one.domain} add` makes one)."
         )
     chosen = selector or waiting[0]
     name = f"{chosen}._domainkey.{one.domain}"

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from smtpplus.cli.addresses import mail_address
 from smtpplus.cli.context import Context, command, moment, pass_context
 from smtpplus.config import Config
 from smtpplus.installation import BlockingClock, Installation, run
@@ -29,7 +30,7 @@ from smtpplus.rules.quota import UserQuota, window_start
 from smtpplus.rules.suppression import decide, refusal
 from smtpplus.settings import relay_settings
 from smtpplus.values.address import Address
-from smtpplus.values.errors import AddressError, NotFoundError, UsageError
+from smtpplus.values.errors import NotFoundError
 from smtpplus.values.options import NOTHING_SAID
 from smtpplus.values.submission import MailList, SmtpUser
 
@@ -51,7 +52,7 @@ def explain_command(
 
     Nothing is sent. A message's own control headers go before what is shown here.
     """
-    to, who = _address(recipient), _address(sender) if sender else None
+    to, who = mail_address(recipient), mail_address(sender) if sender else None
     with context.installation() as opened:
         user, mail_list = _origin(opened, username)
         now = time.time()
@@ -80,13 +81,6 @@ def explain_command(
         context.show(found[part])
     click.echo("\nOptions")
     context.show_rows(("option", "value", "decided_by"), found["options"])
-
-
-def _address(text: str) -> Address:
-    try:
-        return Address.parse(text.strip())
-    except AddressError as error:
-        raise UsageError(f"{text} is no mail address: {error}") from error
 
 
 def _origin(opened: Installation, username: str) -> tuple[SmtpUser, MailList]:

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
+from smtpplus.cli.addresses import mail_address
 from smtpplus.cli.context import Context, Group, moment, pass_context
 from smtpplus.installation import Installation, run
 from smtpplus.trial import sign_in_link
-from smtpplus.values.address import Address
 from smtpplus.values.errors import NotFoundError, UsageError
 from smtpplus.values.submission import Person, Role
 from smtpplus.web.sessions import hash_password
@@ -41,7 +41,7 @@ def person_command() -> None:
 @pass_context
 def add(context: Context, email: str, role: str, account: str | None, with_password: bool) -> None:
     """Add a person; prints a one-time sign-in link, or takes a password."""
-    address = str(Address.parse(email))
+    address = str(mail_address(email))
     hashed = hash_password(_read_password()) if with_password else None
     now = time.time()
     with context.installation() as opened:
@@ -86,19 +86,25 @@ def sign_in(context: Context, email: str) -> None:
 @pass_context
 def password(context: Context, email: str) -> None:
     """Set the password of EMAIL, read from stdin; ends all of that person's sessions."""
-    hashed = hash_password(_read_password())
     with context.installation() as opened:
         person = _person(opened, email)
+        hashed = hash_password(_read_password())
         run(opened.people.set_password(person.id, hashed))
     fields: dict[str, Any] = {"email": person.email, "has_password": True}
     context.show(fields, f"The password of {person.email} is set.")
 
 
 def _read_password() -> str:
+    if sys.stdin is None:
+        raise UsageError("Give the password on standard input, which is closed.")
     if sys.stdin.isatty():
         typed: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     else:
-        typed = sys.stdin.readline(_MOST_PASSWORD + 2).rstrip("\r\n")
+        try:
+            typed = sys.stdin.readline(_MOST_PASSWORD + 2).rstrip("\r\n")
+            typed.encode()  # in a locale without letters octets come in as lone surrogates
+        except UnicodeError as error:
+            raise UsageError("The password on standard input is not in UTF-8.") from error
     if not _LEAST_PASSWORD <= len(typed) <= _MOST_PASSWORD:
         raise UsageError(
             f"A password has {_LEAST_PASSWORD} to {_MOST_PASSWORD} characters; a few unrelated "

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
+import os
 import sys
 from typing import Any
 
 import click
 
 from smtpplus import __version__
-from smtpplus.cli.context import Context
-from smtpplus.values.errors import SmtpplusError
+from smtpplus.cli.context import Context, plain
+from smtpplus.values.errors import SmtpplusError, UsageError, reason
 
 __all__ = ["exit_status", "main", "program"]
 
@@ -76,30 +78,72 @@ def program(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run and exit."""
-    sys.exit(exit_status(arguments))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # whatever the locale cannot write is escaped
+            stream.reconfigure(errors="backslashreplace")
+    status = exit_status(arguments)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:  # it was told, or whoever read us is gone: Python is not to try again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = status or 1
+    sys.exit(status)
 
 
 def exit_status(arguments: list[str] | None) -> int:
     """Run; the status to exit with."""
+    said = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in said
     try:
-        result: Any = program.main(arguments, prog_name="smtpplus", standalone_mode=False)
-    except click.ClickException as error:
+        _check_octets(said)
+        result: Any = program.main(said, prog_name="smtpplus", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return error.exit_code
+    except click.ClickException as error:
+        _complain(_wrongly_called(error), as_json)
+        return error.exit_code
     except click.Abort:
-        click.echo("Stopped.", err=True)
+        _complain("Stopped.", as_json)
         return 130
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read us is gone: say nothing
+        return 1  # whoever read us is gone: say nothing
+    except OSError as error:
+        of = f"{error.filename}: " if error.filename else ""
+        _complain(f"{of}{reason(error)}.", as_json)
         return 1
-    except (SmtpplusError, OSError) as error:
-        _complain(str(error), arguments)
+    except SmtpplusError as error:
+        _complain(str(error), as_json)
         return 1
     return result if isinstance(result, int) else 0
 
 
-def _complain(text: str, arguments: list[str] | None) -> None:
-    if "--json" in (sys.argv[1:] if arguments is None else arguments):
+def _check_octets(arguments: list[str]) -> None:
+    """What is no UTF-8 reaches us as lone surrogates, which neither store nor JSON takes.
+
+    Raises:
+        UsageError: an argument is of that kind.
+    """
+    for one in arguments:
+        if any("\ud800" <= letter <= "\udfff" for letter in one):
+            raise UsageError(f"The argument {one!a} is not in UTF-8: type it in UTF-8.")
+
+
+def _wrongly_called(error: click.ClickException) -> str:
+    """One sentence, and how it is called."""
+    text = " ".join(error.format_message().split())
+    ctx = getattr(error, "ctx", None)
+    if ctx is None:
+        return text
+    ending = "" if text.endswith((".", "?", ")")) else "."
+    usage = " ".join(ctx.get_usage().removeprefix("Usage:").split())
+    return f"{text}{ending} Usage: {usage} (see {ctx.command_path} --help)"
+
+
+def _complain(text: str, as_json: bool) -> None:
+    if as_json:
         click.echo(json.dumps({"error": text}), err=True)
     else:
-        click.echo(f"smtpplus: {text}", err=True)
+        lines = (plain(line) for line in text.split("\n"))
+        click.echo("smtpplus: " + "\n".join(lines), err=True)

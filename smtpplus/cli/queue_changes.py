@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
+from smtpplus.cli.addresses import mail_domain
 from smtpplus.cli.context import Command, Context, pass_context
 from smtpplus.installation import Installation, run
-from smtpplus.values.address import to_ascii
 from smtpplus.values.errors import NotFoundError, UsageError
 from smtpplus.values.ids import parse_id
 from smtpplus.values.queue import QueueChange, Selection
@@ -28,6 +28,12 @@ _DONE = {
     QueueChange.RELEASE: "Released {n}.",
     QueueChange.CANCEL: "Cancelled {n}.",
     QueueChange.FLUSH: "{n} due now.",
+}
+_LACKED = {
+    QueueChange.HOLD: "waits that is not held already",
+    QueueChange.RELEASE: "is held",
+    QueueChange.CANCEL: "waits",
+    QueueChange.FLUSH: "waits that is not due already",
 }
 _BY = "command line"
 
@@ -52,6 +58,11 @@ def _command(change: QueueChange) -> click.Command:
             if change is QueueChange.CANCEL and not which.ids and not yes:
                 _confirm(context, run(opened.queue.would_change(change, which)))
             changed = run(opened.queue.change(change, which, time.time(), _BY))
+        if which.ids and not changed:
+            raise NotFoundError(
+                f"Nothing {_LACKED[change]} under {', '.join(identifiers)}; see `smtpplus queue "
+                "list`, or `smtpplus message show ID` for what became of it."
+            )
         word = "delivery" if changed == 1 else "deliveries"
         context.show(
             {"change": change.value, "deliveries": changed},
@@ -90,7 +101,7 @@ def _selection(
         user_id = found.id
     return Selection(
         ids=tuple(_id(text) for text in identifiers),
-        domain=to_ascii(domain.strip().rstrip(".")),
+        domain=mail_domain(domain) if domain else "",
         user_id=user_id,
         everything=everything,
     )
@@ -104,6 +115,8 @@ def _id(text: str) -> int:
 
 
 def _confirm(context: Context, count: int) -> None:
-    if context.as_json:
+    if context.as_json and count:
         raise UsageError(f"This would cancel {count} deliveries: say --yes.")
+    if not count:
+        return
     click.confirm(f"Cancel {count} deliveries for good?", abort=True, err=True)

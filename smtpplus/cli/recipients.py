@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
+from smtpplus.cli.addresses import mail_address
 from smtpplus.cli.context import Context, Group, moment, pass_context
 from smtpplus.installation import Installation, run
 from smtpplus.ports import MailRow, RecipientRow, SuppressionRow
-from smtpplus.values.address import Address
-from smtpplus.values.errors import AddressError, NotFoundError, UsageError
+from smtpplus.values.errors import NotFoundError, UsageError
 from smtpplus.values.ids import show_id
 from smtpplus.values.message import Event
 
@@ -89,7 +89,7 @@ def export(context: Context, address: str, account: str) -> None:
 @pass_context
 def erase(context: Context, address: str, yes: bool, account: str) -> None:
     """Forget an address for good (GDPR article 17). Numbers stay, suppressions stay as a hash."""
-    address = _address(address)
+    address = str(mail_address(address))
     with context.installation() as opened:
         scope = find_account(opened, account)
         if not run(opened.recipients.recipient(scope, address)):
@@ -125,18 +125,11 @@ def _account_names(opened: Installation) -> dict[int, str]:
     return {one.id: one.name for one in run(opened.accounts.accounts())}
 
 
-def _address(text: str) -> str:
-    try:
-        return str(Address.parse(text.strip()))
-    except AddressError as error:
-        raise UsageError(f"{text} is no mail address: {error}") from error
-
-
 def _known(
     opened: Installation, scope: int | None, address: str, most: int | None
 ) -> list[dict[str, Any]]:
     """All that is known; of its mails the newest `most`, None: every one."""
-    address = _address(address)
+    address = str(mail_address(address))
     rows = run(opened.recipients.recipient(scope, address))
     if not rows:
         raise NotFoundError(f"{address} is no recipient: nothing was ever sent to it.")

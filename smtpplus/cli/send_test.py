@@ -21,13 +21,13 @@ from typing import Any
 
 import click
 
+from smtpplus.cli.addresses import mail_address
 from smtpplus.cli.context import Context, command, pass_context
 from smtpplus.cli.messages import story
 from smtpplus.config import Config, Endpoint
 from smtpplus.installation import Installation, run
 from smtpplus.ports import DeliveryRow
 from smtpplus.trial import TRIAL_DOMAIN, new_credential
-from smtpplus.values.address import Address
 from smtpplus.values.errors import NotFoundError, SmtpplusError, UsageError
 from smtpplus.values.ids import parse_id
 from smtpplus.values.message import DeliveryState
@@ -71,10 +71,10 @@ def send_test_command(
     """Send a message through the running service and tell its fate."""
     if (username is None) != (password is None):
         raise click.UsageError("--user and --password go together.")
-    to = [str(Address.parse(one)) for one in recipients or _default_recipients(context.config)]
+    to = [str(mail_address(one)) for one in recipients or _default_recipients(context.config)]
     with context.installation() as opened:
         mail_list = _list(opened, list_name)
-        origin = sender or _default_sender(opened, mail_list)
+        origin = str(mail_address(sender)) if sender else _default_sender(opened, mail_list)
         given = _Login(username, password) if username and password else None
         with _credential(opened, mail_list, given) as login:
             reply = _submit(context.config, login, _message(origin, to, subject), to)

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
+from smtpplus.cli.addresses import mail_address
 from smtpplus.cli.context import Context, Group, moment, pass_context
 from smtpplus.cli.recipients import find_account, suppression_fields
 from smtpplus.cli.times import parse_time
 from smtpplus.installation import Installation, run
 from smtpplus.rules.suppression import Reason, Scope, Suppression
-from smtpplus.values.address import Address
-from smtpplus.values.errors import AddressError, NotFoundError, UsageError
+from smtpplus.values.errors import NotFoundError, UsageError
 
 __all__ = ["suppression_command"]
 
@@ -84,7 +84,7 @@ def add(
     context: Context, address: str, detail: str, until: str, account: str, list_name: str
 ) -> None:
     """Do not mail ADDRESS any more: for a list, or for the whole account."""
-    address, now = _address(address), time.time()
+    address, now = str(mail_address(address)), time.time()
     expires_at = _until(until, now) if until else None
     with context.installation() as opened:
         account_id, list_id = _place(opened, account, list_name)
@@ -108,7 +108,7 @@ def add(
 @pass_context
 def lift(context: Context, address: str, reason: str | None, account: str, list_name: str) -> None:
     """Mail ADDRESS again. What was lifted stays on record."""
-    address = _address(address)
+    address = str(mail_address(address))
     with context.installation() as opened:
         scope = find_account(opened, account)
         list_id = None
@@ -121,13 +121,6 @@ def lift(context: Context, address: str, reason: str | None, account: str, list_
         raise NotFoundError(f"Nothing stands against mail to {address}.")
     word = "suppression" if lifted == 1 else "suppressions"
     context.show({"address": address, "lifted": lifted}, f"Lifted {lifted} {word} of {address}.")
-
-
-def _address(text: str) -> str:
-    try:
-        return str(Address.parse(text.strip()))
-    except AddressError as error:
-        raise UsageError(f"{text} is no mail address: {error}") from error
 
 
 def _place(opened: Installation, account: str, list_name: str) -> tuple[int, int | None]:

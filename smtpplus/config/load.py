@@ -21,7 +21,7 @@ from smtpplus.config import sections
 from smtpplus.config.kinds import read_kind
 from smtpplus.config.source import Origins, Tree, override, read_toml
 from smtpplus.config.together import check_together
-from smtpplus.values.errors import ConfigError
+from smtpplus.values.errors import ConfigError, reason
 
 __all__ = ["Config", "load", "of_values"]
 
@@ -105,7 +105,7 @@ def _first_line(key: str, path: Path | None) -> str:
     try:
         line = path.read_text(encoding="utf-8").partition("\n")[0].strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{key}: {path}: {error}") from error
+        raise ConfigError(f"{key}: {path} cannot be read: {reason(error)}.") from error
     if not line:
         raise ConfigError(f"{key}: {path} has an empty first line.")
     return line

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from smtpplus.values.errors import ConfigError
+from smtpplus.values.errors import ConfigError, reason
 
 __all__ = [
     "TRIAL_FOLDER",
@@ -100,7 +100,7 @@ def read_toml(path: Path) -> tuple[Tree, Origins]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+        raise ConfigError(f"{path}: cannot be read: {reason(error)}.") from error
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

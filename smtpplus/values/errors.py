@@ -27,11 +27,17 @@ __all__ = [
     "StoreFullError",
     "StoreUnavailableError",
     "UsageError",
+    "reason",
 ]
 
 
 class SmtpplusError(Exception):
     """Base of all errors of ours; its text is a sentence for whoever meets it."""
+
+
+def reason(error: Exception) -> str:
+    """What the system says of `error`, without its number and without the file's name."""
+    return str(getattr(error, "strerror", None) or error)
 
 
 class UsageError(SmtpplusError):
