@@ -28,6 +28,7 @@ from smtpplus.rules.effective import Effective, settle
 from smtpplus.rules.explained import explained
 from smtpplus.rules.quota import UserQuota, window_start
 from smtpplus.rules.suppression import decide, refusal
+from smtpplus.rules.user_settings import SETTINGS
 from smtpplus.settings import relay_settings
 from smtpplus.values.address import Address
 from smtpplus.values.errors import NotFoundError
@@ -76,11 +77,16 @@ def explain_command(
         context.show({**found, "verdict": verdict})
         return
     context.show({"verdict": verdict, "user": found["user"], "list": found["list"]})
+    submission = found["submission"]
+    submission |= {key: one.written(submission[key]) for key, one in _LIMITS.items()}
     for part in ("submission", "sender", "recipient", "campaign", "route"):
         click.echo(f"\n{part.capitalize()}")
         context.show(found[part])
     click.echo("\nOptions")
     context.show_rows(("option", "value", "decided_by"), found["options"])
+
+
+_LIMITS = {key: SETTINGS[key] for key in ("limit_hour", "limit_day", "recall", "duplicates")}
 
 
 def _origin(opened: Installation, username: str) -> tuple[SmtpUser, MailList]:

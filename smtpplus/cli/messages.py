@@ -42,10 +42,19 @@ def show(context: Context, identifier: str, transcripts: bool) -> None:
     context.show(found["message"])
     for title in ("options", "deliveries", "attempts", "events"):
         click.echo(f"\n{title.capitalize()}")
-        context.show_rows(_COLUMNS[title], found[title])
+        context.show_rows(_COLUMNS[title], [_readable(row) for row in found[title]])
     if transcripts:
         for attempt in found["attempts"]:
             context.show({}, f"\n{attempt['at']} {attempt['host']}\n{attempt['transcript']}")
+
+
+def _readable(row: dict[str, Any]) -> dict[str, Any]:
+    """With the times in an event's detail as people read them."""
+    detail = row.get("detail")
+    if not isinstance(detail, dict):
+        return row
+    times = {name: moment(one) for name, one in detail.items() if name.endswith("_at")}
+    return {**row, "detail": {**detail, **times}}
 
 
 _COLUMNS = {

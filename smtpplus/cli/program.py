@@ -136,7 +136,7 @@ def _wrongly_called(error: click.ClickException) -> str:
     ctx = getattr(error, "ctx", None)
     if ctx is None:
         return text
-    ending = "" if text.endswith((".", "?", ")")) else "."
+    ending = "" if text.endswith((".", "?")) else "."
     usage = " ".join(ctx.get_usage().removeprefix("Usage:").split())
     return f"{text}{ending} Usage: {usage} (see {ctx.command_path} --help)"
 

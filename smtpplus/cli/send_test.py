@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import SMTP, SMTPUTF8
 from email.utils import formatdate, make_msgid
 from typing import Any
 
@@ -28,7 +28,7 @@ from smtpplus.config import Config, Endpoint
 from smtpplus.installation import Installation, run
 from smtpplus.ports import DeliveryRow
 from smtpplus.trial import TRIAL_DOMAIN, new_credential
-from smtpplus.values.errors import NotFoundError, SmtpplusError, UsageError
+from smtpplus.values.errors import NotFoundError, SmtpplusError, UsageError, reason
 from smtpplus.values.ids import parse_id
 from smtpplus.values.message import DeliveryState
 from smtpplus.values.submission import MailList, UserStatus
@@ -45,6 +45,7 @@ _SANDBOX_RECIPIENT = "you@example.net"
 class _Login:
     username: str
     password: str
+    is_new: bool = False
 
 
 @command("send-test")
@@ -71,10 +72,10 @@ def send_test_command(
     """Send a message through the running service and tell its fate."""
     if (username is None) != (password is None):
         raise click.UsageError("--user and --password go together.")
-    to = [str(mail_address(one)) for one in recipients or _default_recipients(context.config)]
+    to = [mail_address(one).wire for one in recipients or _default_recipients(context.config)]
     with context.installation() as opened:
         mail_list = _list(opened, list_name)
-        origin = str(mail_address(sender)) if sender else _default_sender(opened, mail_list)
+        origin = mail_address(sender).wire if sender else _default_sender(opened, mail_list)
         given = _Login(username, password) if username and password else None
         with _credential(opened, mail_list, given) as login:
             reply = _submit(context.config, login, _message(origin, to, subject), to)
@@ -156,18 +157,18 @@ def _credential(
     else:
         run(opened.accounts.set_user(username, changes))
     try:
-        yield _Login(username, password)
+        yield _Login(username, password, is_new=True)
     finally:
         run(opened.accounts.set_user(username, {"status": UserStatus.OFF}))
 
 
 def _submit(config: Config, login: _Login, message: EmailMessage, recipients: list[str]) -> str:
-    """Send; the text of the final reply. Retries AUTH until the service knows the credential."""
-    known_by = time.monotonic() + _KNOWN_SECONDS
+    """Send; the text of the final reply. Retries AUTH until the service knows a new credential."""
+    known_by = time.monotonic() + (_KNOWN_SECONDS if login.is_new else 0.0)
     while True:
         try:
             with _connect(config) as client:
-                client.login(login.username, login.password)
+                _sign_in(client, login)
                 return _transaction(client, message, recipients)
         except smtplib.SMTPAuthenticationError as error:
             if time.monotonic() > known_by:
@@ -177,6 +178,13 @@ def _submit(config: Config, login: _Login, message: EmailMessage, recipients: li
             raise _refused(error.smtp_code, error.smtp_error) from error
         except (smtplib.SMTPException, ssl.SSLError) as error:
             raise SmtpplusError(f"The service did not take the message: {error}") from error
+
+
+def _sign_in(client: smtplib.SMTP, login: _Login) -> None:
+    """By PLAIN alone: `login` goes on to other mechanisms, each of which would be a failure."""
+    client.ehlo_or_helo_if_needed()
+    client.user, client.password = login.username, login.password
+    client.auth("PLAIN", client.auth_plain)
 
 
 def _refused(code: int, text: bytes | str) -> SmtpplusError:
@@ -202,7 +210,7 @@ def _connect(config: Config) -> smtplib.SMTP:
         client = smtplib.SMTP(*_reachable(where), timeout=_CONNECT_SECONDS)
     except OSError as error:
         raise SmtpplusError(
-            f"Nothing answers on {where}: {error}. Is `twistd smtpplus` running?"
+            f"Nothing answers on {where}: {reason(error)}. Is `twistd smtpplus` running?"
         ) from error
     if not with_tls:
         return client
@@ -245,12 +253,16 @@ def _first_pem(text: str) -> str:
 
 
 def _transaction(client: smtplib.SMTP, message: EmailMessage, recipients: list[str]) -> str:
-    code, text = client.mail(message["From"])
+    policy, options = SMTP, []
+    if not all(one.isascii() for one in (message["From"], *recipients)):  # RFC 6531 §3.4
+        policy, options = SMTPUTF8, ["SMTPUTF8"]
+        client.command_encoding = "utf-8"
+    code, text = client.mail(message["From"], options)
     for recipient in recipients:
         if code < 400:
             code, text = client.rcpt(recipient)
     if code < 400:
-        code, text = client.data(message.as_bytes(policy=SMTP))
+        code, text = client.data(message.as_bytes(policy=policy))
     if code >= 400:
         raise smtplib.SMTPResponseException(code, text)
     return text.decode("utf-8", "replace")

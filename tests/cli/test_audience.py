@@ -265,6 +265,12 @@ class ExplainTests(_Mailed):
         text, _ = self.shell.run("explain", "--user", self.user, "--to", "new@example.org")
         self.assertIn("Campaign", text)
 
+    def test_people_read_what_they_would_type(self) -> None:
+        self.shell.run("user", "set", self.user, "duplicates", "10m")
+        out, _ = self.shell.run("explain", "--user", self.user, "--to", "a@example.net")
+        self.assertRegex(out, r"(?m)^duplicates +10m$")
+        self.assertRegex(out, r"(?m)^limit_hour +none$")
+
     def test_what_stands_in_the_way(self) -> None:
         self.assertIn("refused", self.explain("--from", "a@elsewhere.example")["verdict"])
         self.shell.run("suppression", "add", "new@example.org", "--reason", "asked")

@@ -11,6 +11,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.cli.context import check_owner
+from smtpplus.cli.messages import _readable
 from smtpplus.values.errors import UsageError
 from tests.cli.shell import Shell
 
@@ -69,6 +70,10 @@ class WrongInputTests(SynchronousTestCase):
     def test_nothing_to_cancel_is_not_asked_about(self) -> None:
         self.assertEqual(self.shell.run("queue", "cancel", "--all")[0], "Cancelled 0 deliveries.\n")
         self.assertEqual(self.shell.json("queue", "cancel", "--all")["deliveries"], 0)
+
+    def test_times_of_an_event_are_readable(self) -> None:
+        row = {"event": "deferred", "detail": {"due_at": 1_800_000_000.5, "n": 1}}
+        self.assertEqual(_readable(row)["detail"], {"due_at": "2027-01-15T08:00:00Z", "n": 1})
 
     def test_a_damaged_store(self) -> None:
         (self.shell.folder / "queue" / "smtpplus.sqlite3").write_bytes(b"no database" * 999)

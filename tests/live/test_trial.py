@@ -80,6 +80,17 @@ class TrialTests(SynchronousTestCase):
         bounced = self.call(_BIN / "smtpplus", *self.settings, "send-test", *to)
         self.assertEqual(bounced.returncode, 1)
         self.assertIn("bounced: 550 5.1.1", bounced.stdout)
+        for address, shown in (
+            ("ü@example.net", "ü@example.net"),
+            ("a@ü.example", "a@xn--tda.example"),
+        ):
+            sent = self.call(_BIN / "smtpplus", *self.settings, "send-test", "--to", address)
+            self.assertEqual(sent.returncode, 0, sent.stderr)
+            self.assertIn(f"{shown}  delivered: 250 2.0.0", sent.stdout)
+        wrong = ("--user", "nobody", "--password", "wrong")
+        refused = self.call(_BIN / "smtpplus", *self.settings, "send-test", *wrong)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("The service refused: 535 5.7.8 ", refused.stderr)
         process.send_signal(signal.SIGTERM)
         process.wait(_SECONDS)
 
