@@ -156,8 +156,14 @@ class FaultTests(_Folder):
                 '[log]\nlevel = "loud"',
                 'log.level: expected "debug", "info", "warn" or "error", got',
             ),
-            ('[server]\nroles = ["web", "x"]', 'roles[1]: expected "submission", "relay" or "web"'),
-            ("[server]\nroles = []", 'roles: expected a list of "submission", "relay" or "web"'),
+            (
+                '[server]\nroles = ["web", "x"]',
+                'roles[1]: expected "submission", "relay", "feedback" or "web"',
+            ),
+            (
+                "[server]\nroles = []",
+                'roles: expected a list of "submission", "relay", "feedback" or "web"',
+            ),
             ('[store]\nurl = "x"', 'store.url: expected "sqlite:///PATH" or "postgresql://'),
             ('[web]\npublic_url = "x"', "web.public_url: expected a URL such as"),
             ('[server]\nnode = "a b"', "server.node: expected up to 64 letters, digits"),
@@ -187,8 +193,9 @@ class ListeningTests(_Folder):
             ('[web]\nlisten = "127.0.0.1:587"\n[submission]', 2, "web.listen"),
             ('[web]\nlisten = "localhost:587"\n[submission]', 2, "web.listen"),
             (
-                '[feedback]\nlisten = ["0.0.0.0:25"]\n[submission]\nlisten = ["127.0.0.1:25"]',
-                2,
+                '[feedback]\ndomain = "b.example"\nlisten = ["0.0.0.0:25"]\n[submission]\n'
+                'listen = ["127.0.0.1:25"]',
+                3,
                 "feedback.listen",
             ),
         ):
@@ -205,7 +212,7 @@ class ListeningTests(_Folder):
         for text in (
             'listen = ["127.0.0.1:0", "127.0.0.1:0"]',
             'listen = ["127.0.0.1:25", "127.0.0.2:25", "[::1]:25"]',
-            'listen = ["0.0.0.0:25"]',  # what returns would have is not listened on
+            'listen = ["0.0.0.0:25"]',  # no bounce domain: nothing else is there
             'listen = ["127.0.0.1:8025"]\n[server]\nroles = ["submission"]',
         ):
             self.read(f"[submission]\nlisten_tls = []\n{text}\n")

@@ -105,7 +105,7 @@ def _check_urls(config: Config, fault: Fault) -> None:
 
 def _check_listening(config: Config, origins: Origins, fault: Fault) -> None:
     """Addresses alone, and none twice; of two the one that was said is named."""
-    listened_on = _listened_on(config, origins)
+    listened_on = _listened_on(config)
     for path, where in listened_on:
         if not where.is_address and (path[0], where.host) != ("web", "localhost"):
             fault(
@@ -126,12 +126,12 @@ def _check_listening(config: Config, origins: Origins, fault: Fault) -> None:
         )
 
 
-def _listened_on(config: Config, origins: Origins) -> list[tuple[KeyPath, Endpoint]]:
+def _listened_on(config: Config) -> list[tuple[KeyPath, Endpoint]]:
     found: list[tuple[KeyPath, Endpoint]] = []
     if "submission" in config.server.roles:
         for key in ("listen", "listen_tls"):
             found += [(("submission", key), one) for one in getattr(config.submission, key)]
-    if origins.says(("feedback", "listen")):  # nothing listens there yet, least by default
+    if "feedback" in config.server.roles and config.feedback.domain is not None:
         found += [(("feedback", "listen"), one) for one in config.feedback.listen]
     if "web" in config.server.roles:
         found.append((("web", "listen"), config.web.listen))
