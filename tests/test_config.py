@@ -193,8 +193,10 @@ class ListeningTests(_Folder):
             ('[web]\nlisten = "127.0.0.1:587"\n[submission]', 2, "web.listen"),
             ('[web]\nlisten = "localhost:587"\n[submission]', 2, "web.listen"),
             (
-                '[feedback]\ndomain = "b.example"\nlisten = ["0.0.0.0:25"]\n[submission]\n'
-                'listen = ["127.0.0.1:25"]',
+                (
+                    '[feedback]\ndomain = "b.example"\nlisten = ["0.0.0.0:25"]\n[submission]\n'
+                    'listen = ["127.0.0.1:25"]'
+                ),
                 3,
                 "feedback.listen",
             ),
