@@ -81,6 +81,28 @@ class BackupTests(SynchronousTestCase):
             _point_home(path)
             self.assertEqual(load(path).store_url, f"sqlite:///{new}/queue/smtpplus.sqlite3")
 
+    def test_the_files_that_the_configuration_names_are_in_it_or_told(self) -> None:
+        folder = Path(self.shell.facts["config"]).parent
+        (folder / "private_key.pem").rename(folder / "key.pem")
+        (folder / "keys").mkdir()
+        (folder / "keys" / "token").write_text("a token")
+        elsewhere = Path(self.mktemp()).absolute()
+        elsewhere.write_text("a password")
+        config = Path(self.shell.facts["config"])
+        text = config.read_text().replace("private_key.pem", "key.pem")
+        relay = f'[relay]\nsmarthost_username = "u"\nsmarthost_password_file = "{elsewhere}"\n'
+        text = text.replace("[relay]\n", relay) + '\n[metrics]\ntoken_file = "keys/token"\n'
+        config.write_text(text)
+        outside = [f"relay.smarthost_password_file: {elsewhere}"]
+        self.assertEqual(self.shell.json("backup", str(self.file))["left_out"], outside)
+        new = Path(self.mktemp()).absolute()
+        elsewhere.unlink()
+        restored = self.shell.json("restore", str(self.file), "--to", str(new))
+        self.assertEqual(restored["left_out"], outside)
+        for name in ("certificate.pem", "key.pem", "keys/token"):
+            self.assertEqual((new / name).read_bytes(), (folder / name).read_bytes(), name)
+            self.assertEqual((new / name).stat().st_mode & 0o777, 0o600)
+
     def test_into_the_data_folder_of_a_configuration(self) -> None:
         self.shell.run("backup", str(self.file))
         data = Path(self.mktemp()).absolute()
@@ -150,6 +172,11 @@ class BackupTests(SynchronousTestCase):
             ("../escaped", tarfile.REGTYPE),
             ("/escaped", tarfile.REGTYPE),
             ("queue/a/b/../../../../escaped", tarfile.REGTYPE),
+            ("named/../escaped", tarfile.REGTYPE),
+            ("named/a/../../escaped", tarfile.REGTYPE),
+            ("named//escaped", tarfile.REGTYPE),
+            ("named/./escaped", tarfile.REGTYPE),
+            ("named/a/..", tarfile.REGTYPE),
             ("secret.key", tarfile.SYMTYPE),
             ("queue/a/b/0000000000000.eml", tarfile.LNKTYPE),
             ("store.sqlite3", tarfile.FIFOTYPE),

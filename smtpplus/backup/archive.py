@@ -1,6 +1,7 @@
 """The tar of a backup: its manifest, what is added to it, what may be taken out.
 
-Guarantees: only names of the known forms, and only plain files, come out of a tar. Raises UsageError for what is no backup.
+Guarantees: only names of the known forms, none of which leads out of the folder, and only plain
+files, come out of a tar. Raises UsageError for what is no backup.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import msgspec
 from smtpplus.values.errors import UsageError
 
 __all__ = [
-    "BESIDE",
     "MANIFEST",
     "STORE",
     "Contained",
@@ -29,6 +29,7 @@ __all__ = [
     "add_stream",
     "manifest_of",
     "members",
+    "named_member",
     "place_of",
     "table_member",
     "table_of",
@@ -36,9 +37,10 @@ __all__ = [
 
 MANIFEST = "manifest.json"
 STORE = "store.sqlite3"
-BESIDE = ("certificate.pem", "private_key.pem")
+_BESIDE = ("certificate.pem", "private_key.pem")  # of backups before there was `named/`
 _FORM = 1
 _QUEUED = re.compile(r"queue/[0-9a-f]/[0-9a-f]/[0-9a-z]{13}\.eml")
+_NAMED = re.compile(r"named/((?!(?:.*/)?\.{1,2}(?:/|$))(?:[^/\0]{1,255}/){0,20}[^/\0]{1,255})")
 _TABLE = re.compile(r"tables/([a-z_]{1,63})\.copy")
 _PIECE = 1 << 20
 _BLOCK = tarfile.BLOCKSIZE
@@ -54,6 +56,7 @@ class Contained:
     files: int  # large contents
     missing_files: int
     octets: int
+    left_out: tuple[str, ...] = ()  # files that the configuration names and that are not there
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,12 +110,12 @@ def members(source: Path) -> Iterator[Iterator[tuple[tarfile.TarInfo, IO[bytes]]
 
 
 def _checked(tar: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, IO[bytes]]]:
-    known = {MANIFEST, STORE, "secret.key", "smtpplus.toml", *BESIDE}
+    known = {MANIFEST, STORE, "secret.key", "smtpplus.toml", *_BESIDE}
+    forms = (_QUEUED, _TABLE, _NAMED)
     for member in tar:
         if not member.isreg():
             raise tarfile.TarError(f"{member.name!r} is no file")
-        forms = _QUEUED.fullmatch(member.name) or _TABLE.fullmatch(member.name)
-        if member.name not in known and not forms:
+        if member.name not in known and not any(form.fullmatch(member.name) for form in forms):
             raise tarfile.TarError(f"it holds {member.name!r}")
         inner = tar.extractfile(member)
         assert inner is not None
@@ -125,7 +128,17 @@ def place_of(name: str, data_dir: Path, store: Path | None, *, whole: bool) -> P
         return store
     if name == "secret.key" or (store is not None and _QUEUED.fullmatch(name)):
         return data_dir / name
-    return data_dir / name if whole and name in {"smtpplus.toml", *BESIDE} else None
+    if not whole:
+        return None
+    named = _NAMED.fullmatch(name)
+    if named:
+        return data_dir / named[1]
+    return data_dir / name if name in {"smtpplus.toml", *_BESIDE} else None
+
+
+def named_member(path: Path, folder: Path) -> str | None:
+    """The member for a file that the configuration in `folder` names; None: it lies elsewhere."""
+    return f"named/{path.relative_to(folder)}" if path.is_relative_to(folder) else None
 
 
 def table_member(table: str) -> str:

@@ -13,6 +13,7 @@ import re
 import sqlite3
 import tarfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from smtpplus.backup.archive import (
@@ -29,7 +30,7 @@ from smtpplus.store.migrate import check_version
 from smtpplus.store.schema import HEAD
 from smtpplus.store.snapshot import count_waiting, sqlite_path
 from smtpplus.store.store import upgrade
-from smtpplus.values.errors import ConflictError, UsageError
+from smtpplus.values.errors import ConfigError, ConflictError, UsageError
 from smtpplus.values.ids import parse_id
 
 __all__ = ["restore"]
@@ -54,8 +55,24 @@ def restore(
     manifest = manifest_of(source)
     with placed() as made:
         if manifest.store == "postgresql":
-            return _restore_database(source, manifest, config, folder, settings, made)
-        return _restore_file(source, config, folder, made)
+            contained = _restore_database(source, manifest, config, folder, settings, made)
+        else:
+            contained = _restore_file(source, config, folder, made)
+        return replace(contained, left_out=_left_out(config, folder, settings))
+
+
+def _left_out(
+    config: Config | None, folder: Path | None, settings: Sequence[str]
+) -> tuple[str, ...]:
+    """The files that the configuration names and that are not there."""
+    restored = folder / "smtpplus.toml" if folder is not None else None
+    if restored is not None and restored.is_file():
+        try:
+            config = load(restored, settings)
+        except ConfigError:
+            return ()  # of another version: the start says what is wrong
+    named = config.named_files if config is not None else {}
+    return tuple(f"{key}: {path}" for key, path in named.items() if not path.is_file())
 
 
 # ---------------------------------------------------------------- into a file

@@ -22,7 +22,6 @@ import msgspec
 
 from smtpplus import __version__
 from smtpplus.backup.archive import (
-    BESIDE,
     MANIFEST,
     STORE,
     Contained,
@@ -30,6 +29,7 @@ from smtpplus.backup.archive import (
     add_file,
     add_octets,
     add_stream,
+    named_member,
     table_member,
 )
 from smtpplus.config import Config
@@ -72,7 +72,8 @@ def back_up(config: Config, target: Path, now: float) -> Contained:
                 part.chmod(0o600)
                 manifest = msgspec.json.format(msgspec.json.encode(taken.manifest), indent=2)
                 add_octets(tar, MANIFEST, manifest, now)
-                for name, path in _installation_files(config).items():
+                files, left_out = _installation_files(config)
+                for name, path in files.items():
                     add_file(tar, name, path)
                 taken.add(tar)
                 tar.close()
@@ -83,7 +84,13 @@ def back_up(config: Config, target: Path, now: float) -> Contained:
         said = taken.manifest
         octets = target.stat().st_size
         return Contained(
-            str(target), said.messages, said.waiting, said.files, taken.missing_files, octets
+            str(target),
+            said.messages,
+            said.waiting,
+            said.files,
+            taken.missing_files,
+            octets,
+            left_out,
         )
     except FileExistsError as error:
         raise UsageError(f"{target} exists: name another file, or remove it.") from error
@@ -142,15 +149,16 @@ def _database(config: Config, _: Path, now: float) -> Iterator[_Taken]:
         yield _Taken(manifest, found.missing, add)
 
 
-def _installation_files(config: Config) -> dict[str, Path]:
+def _installation_files(config: Config) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """Secret, configuration, and the files that it names in its own folder; and which it names elsewhere."""
     found = {"secret.key": config.secret_key_file}
+    left_out = []
     if config.file is not None:
         found["smtpplus.toml"] = config.file
-        beside = (config.submission.certificate, config.submission.private_key)
-        here = config.file.parent
-        found |= {
-            name: path
-            for name, path in zip(BESIDE, beside, strict=True)
-            if path is not None and path == here / name
-        }
-    return {name: path for name, path in found.items() if path.is_file()}
+        for key, path in config.named_files.items():
+            name = named_member(path, config.file.parent.resolve())
+            if name is not None and path.is_file():
+                found[name] = path
+            else:
+                left_out.append(f"{key}: {path}")
+    return {name: path for name, path in found.items() if path.is_file()}, tuple(left_out)

@@ -29,6 +29,8 @@ def backup_command(context: Context, file: Path) -> int:
         f"Wrote {made.path}: {made.messages} messages, {made.waiting} deliveries waiting, "
         f"{made.files} message files.",
     )
+    for one in made.left_out:
+        context.note(f"Not in it, keep it yourself: {one}.")
     if made.missing_files:
         context.note(f"{made.missing_files} message files are missing: see `smtpplus doctor`.")
     return 1 if made.missing_files else 0
@@ -61,6 +63,8 @@ def restore_command(context: Context, file: Path, folder: Path | None) -> int:
         f"Restored {made.path}: {made.messages} messages, {made.waiting} deliveries waiting, "
         f"{made.files} message files.",
     )
+    for one in made.left_out:
+        context.note(f"The configuration names a file that is not there: {one}.")
     if made.missing_files:
         context.note(f"{made.missing_files} message files were missing in the backup already.")
     return 1 if made.missing_files else 0

@@ -68,6 +68,17 @@ class Config(sections.Section, frozen=True):
         return self.server.data_dir / "secret.key"
 
     @property
+    def named_files(self) -> dict[str, Path]:
+        """The files that keys of this configuration name, by key."""
+        named = {
+            "submission.certificate": self.submission.certificate,
+            "submission.private_key": self.submission.private_key,
+            "relay.smarthost_password_file": self.relay.smarthost_password_file,
+            "metrics.token_file": self.metrics.token_file,
+        }
+        return {key: path for key, path in named.items() if path is not None}
+
+    @property
     def public_url(self) -> str:
         """Where browsers find the pages, without a slash at the end."""
         return (self.web.public_url or f"http://{self.web.listen}").rstrip("/")
