@@ -9,7 +9,7 @@ from __future__ import annotations
 import click
 
 from smtpplus.cli.context import Context, command, pass_context
-from smtpplus.cli.dns_check import check_record
+from smtpplus.doctor.records import check_record
 from smtpplus.installation import run
 from smtpplus.rules.dns_records import tracking_record
 from smtpplus.rules.tracking_hosts import host_of, read_tracking_host, tracking_base

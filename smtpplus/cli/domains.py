@@ -9,18 +9,15 @@ import click
 
 from smtpplus.cli.addresses import mail_domain
 from smtpplus.cli.context import Context, Group, moment, pass_context
-from smtpplus.cli.dns_check import Answer, check_record
 from smtpplus.cli.domain_settings import set_one
+from smtpplus.doctor.domains import records_of
+from smtpplus.doctor.records import Answer, check_record
 from smtpplus.installation import Installation, run
 from smtpplus.message.dkim import generate_key
 from smtpplus.rules.dns_records import (
     DnsRecord,
     ownership_record,
-    records,
-    return_records,
-    tracking_record,
 )
-from smtpplus.rules.tracking_hosts import host_of
 from smtpplus.trial import new_selector
 from smtpplus.values.address import Address
 from smtpplus.values.errors import AddressError, UsageError
@@ -50,7 +47,7 @@ def add(context: Context, account: str, domain: str) -> None:
     with context.installation() as opened:
         made = run(opened.accounts.add_domain(account, name, None, now))
         _add_key(opened, made.domain, DkimKeyState.ACTIVE, now)
-        found = _records(opened, made)
+        found = records_of(opened, made)
     _show_records(context, made, found)
 
 
@@ -82,7 +79,7 @@ def show_records(context: Context, domain: str) -> None:
     """Print the DNS records that DOMAIN needs, as lines of a zone file."""
     with context.installation() as opened:
         one = run(opened.accounts.domain_by_name(domain))
-        found = _records(opened, one)
+        found = records_of(opened, one)
     _show_records(context, one, found)
 
 
@@ -96,7 +93,7 @@ def check(context: Context, domain: str) -> int:
     """
     with context.installation() as opened:
         one = run(opened.accounts.domain_by_name(domain))
-        answers = [check_record(context.config, record) for record in _records(opened, one)]
+        answers = [check_record(context.config, record) for record in records_of(opened, one)]
         one = _verify_if_proven(opened, one, answers[0])
     rows = [
         {"record": answer.record.purpose, "name": answer.record.name, **answer.fields()}
@@ -153,7 +150,7 @@ def key(context: Context, domain: str, action: str, selector: str | None, *, for
         elif action == "activate":
             _activate(context, opened, one, selector, force=force)
         keys = run(opened.accounts.keys(one.domain))
-        published = {record.name: record for record in _records(opened, one)}
+        published = {record.name: record for record in records_of(opened, one)}
     rows = [
         {
             "selector": found.selector,
@@ -200,26 +197,12 @@ def _activate(
         )
     chosen = selector or waiting[0]
     name = f"{chosen}._domainkey.{one.domain}"
-    record = next((found for found in _records(opened, one) if found.name == name), None)
+    record = next((found for found in records_of(opened, one) if found.name == name), None)
     if record is not None and not force:
         answer = check_record(context.config, record)
         if not answer.is_right:
             raise UsageError(f"{name}: {answer.detail} Publish it first, or say --force.")
     run(opened.accounts.set_key_state(one.domain, chosen, DkimKeyState.ACTIVE))
-
-
-def _records(opened: Installation, one: SenderDomain) -> list[DnsRecord]:
-    ownership = ownership_record(opened.secret, one.account_id, one.domain)
-    keys = run(opened.accounts.keys(one.domain))
-    tracking = None
-    if one.tracking_host:
-        tracking = tracking_record(one.tracking_host, host_of(opened.config.tracking_url))
-    hostname = str(opened.config.server.hostname)
-    found = records(one.domain, ownership, keys, hostname, tracking)
-    bounces = str(opened.config.feedback.domain or "")
-    if bounces == one.domain or bounces.endswith(f".{one.domain}"):
-        found += return_records(bounces, hostname)
-    return found
 
 
 def _show_records(context: Context, one: SenderDomain, found: list[DnsRecord]) -> None:

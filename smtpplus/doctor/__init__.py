@@ -1,8 +1,8 @@
 """Looks for what is, or will be, wrong with an installation, and says how to mend it.
 
 Guarantees: changes nothing; works beside a running service and without one; a check that cannot
-be made is a finding, never an exception. Asks DNS only about ``server.hostname`` and
-``feedback.domain``.
+be made is a finding, never an exception. Asks DNS only about our own names and the
+sender domains.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from smtpplus.config import Config
 from smtpplus.doctor.certificates import certificate
 from smtpplus.doctor.database_store import database_store
+from smtpplus.doctor.domains import domains
 from smtpplus.doctor.file_store import file_store
 from smtpplus.doctor.findings import Finding, Level, problem
 from smtpplus.doctor.machine import clock, disk, permissions, secrets
@@ -34,6 +35,7 @@ def examine(config: Config) -> Iterator[Finding]:
         ("clock", clock),
         ("dns", names),
         ("returns", returns),
+        ("domains", domains),
         ("links", links),
         ("store", file_store if in_file else database_store),
     )

@@ -7,7 +7,6 @@ import socket
 from collections.abc import Iterator
 
 import dns.exception
-import dns.nameserver
 import dns.resolver
 import dns.reversename
 
@@ -15,6 +14,7 @@ from smtpplus.config import Config
 from smtpplus.config.kinds import Endpoint
 from smtpplus.doctor.database_store import service_lives
 from smtpplus.doctor.findings import Finding, ok, problem
+from smtpplus.doctor.records import resolver_of
 from smtpplus.rules.tracking_hosts import fault_of
 from smtpplus.store.process_lock import is_locked
 
@@ -80,7 +80,7 @@ def names(config: Config) -> Iterator[Finding]:
     if config.relay.deliver == "sandbox" or "." not in host:
         yield ok("dns", "Not asked: nothing leaves the machine under this name.")
         return
-    resolver = _resolver(config)
+    resolver = resolver_of(config)
     lifetime = config.dns.timeout.seconds
     addresses: list[str] = []
     for kind in ("A", "AAAA"):
@@ -123,7 +123,7 @@ def returns(config: Config) -> Iterator[Finding]:
         yield ok("returns", f"Not asked: no mail leaves with a sender in {domain}.")
         return
     try:
-        answer = _resolver(config).resolve(
+        answer = resolver_of(config).resolve(
             domain, "MX", lifetime=config.dns.timeout.seconds, search=False
         )
         found = [str(data.exchange).rstrip(".").lower() for data in answer]
@@ -155,12 +155,3 @@ def _reverse(resolver: dns.resolver.Resolver, host: str, address: str, lifetime:
     if host in found:
         return ok("dns", f"{host} is {address}, and back.")
     return problem("dns", f"The reverse DNS of {address} is {', '.join(found)}.", mend)
-
-
-def _resolver(config: Config) -> dns.resolver.Resolver:
-    resolver = dns.resolver.Resolver(configure=not config.dns.nameservers)
-    if config.dns.nameservers:
-        resolver.nameservers = [
-            dns.nameserver.Do53Nameserver(one.host, one.port) for one in config.dns.nameservers
-        ]
-    return resolver

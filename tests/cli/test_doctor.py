@@ -50,7 +50,7 @@ class DoctorTests(_DoctorCase):
             {one["check"] for one in found},
             {
                 "disk", "permissions", "secret", "certificate", "ports",
-                "clock", "dns", "returns", "links", "store", "queue", "leases",
+                "clock", "dns", "returns", "domains", "links", "store", "queue", "leases",
             },
         )  # fmt: skip
         out, _ = self.shell.run(*self.sets, "doctor")
@@ -156,9 +156,7 @@ class NamesTests(_DoctorCase):
     async def test_the_way_there_and_back(self) -> None:
         self.server.answer("mail.example.org", "A", "192.0.2.25")
         self.server.answer("25.2.0.192.in-addr.arpa", "PTR", "Mail.Example.org.")
-        self.server.answer("bounce.example.com", "MX", "10 mail.example.org.")
-        self.sets += ["--set", "web.tracking_url=https://mail.example.org"]
-        (found,) = await deferToThread(self._dns, self.server.where, 0)
+        (found,) = await deferToThread(self._dns, self.server.where)
         self.assertEqual(
             (found["level"], found["text"]), ("ok", "mail.example.org is 192.0.2.25, and back.")
         )
@@ -179,6 +177,34 @@ class NamesTests(_DoctorCase):
     async def test_no_way_there(self) -> None:
         (found,) = await deferToThread(self._dns, self.server.where)
         self.assertEqual(found["text"], "mail.example.org has no address.")
+
+    async def test_the_records_of_sender_domains(self) -> None:
+        records = self.shell.json("domain", "records", "example.com")["records"]
+        by_purpose = {one["purpose"]: one for one in records}
+        found = await deferToThread(self._dns, self.server.where, 1, "domains")
+        self.assertEqual(
+            [(one["level"], one["text"].split(": ")[1].split()[0]) for one in found],
+            [
+                ("problem", "ownership"),
+                ("problem", "dkim"),
+                ("warning", "spf"),
+                ("warning", "dmarc"),
+                ("problem", "returns"),
+                ("problem", "returns-spf"),
+            ],
+        )
+        for purpose, text in (
+            ("ownership", by_purpose["ownership"]["value"]),
+            ("dkim", by_purpose["dkim"]["value"]),
+            ("spf", "v=spf1 a:mail.example.org -all"),
+            ("dmarc", "v=DMARC1; p=none"),
+            ("returns-spf", "v=spf1 a:mail.example.org -all"),
+        ):
+            strings = " ".join(f'"{text[at : at + 255]}"' for at in range(0, len(text), 255))
+            self.server.answer(by_purpose[purpose]["name"], "TXT", strings)
+        self.server.answer("bounce.example.com", "MX", "10 mail.example.org.")
+        (one,) = await deferToThread(self._dns, self.server.where, 1, "domains")
+        self.assertEqual(one["text"], "example.com: all 6 records are there.")
 
     async def test_mail_to_the_bounce_domain_comes_here_or_elsewhere(self) -> None:
         self.server.answer("bounce.example.org", "MX", "10 Mail.example.org.")

@@ -16,7 +16,7 @@ import dns.resolver
 from smtpplus.config import Config
 from smtpplus.rules.dns_records import DnsRecord, is_proven
 
-__all__ = ["Answer", "State", "check_record"]
+__all__ = ["Answer", "State", "check_record", "resolver_of"]
 
 
 class State(StrEnum):
@@ -84,7 +84,7 @@ def _check_kind(record: DnsRecord, found: list[str]) -> Answer:
 
 def _check_alias(config: Config, record: DnsRecord) -> Answer:
     """A CNAME, or what some DNS services make of one: the same addresses."""
-    resolver, target = _resolver(config), record.value.rstrip(".").lower()
+    resolver, target = resolver_of(config), record.value.rstrip(".").lower()
     answer = resolver.resolve(
         record.name,
         "A",
@@ -106,7 +106,7 @@ def _check_alias(config: Config, record: DnsRecord) -> Answer:
 
 def _check_exchange(config: Config, record: DnsRecord) -> Answer:
     """Among the MX records is one that names us, whatever its preference."""
-    answer = _resolver(config).resolve(
+    answer = resolver_of(config).resolve(
         record.name, "MX", lifetime=config.dns.timeout.seconds, search=False
     )
     found = [str(data.exchange).rstrip(".").lower() for data in answer]
@@ -116,13 +116,14 @@ def _check_exchange(config: Config, record: DnsRecord) -> Answer:
 
 
 def _texts(config: Config, name: str) -> list[str]:
-    answer = _resolver(config).resolve(
+    answer = resolver_of(config).resolve(
         name, "TXT", lifetime=config.dns.timeout.seconds, search=False
     )
     return [b"".join(data.strings).decode("utf-8", "replace") for data in answer]
 
 
-def _resolver(config: Config) -> dns.resolver.Resolver:
+def resolver_of(config: Config) -> dns.resolver.Resolver:
+    """What asks the configured name servers, or the system's."""
     servers = config.dns.nameservers
     resolver = dns.resolver.Resolver(configure=not servers)
     if servers:
