@@ -29,12 +29,6 @@ _DONE = {
     QueueChange.CANCEL: "Cancelled {n}.",
     QueueChange.FLUSH: "{n} due now.",
 }
-_LACKED = {
-    QueueChange.HOLD: "waits that is not held already",
-    QueueChange.RELEASE: "is held",
-    QueueChange.CANCEL: "waits",
-    QueueChange.FLUSH: "waits that is not due already",
-}
 _BY = "command line"
 
 
@@ -57,12 +51,8 @@ def _command(change: QueueChange) -> click.Command:
             which = _selection(opened, identifiers, domain, user, everything)
             if change is QueueChange.CANCEL and not which.ids and not yes:
                 _confirm(context, run(opened.queue.would_change(change, which)))
+            _check_waits(opened, which, identifiers)
             changed = run(opened.queue.change(change, which, time.time(), _BY))
-        if which.ids and not changed:
-            raise NotFoundError(
-                f"Nothing {_LACKED[change]} under {', '.join(identifiers)}; see `smtpplus queue "
-                "list`, or `smtpplus message show ID` for what became of it."
-            )
         word = "delivery" if changed == 1 else "deliveries"
         context.show(
             {"change": change.value, "deliveries": changed},
@@ -105,6 +95,15 @@ def _selection(
         user_id=user_id,
         everything=everything,
     )
+
+
+def _check_waits(opened: Installation, which: Selection, identifiers: tuple[str, ...]) -> None:
+    """What is held already may be held again; an id under which nothing waits is a mistake."""
+    if which.ids and not run(opened.queue.would_change(QueueChange.CANCEL, which)):
+        raise NotFoundError(
+            f"Nothing waits under {', '.join(identifiers)}; see `smtpplus queue list`, or "
+            "`smtpplus message show ID` for what became of it."
+        )
 
 
 def _id(text: str) -> int:

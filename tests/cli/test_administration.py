@@ -248,6 +248,7 @@ class QueueChangeTests(_Installed):
         self.assertEqual(
             change("queue", "hold", first["delivery"]), {"change": "hold", "deliveries": 1}
         )
+        self.assertEqual(change("queue", "hold", first["message"])["deliveries"], 0)
         self.assertEqual(change("queue"), {"queued": 2, "held": 1})
         self.assertEqual(change("queue", "release", first["message"])["deliveries"], 1)
         self.assertEqual(change("queue", "hold", "--domain", "Example.NET.")["deliveries"], 2)
@@ -258,6 +259,7 @@ class QueueChangeTests(_Installed):
         out, _ = self.shell.run("queue", "cancel", "--all", "--yes")
         self.assertEqual(out, "Cancelled 3 deliveries.\n")
         self.assertEqual(change("queue"), {"queued": 0, "held": 0})
+        self.assertIn("Nothing waits", self.shell.refused("queue", "hold", first["delivery"]))
         shown = change("message", "show", first["message"])
         self.assertEqual(shown["message"]["states"], {"cancelled": 1})
         self.assertEqual(shown["events"][-1]["detail"], {"by": "command line"})

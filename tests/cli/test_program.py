@@ -31,7 +31,7 @@ WRONGLY_CALLED = (
 )
 REFUSED = (
     (("queue", "cancel", _ID), f"Nothing waits under {_ID}; see `smtpplus queue list`"),
-    (("queue", "release", _ID), "Nothing is held under"),
+    (("queue", "release", _ID), "Nothing waits under"),
     (("queue", "hold", "--domain", "x y"), "x y is no mail domain"),
     (("domain", "add", "trial", "x y"), "x y is no mail domain"),
     (("domain", "key", "example.com", "add", "a b"), "a b is no selector: expected"),
