@@ -96,7 +96,7 @@ def makeService(options: Options) -> MultiService:
     left = left_behind(facts) if facts is not None else None
 
     def load_again() -> Config:
-        return load(path, options["set"])
+        return load(path, options["set"], with_files=True)
 
     hangup = Hangup(service, least, load_again)
     return _Service(service, config, hangup, twistd, text, left, reactor, log, least)
@@ -106,12 +106,12 @@ def _configuration(options: Options) -> tuple[Config, Facts | None]:
     """The configuration, and of a trial what to tell about it."""
     path = find_configuration(options["config"], os.environ)
     if path is not None:
-        config = load(path, options["set"])
+        config = load(path, options["set"], with_files=True)
         return config, _facts_again(config) if config.relay.deliver == "sandbox" else None
     facts = set_up(
         TRIAL_FOLDER, now=time.time(), random=secrets.token_bytes, settings=options["set"]
     )
-    return load(Path(facts.config), options["set"]), facts
+    return load(Path(facts.config), options["set"], with_files=True), facts
 
 
 def _facts_again(config: Config) -> Facts:
@@ -257,7 +257,7 @@ def _run_as_sibling(told: SiblingOf) -> int:
     log.open(sys.stdout.write, sys.stdout.flush)
     globalLogBeginner.beginLoggingTo([json_log(log.put, least)], redirectStandardIO=False)
     service = assemble(config, reactor, log.put, least, settings, told)
-    hangup = Hangup(service, least, lambda: load(path, settings))
+    hangup = Hangup(service, least, lambda: load(path, settings, with_files=True))
     return Sibling(service, reactor, log, hangup).run()
 
 

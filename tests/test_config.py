@@ -16,6 +16,7 @@ from smtpplus.config import (
     of_values,
 )
 from smtpplus.config.kinds import HostName, NameServer
+from smtpplus.net.certificates import self_signed
 from smtpplus.values.errors import ConfigError
 
 
@@ -246,6 +247,27 @@ class PasswordFileTests(_Folder):
         self.assertRaises(ConfigError, config.smarthost_password)
         (self.folder / "password").write_text("\nlater")
         self.assertRaises(ConfigError, config.smarthost_password)
+
+    def test_C3_a_service_is_told_where_the_file_was_named(self) -> None:
+        self.read(self.TEXT)
+        said = str(self.assertRaises(ConfigError, load, self.path, with_files=True))
+        key = "relay.smarthost_password_file"
+        self.assertEqual(
+            said,
+            f"{self.path}:7: {key}: {self.folder}/password cannot be read: No such file or directory.",
+        )
+
+    def test_C3_a_key_that_is_not_the_certificates(self) -> None:
+        for name in ("one", "other"):
+            certificate, key = self_signed("localhost", 1.8e9)
+            (self.folder / f"{name}.pem").write_bytes(certificate)
+            (self.folder / f"{name}.key").write_bytes(key)
+        self.read('[submission]\ncertificate = "one.pem"\nprivate_key = "other.key"\n')
+        said = str(self.assertRaises(ConfigError, load, self.path, with_files=True))
+        self.assertEqual(said.partition(" The ")[0], f"{self.path}:2: submission.certificate:")
+        self.assertIn("does not belong to the certificate", said)
+        self.read('[submission]\ncertificate = "one.pem"\nprivate_key = "one.key"\n')
+        load(self.path, with_files=True)
 
 
 class OverrideTests(_Folder):

@@ -58,9 +58,10 @@ Put a certificate of a public authority into [submission], then:
 @pass_context
 def check_config_command(context: Context, explain: bool) -> None:
     """Check the configuration and the files it names, as a start does; print what is in effect."""
+    from smtpplus.config import load
     from smtpplus.config.explain import effective, explained
 
-    config = context.config
+    config = load(context.config.file, context.settings, with_files=True)
     _check_as_a_start_does(config)
     if context.as_json:
         context.show(explained(config) if explain else effective(config))

@@ -19,6 +19,7 @@ import msgspec
 
 from smtpplus.config import sections
 from smtpplus.config.kinds import read_kind
+from smtpplus.config.named_files import file_faults
 from smtpplus.config.source import Origins, Tree, override, read_toml
 from smtpplus.config.together import check_together
 from smtpplus.values.errors import ConfigError, reason
@@ -122,17 +123,21 @@ def _first_line(key: str, path: Path | None) -> str:
     return line
 
 
-def load(path: Path | None, settings: Iterable[str] = ()) -> Config:
+def load(path: Path | None, settings: Iterable[str] = (), *, with_files: bool = False) -> Config:
     """The configuration in the file `path` with the ``section.key=value`` overrides `settings`.
 
-    Without a file: the defaults with the overrides.
+    Without a file: the defaults with the overrides. `with_files`: the certificate, key and
+    password files that it names have to be in order, too, as a service needs them.
 
     Raises:
         ConfigError: every fault found, one a line.
     """
     tree, origins = read_toml(path) if path else ({}, Origins(None))
     override(tree, origins, settings)
-    return _made(tree, origins, path, path.parent if path else Path.cwd())
+    config = _made(tree, origins, path, path.parent if path else Path.cwd())
+    if with_files and (faults := file_faults(config, origins)):
+        raise ConfigError("\n".join(faults))
+    return config
 
 
 def of_values(values: Tree, path: Path | None) -> Config:
