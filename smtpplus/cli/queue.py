@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import click
@@ -37,9 +38,10 @@ def list_waiting(context: Context, search: str, most: int) -> None:
     """Waiting deliveries, next due first."""
     with context.installation() as opened:
         found = run(opened.history.queue(None, search, None, most))
+    now = time.time()
     context.show_rows(
-        ("delivery", "message", "recipient", "attempts", "due", "last_reply"),
-        [_row(row) for row in found],
+        ("delivery", "message", "recipient", "state", "scheduled", "attempts", "due", "last_reply"),
+        [_row(row, now) for row in found],
     )
 
 
@@ -58,11 +60,12 @@ def show(context: Context, identifier: str) -> None:
         raise NotFoundError(
             f"Nothing of {identifier} waits; see `smtpplus message show {identifier}`."
         )
+    now = time.time()
     if context.as_json:
-        context.show_rows((), [_row(row) for row in found])
+        context.show_rows((), [_row(row, now) for row in found])
         return
     for row in found:
-        context.show(_row(row))
+        context.show(_row(row, now))
         click.echo()
 
 
@@ -70,7 +73,7 @@ for _change in change_commands():
     queue_command.add_command(_change)
 
 
-def _row(row: QueueRow) -> dict[str, Any]:
+def _row(row: QueueRow, now: float) -> dict[str, Any]:
     return {
         "delivery": show_id(row.delivery_id),
         "message": show_id(row.message_id),
@@ -78,6 +81,7 @@ def _row(row: QueueRow) -> dict[str, Any]:
         "sender": row.sender,
         "subject": row.subject,
         "state": row.state.value,
+        "scheduled": row.is_scheduled(now),
         "attempts": row.attempts,
         "queued": moment(row.queued_at),
         "due": moment(row.due_at),

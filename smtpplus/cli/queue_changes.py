@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -19,9 +20,9 @@ __all__ = ["change_commands"]
 
 _HELP = {
     QueueChange.HOLD: "Hold what waits: it is not tried until it is released.",
-    QueueChange.RELEASE: "Release what is held: it is due now.",
+    QueueChange.RELEASE: "Release what is held: it is due now, or at its time of sending.",
     QueueChange.CANCEL: "Cancel what waits, for good; nobody is told.",
-    QueueChange.FLUSH: "Make what waits due now.",
+    QueueChange.FLUSH: "Make what waits for its next try due now, but for what is scheduled.",
 }
 _DONE = {
     QueueChange.HOLD: "Held {n}.",
@@ -45,18 +46,23 @@ def _command(change: QueueChange) -> click.Command:
         domain: str,
         user: str,
         everything: bool,
+        scheduled: bool,
         yes: bool,
     ) -> None:
+        now = time.time()
         with context.installation() as opened:
             which = _selection(opened, identifiers, domain, user, everything)
+            if scheduled:
+                which = _with_scheduled(which)
             if change is QueueChange.CANCEL and not which.ids and not yes:
-                _confirm(context, run(opened.queue.would_change(change, which)))
-            _check_waits(opened, which, identifiers)
-            changed = run(opened.queue.change(change, which, time.time(), _BY))
-        word = "delivery" if changed == 1 else "deliveries"
+                _confirm(context, run(opened.queue.would_change(change, which, now)))
+            _check_waits(opened, which, identifiers, now)
+            changed = run(opened.queue.change(change, which, now, _BY))
+            if change is QueueChange.FLUSH and which.ids and not scheduled:
+                _tell_of_scheduled(context, run(_still_scheduled(opened, which, now)))
         context.show(
             {"change": change.value, "deliveries": changed},
-            _DONE[change].format(n=f"{changed} {word}"),
+            _DONE[change].format(n=_counted(changed)),
         )
 
     callback: Callable[..., Any] = call
@@ -66,12 +72,18 @@ def _command(change: QueueChange) -> click.Command:
         click.Option(["--user"], default="", help="All of this SMTP user."),
         click.Option(["--all", "everything"], is_flag=True, help="Everything that waits."),
     ]
+    scheduled = click.Option(
+        ["--scheduled"],
+        is_flag=True,
+        help="Of the IDs, also what is scheduled or may still be taken back: it is sent at once.",
+    )
+    scheduled.hidden = change is not QueueChange.FLUSH
     yes = click.Option(["--yes"], is_flag=True, help="Do not ask.")
     yes.hidden = change is not QueueChange.CANCEL
     return Command(
         change.value,
         callback=callback,
-        params=[*parameters, yes],
+        params=[*parameters, scheduled, yes],
         help=f"{_HELP[change]} ID is a delivery's or a message's.",
     )
 
@@ -97,13 +109,37 @@ def _selection(
     )
 
 
-def _check_waits(opened: Installation, which: Selection, identifiers: tuple[str, ...]) -> None:
+def _check_waits(
+    opened: Installation, which: Selection, identifiers: tuple[str, ...], now: float
+) -> None:
     """What is held already may be held again; an id under which nothing waits is a mistake."""
-    if which.ids and not run(opened.queue.would_change(QueueChange.CANCEL, which)):
+    if which.ids and not run(opened.queue.would_change(QueueChange.CANCEL, which, now)):
         raise NotFoundError(
             f"Nothing waits under {', '.join(identifiers)}; see `smtpplus queue list`, or "
             "`smtpplus message show ID` for what became of it."
         )
+
+
+def _with_scheduled(which: Selection) -> Selection:
+    if not which.ids:
+        raise UsageError("--scheduled goes with the ids of deliveries or messages.")
+    return replace(which, scheduled=True)
+
+
+async def _still_scheduled(opened: Installation, which: Selection, now: float) -> int:
+    """What of `which` could be flushed still."""
+    return await opened.queue.would_change(QueueChange.FLUSH, replace(which, scheduled=True), now)
+
+
+def _tell_of_scheduled(context: Context, number: int) -> None:
+    if number:
+        context.note(
+            f"{_counted(number)} scheduled, or to be taken back still: --scheduled sends it now."
+        )
+
+
+def _counted(number: int) -> str:
+    return f"{number} {'delivery' if number == 1 else 'deliveries'}"
 
 
 def _id(text: str) -> int:

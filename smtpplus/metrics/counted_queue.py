@@ -179,9 +179,9 @@ class CountedQueue:
             self._counts.cancelled.value += changed
         return changed
 
-    async def would_change(self, change: QueueChange, which: Selection) -> int:
+    async def would_change(self, change: QueueChange, which: Selection, now: float) -> int:
         """See `IQueue.would_change`."""
-        return await self._queue.would_change(change, which)
+        return await self._queue.would_change(change, which, now)
 
     async def withdrawn(self, delivery_ids: Collection[int]) -> Collection[int]:
         """See `IQueue.withdrawn`."""

@@ -67,6 +67,10 @@ class QueueRow:
     leased: bool
     last_reply: str
 
+    def is_scheduled(self, now: float) -> bool:
+        """Is its time of sending, or the end of its recall window, still to come?"""
+        return not self.attempts and not self.leased and self.due_at > now
+
 
 class IHistory(Interface):
     """Reads for pages, CLI and API. `account_id` None sees all accounts. Never locks writers."""

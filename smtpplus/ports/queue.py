@@ -96,6 +96,8 @@ class IQueue(Interface):
     async def change(change: QueueChange, which: Selection, now: float, by: str) -> int:
         """Hold, release, cancel or flush what waits of `which`; how many deliveries it changed.
 
+        What was never tried and is due later is scheduled, or may still be taken back: it stays
+        due then when it is released, and FLUSH leaves it alone unless `which.scheduled`.
         Each change but FLUSH leaves an event with `by`, who asked for it, and its counters. It
         is done in pieces: a crash may leave a large one half done, and it can be repeated.
         An attempt under way is not cut off. A held delivery takes its outcome: delivered or
@@ -104,8 +106,8 @@ class IQueue(Interface):
         page tells. A relay that has such deliveries in memory is to be told (`withdrawn`).
         """
 
-    async def would_change(change: QueueChange, which: Selection) -> int:
-        """How many deliveries `change` would change now."""
+    async def would_change(change: QueueChange, which: Selection, now: float) -> int:
+        """How many deliveries `change` would change at `now`."""
 
     async def withdrawn(delivery_ids: Collection[int]) -> Collection[int]:
         """Those of `delivery_ids` that are not to be attempted any more: held, or final."""

@@ -219,11 +219,11 @@ class MemoryQueue:
 
     async def change(self, change: QueueChange, which: Selection, now: float, by: str) -> int:
         """See `IQueue.change`."""
-        chosen = self._selected(change, which)
-        if change is QueueChange.FLUSH:
-            chosen = [kept for kept in chosen if kept.due_at > now]
+        chosen = self._selected(change, which, now)
         for kept in chosen:
-            if change in {QueueChange.RELEASE, QueueChange.FLUSH}:
+            if change is QueueChange.FLUSH or (
+                change is QueueChange.RELEASE and not _is_scheduled(kept, now)
+            ):
                 kept.due_at = now
             if change is not QueueChange.FLUSH:
                 kept.state, metric = _CHANGED[change]
@@ -240,9 +240,9 @@ class MemoryQueue:
         if states == {DeliveryState.CANCELLED}:
             self.once = {name: of for name, of in self.once.items() if of[0] != message_id}
 
-    async def would_change(self, change: QueueChange, which: Selection) -> int:
+    async def would_change(self, change: QueueChange, which: Selection, now: float) -> int:
         """See `IQueue.would_change`."""
-        return len(self._selected(change, which))
+        return len(self._selected(change, which, now))
 
     async def withdrawn(self, delivery_ids: Collection[int]) -> Collection[int]:
         """See `IQueue.withdrawn`."""
@@ -321,11 +321,12 @@ class MemoryQueue:
         ]
         return sorted(waiting, key=lambda kept: (kept.due_at, kept.new.id))
 
-    def _selected(self, change: QueueChange, which: Selection) -> list[Kept]:
+    def _selected(self, change: QueueChange, which: Selection, now: float) -> list[Kept]:
         return [
             kept
             for kept in self.deliveries.values()
             if kept.state in _FROM[change]
+            and (change is not QueueChange.FLUSH or _is_put_off(kept, which, now))
             and (not which.ids or {kept.new.id, kept.message.id} & set(which.ids))
             and which.domain in {"", kept.new.recipient.address.ascii_domain}
             and which.user_id in {None, kept.message.user_id}
@@ -358,6 +359,16 @@ class MemoryQueue:
 
     def _of(self, message_id: int) -> list[Kept]:
         return [kept for kept in self.deliveries.values() if kept.message.id == message_id]
+
+
+def _is_scheduled(kept: Kept, now: float) -> bool:
+    """Is its time of sending, or the end of its recall window, still to come?"""
+    return not kept.attempts and kept.due_at > now
+
+
+def _is_put_off(kept: Kept, which: Selection, now: float) -> bool:
+    """Is there something that flushing makes due?"""
+    return kept.due_at > now and (which.scheduled or not _is_scheduled(kept, now))
 
 
 def _is_old(settlement: Settlement, kept: Kept) -> bool:

@@ -188,9 +188,9 @@ class SqlQueue:
         """See `IQueue.change`."""
         return await self._changes.change(change, which, now, by)
 
-    async def would_change(self, change: QueueChange, which: Selection) -> int:
+    async def would_change(self, change: QueueChange, which: Selection, now: float) -> int:
         """See `IQueue.would_change`."""
-        return await self._changes.would_change(change, which)
+        return await self._changes.would_change(change, which, now)
 
     async def withdrawn(self, delivery_ids: Collection[int]) -> Collection[int]:
         """See `IQueue.withdrawn`."""

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    case,
     delete,
     exists,
     func,
@@ -69,7 +70,7 @@ class QueueChanges:
         """See `IQueue.change`."""
         changed, after = 0, 0
         while True:
-            query = _selected(change, which).where(delivery.c.id > after)
+            query = _selected(change, which, now).where(delivery.c.id > after)
             query = query.order_by(delivery.c.id).limit(_PIECE)
             rows = await self._transactions.read(lambda connection, query=query: connection.execute(query).all())  # type: ignore[misc]  # fmt: skip
             if not rows:
@@ -77,12 +78,12 @@ class QueueChanges:
             after = rows[-1].id
             ids = [row.id for row in rows]
             changed += await self._transactions.write(
-                lambda tx, ids=ids: self._piece(tx, change, ids, now, by)  # type: ignore[misc]
+                lambda tx, ids=ids: self._piece(tx, change, which, ids, now, by)  # type: ignore[misc]
             )
 
-    async def would_change(self, change: QueueChange, which: Selection) -> int:
+    async def would_change(self, change: QueueChange, which: Selection, now: float) -> int:
         """See `IQueue.would_change`."""
-        query = select(func.count()).select_from(_selected(change, which).subquery())
+        query = select(func.count()).select_from(_selected(change, which, now).subquery())
         return await self._transactions.read(
             lambda connection: connection.execute(query).scalar_one()
         )
@@ -102,13 +103,18 @@ class QueueChanges:
         return await self._transactions.read(read)
 
     def _piece(
-        self, transaction: Transaction, change: QueueChange, ids: Sequence[int], now: float, by: str
+        self,
+        transaction: Transaction,
+        change: QueueChange,
+        which: Selection,
+        ids: Sequence[int],
+        now: float,
+        by: str,
     ) -> int:
         """Change those of `ids` that are still to be changed."""
         transaction.tell(QUEUE)
-        where = and_(delivery.c.id.in_(ids), delivery.c.state.in_(_FROM[change]))
+        where = and_(delivery.c.id.in_(ids), *_to_change(change, which, now))
         if change is QueueChange.FLUSH:
-            where = and_(where, delivery.c.due_at > now)
             return transaction.execute(update(delivery).where(where).values(due_at=now)).rowcount
         changing = update(delivery).where(where).values(**_new_values(change, now))
         returning = changing.returning(delivery.c.id, delivery.c.message_id)
@@ -171,7 +177,10 @@ def _new_values(change: QueueChange, now: float) -> dict[str, Any]:
     if change is QueueChange.HOLD:
         return {"state": _HELD}
     if change is QueueChange.RELEASE:
-        return {"state": _QUEUED, "due_at": now}
+        return {
+            "state": _QUEUED,
+            "due_at": case((_is_scheduled(now), delivery.c.due_at), else_=now),
+        }
     return {
         "state": DeliveryState.CANCELLED.value,
         "settled_at": now,
@@ -180,8 +189,23 @@ def _new_values(change: QueueChange, now: float) -> dict[str, Any]:
     }
 
 
-def _selected(change: QueueChange, which: Selection) -> Select[Any]:
+def _is_scheduled(now: float) -> ColumnElement[bool]:
+    """A first attempt that is due later: at its time of sending, or after its recall window."""
+    return and_(delivery.c.attempts == 0, delivery.c.due_at > now)
+
+
+def _to_change(change: QueueChange, which: Selection, now: float) -> list[ColumnElement[bool]]:
+    """What of any selection there is to change."""
     conditions: list[ColumnElement[bool]] = [delivery.c.state.in_(_FROM[change])]
+    if change is QueueChange.FLUSH:
+        conditions.append(delivery.c.due_at > now)
+        if not which.scheduled:
+            conditions.append(delivery.c.attempts > 0)
+    return conditions
+
+
+def _selected(change: QueueChange, which: Selection, now: float) -> Select[Any]:
+    conditions = _to_change(change, which, now)
     if which.ids:
         conditions.append(or_(delivery.c.id.in_(which.ids), delivery.c.message_id.in_(which.ids)))
     if which.domain:

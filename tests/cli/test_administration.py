@@ -255,6 +255,16 @@ class QueueChangeTests(_Installed):
         self.assertEqual(change("queue", "hold", "--user", self.user)["deliveries"], 1)
         self.assertEqual(change("queue", "release", "--all")["deliveries"], 3)
         self.assertEqual(change("queue", "flush", "--all")["deliveries"], 0)
+        out, err = self.shell.run("queue", "flush", first["delivery"])
+        self.assertEqual(out, "0 deliveries due now.\n")
+        self.assertIn("1 delivery scheduled", err)
+        self.assertTrue(all(row["scheduled"] for row in change("queue", "list")))
+        self.assertEqual(
+            change("queue", "flush", "--scheduled", first["delivery"])["deliveries"], 1
+        )
+        rows = {row["delivery"]: row["scheduled"] for row in change("queue", "list")}
+        self.assertEqual(sorted(rows.values()), [False, True, True])
+        self.assertFalse(rows[first["delivery"]])
         self.assertIn("--yes", self.shell.run("queue", "cancel", "--all", "--json", status=1)[1])
         out, _ = self.shell.run("queue", "cancel", "--all", "--yes")
         self.assertEqual(out, "Cancelled 3 deliveries.\n")
@@ -269,6 +279,7 @@ class QueueChangeTests(_Installed):
         self.assertIn("alone", self.shell.refused("queue", "hold", "--all", "--user", self.user))
         self.assertIn("nobody", self.shell.refused("queue", "hold", "--user", "nobody"))
         self.assertIn("13", self.shell.refused("queue", "hold", "12"))
+        self.assertIn("ids", self.shell.refused("queue", "flush", "--all", "--scheduled"))
         self.shell.run("queue", "cancel", "--all", status=130)
         self.assertEqual(self.shell.json("queue"), {"queued": 3, "held": 0})
 

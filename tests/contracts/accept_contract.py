@@ -10,7 +10,7 @@ from smtpplus.values.errors import DuplicateMessageError
 from smtpplus.values.message import Accepted, Delivery, EventType
 from smtpplus.values.options import MergeSyntax, Options, RecipientOptions, Utm
 from smtpplus.values.queue import Selection
-from tests.contracts.queue_changes_contract import ALL, CANCEL, FLUSH, QueueChangesContract
+from tests.contracts.queue_changes_contract import ALL, CANCEL, HOLD, QueueChangesContract
 from tests.store.samples import CONTENT, NOW, TO_BOB, TO_ZOE, accepted, in_queue
 
 _OPTIONS = Options(
@@ -77,7 +77,7 @@ class AcceptContract(QueueChangesContract):
         await self.queue.release([bob, zoe])
         self.assertEqual(in_queue(await self._due()), [zoe])
         self.assertEqual(set(await self.queue.withdrawn([bob])), {bob})
-        self.assertEqual(await self.queue.would_change(FLUSH, ALL), 1)
+        self.assertEqual(await self.queue.would_change(HOLD, ALL, NOW), 1)
         self.assertEqual(await self.contents.read(item.message), CONTENT)
         self.assertEqual(await self._change(CANCEL), 1)
         self.assertIsNone(await self.contents.read(item.message))

@@ -36,17 +36,22 @@ class QueueChangesContract(StoreCase):
         return item
 
     async def _change(self, change: QueueChange, which: Selection = ALL, at: float = NOW) -> int:
-        would = await self.queue.would_change(change, which)
+        would = await self.queue.would_change(change, which, at)
         changed = await self.queue.change(change, which, at, "somebody")
-        if change is not FLUSH:
-            self.assertEqual(would, changed)
+        self.assertEqual(would, changed)
         return changed
+
+    async def _deferred(self, due_at: float) -> Accepted:
+        item = await self._put(leased=True)
+        later = settlement(delivery_of(item), DeliveryState.QUEUED, due_at=due_at)
+        await self.queue.settle([later])
+        return item
 
     async def _claimed(self, now: float = NOW) -> list[int]:
         return in_queue(await self.queue.claim(now, 1000, ()))
 
     async def test_held_waits_until_it_is_released_then_it_is_due(self) -> None:
-        item = await self._put(due_at=NOW + 500)
+        item = await self._deferred(NOW + 500)
         self.assertEqual(await self._change(HOLD), 1)
         self.assertEqual(await self._change(HOLD), 0)
         self.assertEqual(await self._claimed(NOW + 1e6), [])
@@ -80,10 +85,31 @@ class QueueChangesContract(StoreCase):
         self.assertEqual((found.files_removed, found.rows_without_file), (0, ()))
 
     async def test_flushed_is_due_now(self) -> None:
-        later = await self._put(due_at=NOW + 500)
+        later = await self._deferred(NOW + 500)
         await self._put(due_at=NOW - 5)
         self.assertEqual(await self._change(FLUSH), 1)
         self.assertIn(later.deliveries[0].id, await self._claimed())
+
+    async def test_P10_what_is_scheduled_is_neither_flushed_nor_released_before_its_time(
+        self,
+    ) -> None:
+        item = await self._put(due_at=NOW + 500)
+        self.assertEqual(await self._change(FLUSH), 0)
+        self.assertEqual(await self._change(FLUSH, Selection(ids=(item.message.id,))), 0)
+        await self._change(HOLD)
+        self.assertEqual(await self._change(RELEASE), 1)
+        self.assertEqual(await self._claimed(NOW + 499), [])
+        self.assertEqual(await self.queue.next_due(NOW, ()), NOW + 500)
+        await self._change(HOLD)
+        self.assertEqual(await self._change(RELEASE, at=NOW + 600), 1)
+        self.assertEqual(await self._claimed(NOW + 600), [item.deliveries[0].id])
+
+    async def test_P10_what_is_scheduled_is_flushed_by_its_name_and_a_word(self) -> None:
+        item, other = await self._put(due_at=NOW + 500), await self._put(due_at=NOW + 500)
+        named = Selection(ids=(item.message.id,), scheduled=True)
+        self.assertEqual(await self._change(FLUSH, named), 1)
+        self.assertEqual(await self._claimed(), [item.deliveries[0].id])
+        self.assertEqual(await self._claimed(NOW + 500), [other.deliveries[0].id])
 
     async def test_selections_by_message_domain_user_account(self) -> None:
         one = await self._put(TO_BOB, TO_ZOE)
@@ -159,3 +185,5 @@ class QueueChangesContract(StoreCase):
             Selection()
         with self.assertRaises(ValueError):
             Selection(account_id=3)
+        with self.assertRaises(ValueError):
+            Selection(everything=True, scheduled=True)

@@ -328,7 +328,7 @@ class Queue:
     async def change(self, change: QueueChange, which: Selection, now: float, by: str) -> int:
         raise NotImplementedError
 
-    async def would_change(self, change: QueueChange, which: Selection) -> int:
+    async def would_change(self, change: QueueChange, which: Selection, now: float) -> int:
         raise NotImplementedError
 
     def leases_hold(self) -> bool:

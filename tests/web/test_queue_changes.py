@@ -6,7 +6,7 @@ from smtpplus.ports import DeliveryRow
 from smtpplus.values.ids import show_id
 from smtpplus.values.message import DeliveryState, EventType
 from tests.web.browser import Answer, Browser, PageTestCase, structure
-from tests.web.house import DEFERRED, DELIVERED, WAITING, Texts
+from tests.web.house import DEFERRED, DELIVERED, NOW, WAITING, Texts
 
 
 class QueueChangeTests(PageTestCase):
@@ -21,6 +21,9 @@ class QueueChangeTests(PageTestCase):
 
     def states(self, message: int) -> list[str]:
         return [row.state.value for row in self.deliveries(message)]
+
+    async def _give_back(self, delivery: int) -> None:
+        await self.ports.queue.release([delivery])
 
     def do(self, browser: Browser, **fields: str) -> Answer:
         return browser.submit("/settings", "/queue/change", fields)
@@ -56,6 +59,25 @@ class QueueChangeTests(PageTestCase):
         self.assertIn("2 deliveries cancelled.", browser.get(answer.header("location")).text)
         self.assertEqual(self.states(self.message), ["cancelled", "cancelled", "delivered"])
         self.assertEqual(self.states(self.other), ["queued"])
+
+    def test_P10_what_is_scheduled_is_sent_before_its_time_only_where_that_is_said(self) -> None:
+        at = NOW + 3600
+        scheduled = self.run_now(self.house.send(self.a, (WAITING,), at=at))
+        row = self.deliveries(scheduled)[0]
+        self.run_now(self._give_back(row.id))
+        browser = self.browser(self.a.owner)
+        self.assertIn("scheduled for then", browser.get("/queue").text)
+        page = browser.get(f"/messages/{show_id(scheduled)}").text
+        self.assertIn("Send before its time", page)
+        for fields in ({}, {"id": show_id(row.id)}, {"scheduled": "1"}):
+            self.do(browser, change="flush", **fields)
+            self.assertEqual(self.deliveries(scheduled)[0].due_at, at)
+        asked = browser.get(f"/queue/change?change=flush&scheduled=1&id={show_id(row.id)}")
+        _, text = structure(asked.text)
+        self.assertIn("Try 1 delivery now?", text)
+        self.assertIn("sends them at once all the same", text)
+        self.do(browser, change="flush", scheduled="1", id=show_id(row.id))
+        self.assertLessEqual(self.deliveries(scheduled)[0].due_at or 0.0, NOW + 60)
 
     def test_an_owner_cannot_touch_another_account(self) -> None:
         browser = self.browser(self.a.owner)

@@ -22,20 +22,24 @@ __all__ = ["CHANGED", "QueueChangePages"]
 
 CHANGED = {
     QueueChange.HOLD: "held",
-    QueueChange.RELEASE: "released and due now",
+    QueueChange.RELEASE: "released",
     QueueChange.CANCEL: "cancelled",
     QueueChange.FLUSH: "due now",
 }
 _ASKED = {
     QueueChange.HOLD: ("Hold", "They stay in the queue and are not tried until they are released."),
-    QueueChange.RELEASE: ("Release", "They are tried at once."),
+    QueueChange.RELEASE: ("Release", "They are tried at once; what is scheduled, at its time."),
     QueueChange.CANCEL: (
         "Cancel",
         "They are given up for good and nobody is told. An attempt that is under way goes on.",
     ),
-    QueueChange.FLUSH: ("Try", "They are due at once instead of at their next try."),
+    QueueChange.FLUSH: (
+        "Try",
+        "They are due at once instead of at their next try. What is scheduled waits for its time.",
+    ),
 }
-_FIELDS = ("id", "domain", "user", "message")
+_NOW = "They are scheduled, or may still be taken back: this sends them at once all the same."
+_FIELDS = ("id", "domain", "user", "message", "scheduled")
 _MOST_DOMAIN = 255
 
 
@@ -50,11 +54,13 @@ class QueueChangePages:
         fields = {**visit.asked.query}
         change, which = await self._wanted(visit, fields)
         verb, meaning = _ASKED[change]
+        if which.scheduled:
+            meaning = _NOW
         values = {
             "change": change.value,
             "verb": verb,
             "meaning": meaning,
-            "number": await self._shell.ports.queue.would_change(change, which),
+            "number": await self._shell.ports.queue.would_change(change, which, visit.now),
             "whose": _whose(fields),
             "fields": {name: fields.get(name, "") for name in _FIELDS if fields.get(name)},
             "back": _back(fields, None, 0),
@@ -89,6 +95,7 @@ class QueueChangePages:
             user_id=user_id,
             account_id=scope,
             everything=not (given or domain or user),
+            scheduled=bool(given and fields.get("scheduled")),
         )
 
     async def _user_id(self, scope: int | None, username: str) -> int:
