@@ -349,6 +349,7 @@ class MemoryQueue:
         kept.settlements.append(settlement)
         metric = "deferred" if deferred else settlement.state.value
         self.counters[hour_of(settlement.at), kept.message.user_id, metric] += 1
+        self._forget_name(kept.message.id)
         self._tidy(kept.message.id)
         return True
 

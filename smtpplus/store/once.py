@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from sqlalchemy import delete, exists
+
 from smtpplus.store.commits import Transaction
 from smtpplus.store.dialects import StoreDialect
 from smtpplus.store.rows import safe_text
-from smtpplus.values.message import Accepted
+from smtpplus.store.schema import delivery, once
+from smtpplus.values.message import Accepted, DeliveryState
 
-__all__ = ["Once", "OnceRows", "once_of"]
+__all__ = ["Once", "OnceRows", "forget_names", "once_of"]
 
 # Names whose time is over go with each transaction that brings new ones.
 _FORGET = (
@@ -51,6 +54,26 @@ def once_of(accepted: Accepted) -> Once | None:
     return Once(about.user_id, safe_text(accepted.once), accepted.once_until, about.received_at)
 
 
+def forget_names(transaction: Transaction, users: Mapping[int, int]) -> None:
+    """Who sends anew what was cancelled as a whole is no duplicate.
+
+    Args:
+        transaction: in which deliveries were cancelled.
+        users: of their messages: whose each is.
+    """
+    if not users:
+        return
+    is_left = exists().where(
+        delivery.c.message_id == once.c.message_id,
+        delivery.c.state != DeliveryState.CANCELLED.value,
+    )
+    transaction.execute(
+        delete(once).where(
+            once.c.user_id.in_(set(users.values())), once.c.message_id.in_(users.keys()), ~is_left
+        )
+    )
+
+
 class OnceRows:
     """Keeps the names."""
 
@@ -71,20 +94,20 @@ class OnceRows:
         The names of the others are kept.
         """
         chosen: dict[tuple[int, str], int] = {}
-        for message_id, once in asked.items():
-            chosen.setdefault(once[:2], message_id)
+        for message_id, one in asked.items():
+            chosen.setdefault(one[:2], message_id)
         in_order = sorted(chosen)
         values: list[Any] = []
         for key in in_order:
             message_id = chosen[key]
             values += (*key, message_id, asked[message_id].until)
-        now = max(once.now for once in asked.values())
+        now = max(one.now for one in asked.values())
         keeping = "".join((_KEEP, ", ".join([_ROW] * len(in_order)), _UNLESS))
         taken = transaction.rows(self._marked(keeping), [*values, now])
         fresh = {chosen[user, name] for user, name in taken}
         before: dict[int, int] = {}
-        for message_id, once in asked.items():
+        for message_id, one in asked.items():
             if message_id not in fresh:
-                ((before[message_id],),) = transaction.rows(self._who, once[:2])
+                ((before[message_id],),) = transaction.rows(self._who, one[:2])
         transaction.rows(self._forget, [now])
         return before

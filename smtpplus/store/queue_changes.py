@@ -9,7 +9,7 @@ memory gives it back, so that nobody else attempts it beside an attempt under wa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -20,7 +20,6 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
-    exists,
     func,
     or_,
     select,
@@ -30,7 +29,8 @@ from sqlalchemy import (
 from smtpplus.store.commits import Transaction
 from smtpplus.store.facts import Counted, Facts, FactSql, detail_text
 from smtpplus.store.messages import chunks
-from smtpplus.store.schema import content, delivery, message, once
+from smtpplus.store.once import forget_names
+from smtpplus.store.schema import content, delivery, message
 from smtpplus.store.topics import QUEUE
 from smtpplus.store.transactions import Transactions
 from smtpplus.values.message import DeliveryState, EventType
@@ -128,7 +128,7 @@ class QueueChanges:
         facts.write(transaction, self._facts)
         if change is QueueChange.CANCEL:
             self._end_messages(transaction, rows)
-            _forget_names(transaction, abouts)
+            forget_names(transaction, {one.id: one.user_id for one in abouts.values()})
         return len(rows)
 
     def _end_messages(self, transaction: Transaction, rows: Sequence[Row[Any]]) -> None:
@@ -155,22 +155,6 @@ class QueueChanges:
                 gone.append(row.id)
         if gone:
             transaction.execute(delete(content).where(content.c.message_id.in_(gone)))
-
-
-def _forget_names(transaction: Transaction, abouts: Mapping[int, Counted]) -> None:
-    """Who sends anew what was taken back as a whole is no duplicate."""
-    if not abouts:
-        return
-    is_left = exists().where(
-        delivery.c.message_id == once.c.message_id,
-        delivery.c.state != DeliveryState.CANCELLED.value,
-    )
-    users = {about.user_id for about in abouts.values()}
-    transaction.execute(
-        delete(once).where(
-            once.c.user_id.in_(users), once.c.message_id.in_(abouts.keys()), ~is_left
-        )
-    )
 
 
 def _new_values(change: QueueChange, now: float) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from smtpplus.store.accepts import AcceptRows, Accepts
 from smtpplus.store.commits import Transaction
 from smtpplus.store.dialects import IDS, IdsSql, StoreDialect, insert_sql, update_sql
 from smtpplus.store.facts import Counted, Facts, FactSql, detail_text
+from smtpplus.store.once import forget_names
 from smtpplus.store.recipient_counts import Ended, EndRow, Key, RecipientSql, end_row
 from smtpplus.store.rows import attempt_facts, json_text, safe_text
 from smtpplus.store.schema import attempt, content, delivery, message
@@ -183,6 +184,7 @@ class Settlements:
         transaction.many(self._attempts, tried)
         gathered.facts.write(transaction, self._facts)
         self._end_messages(transaction, gathered.ended)
+        forget_names(transaction, gathered.cancelled)
         suppressed = self._end_recipients(transaction, gathered.recipients)
         if reports:
             self._accepts.write_reports(transaction, reports)
@@ -277,6 +279,8 @@ def _gather(one: Settling, node: int, gathered: _Gathered) -> bool:
     )
     if one.is_final:
         gathered.ended[one.about.id] += 1
+        if one.state == _CANCELLED:
+            gathered.cancelled[one.about.id] = one.about.user_id
         if one.end is not None:
             gathered.recipients.add(one.end)
     return True
@@ -312,6 +316,7 @@ class _Gathered:
         self.deliveries: list[tuple[Any, ...]] = []
         self.attempts: list[tuple[float, tuple[Any, ...]]] = []  # when it was settled, its row
         self.ended: Counter[int] = Counter()
+        self.cancelled: dict[int, int] = {}  # messages with such deliveries: whose they are
 
 
 def _applies(one: Settling, before: _Standing, node: int) -> bool:

@@ -172,7 +172,9 @@ class Composer:
             sender=reading.envelope.sender,
             recipients=[one.recipient.address for one in reading.mails],
         )
-        return Composed(message, deliveries, times.due_at, name, now + seconds if name else 0.0)
+        if not name or _nobody_is_left(deliveries):
+            seconds = 0.0  # of what goes to nobody: once it can, sending it anew is no duplicate
+        return Composed(message, deliveries, times.due_at, name, now + seconds)
 
     def _deliveries(
         self,
@@ -323,6 +325,11 @@ def _withheld(
     """Why this mail is not sent ("": it is), and the event that tells of it."""
     found = suppressed.get(mail.recipient.address.key) if suppressed else None
     return otherwise if found is None else (found.text, EventType.SUPPRESSED)
+
+
+def _nobody_is_left(deliveries: Sequence[NewDelivery]) -> bool:
+    """Is everybody suppressed? A test goes to nobody, too, but is what it was wanted to be."""
+    return all(one.withheld and one.withheld_as is EventType.SUPPRESSED for one in deliveries)
 
 
 def _personal(reading: Reading) -> tuple[str, ...]:

@@ -7,11 +7,20 @@ from dataclasses import replace
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import EnvelopeRecipient
 from smtpplus.values.errors import DuplicateMessageError
-from smtpplus.values.message import Accepted, Delivery, EventType
+from smtpplus.values.message import Accepted, Delivery, DeliveryState, EventType
 from smtpplus.values.options import MergeSyntax, Options, RecipientOptions, Utm
 from smtpplus.values.queue import Selection
 from tests.contracts.queue_changes_contract import ALL, CANCEL, HOLD, QueueChangesContract
-from tests.store.samples import CONTENT, NOW, TO_BOB, TO_ZOE, accepted, in_queue
+from tests.store.samples import (
+    CONTENT,
+    NOW,
+    TO_BOB,
+    TO_ZOE,
+    accepted,
+    delivery_of,
+    in_queue,
+    settlement,
+)
 
 _OPTIONS = Options(
     campaign_code="orders",
@@ -134,6 +143,29 @@ class AcceptContract(QueueChangesContract):
         with self.assertRaises(DuplicateMessageError) as caught:
             await self._once("other", at=NOW + 5)
         self.assertEqual(caught.exception.message_id, other.message.id)
+
+    async def test_what_was_cancelled_as_suppressed_to_the_last_may_be_sent_anew(self) -> None:
+        item = await self._once("two", to=2)
+        other = await self._once("other")
+        for index in range(2):
+            with self.assertRaises(DuplicateMessageError):
+                await self._once("two", at=NOW + 2)
+            suppressed = settlement(delivery_of(item, index), DeliveryState.CANCELLED)
+            await self.queue.settle([suppressed])
+        again = await self._once("two", at=NOW + 4)
+        self.assertNotEqual(again.message.id, item.message.id)
+        await self.queue.settle([settlement(delivery_of(other), DeliveryState.BOUNCED)])
+        with self.assertRaises(DuplicateMessageError):
+            await self._once("other", at=NOW + 5)
+
+    async def test_a_name_that_holds_no_time_stops_nobody_and_is_still_asked_for(self) -> None:
+        for _ in range(2):
+            nobodys = self._asked("a", NOW)
+            await self.queue.accept(replace(nobodys, once_until=NOW))
+        first = await self._once("a")
+        with self.assertRaises(DuplicateMessageError) as caught:
+            await self.queue.accept(replace(self._asked("a", NOW + 1), once_until=NOW + 1))
+        self.assertEqual(caught.exception.message_id, first.message.id)
 
     async def test_the_same_submission_many_times_at_once_is_accepted_once(self) -> None:
         items = [self._asked("a" if n % 2 else "b", NOW) for n in range(40)]

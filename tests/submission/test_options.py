@@ -278,6 +278,32 @@ class DuplicateTests(SubmissionTestCase):
         ):
             self.assertIn("2.0.0 queued as", await self._sent(*other))
 
+    async def test_what_nobody_was_to_get_is_taken_anew_once_somebody_is(self) -> None:
+        await self.start()
+        await self.store.accounts.set_user("alice", {"duplicates": 600.0})
+        now, account = self.clock.now(), self.alice.account_id
+        manual = Suppression(Scope.ACCOUNT, Reason.MANUAL, now - 60, None)
+        for head in ("Message-ID: <1@example.com>\r\n", "X-Idempotency-Key: order-1042\r\n"):
+            mail = a_mail(head=head)
+            await self.suppressions.add(account, BOB, manual, "a test")
+            for _ in range(2):
+                self.assertIn("2.0.0 queued as", await self._sent(mail))
+            await self.suppressions.lift(account, BOB, None, None, now, "a test")
+            first = await self._sent(mail)
+            self.assertIn("2.0.0 queued as", first)
+            await self.suppressions.add(account, BOB, manual, "a test")
+            again = first.replace("queued", "already queued")
+            self.assertEqual(await self._sent(mail), again)
+            await self.suppressions.lift(account, BOB, None, None, now, "a test")
+        self.assertEqual(len(await self.queued()), 2)
+
+    async def test_a_test_is_taken_once(self) -> None:
+        await self.start()
+        head = "X-Idempotency-Key: order-1042\r\nX-SMTPPlus-Drop: yes\r\n"
+        first = await self._sent(a_mail(head=head))
+        again = await self._sent(a_mail(head=head))
+        self.assertEqual(again, first.replace("queued", "already queued"))
+
     async def test_without_a_window_or_a_name_nothing_is_a_duplicate(self) -> None:
         await self.start()
         mail = a_mail(head="Message-ID: <1@example.com>\r\n")
