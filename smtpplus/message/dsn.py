@@ -39,7 +39,8 @@ class ReportedRecipient:
 
     `action` is failed, delayed, delivered, relayed or expanded (RFC 3464 §2.3.3). `diagnostic`
     is the remote's reply (``550 5.1.1 No such user``), empty where the fault was found without
-    one; `text` says in a sentence what happened. Times are Unix seconds.
+    one; `text` says in a sentence what happened. Times are Unix seconds; `late_since` is when it
+    was to be there that was handed on later.
     """
 
     recipient: EnvelopeRecipient
@@ -50,6 +51,12 @@ class ReportedRecipient:
     remote_mta: str = ""
     last_attempt_at: float | None = None
     will_retry_until: float | None = None
+    late_since: float | None = None
+
+    @property
+    def kind(self) -> str:
+        """What people are told: the action, or "late"."""
+        return self.action if self.late_since is None else "late"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,7 @@ class Report:
 
     `sender` is the original's envelope sender, who gets it. `message_id` has no angle brackets.
     `envid` is xtext, as MAIL gave it. `original_content` is the whole original where it is to
-    be returned (RET=FULL); above 50 KB only its header is.
+    be returned (RET=FULL); above 50 KB only its header is. `deliver_by_at` is the time of BY=.
     """
 
     reporting_mta: str
@@ -71,6 +78,7 @@ class Report:
     envid: str | None = None
     original_content: bytes | None = None
     subject: str = ""
+    deliver_by_at: float | None = None
 
 
 def build(report: Report) -> bytes:
@@ -98,7 +106,7 @@ def _head(report: Report, boundary: bytes) -> bytes:
         f"Date: {write_date(report.now)}",
         f"From: Mail Delivery System <MAILER-DAEMON@{host}>",
         f"To: <{report.sender.wire}>",
-        f"Subject: {dsn_text.subject(_actions(report))}",
+        f"Subject: {dsn_text.subject(_kinds(report))}",
         message_id_field(unique or report.message_id, domain or host).decode("ascii").rstrip(),
         "Auto-Submitted: auto-replied",  # RFC 3834 §5
         "MIME-Version: 1.0",
@@ -109,8 +117,8 @@ def _head(report: Report, boundary: bytes) -> bytes:
     return "\r\n".join([*lines, "", notice, "", ""]).encode()
 
 
-def _actions(report: Report) -> set[str]:
-    return {one.action for one in report.recipients}
+def _kinds(report: Report) -> set[str]:
+    return {one.kind for one in report.recipients}
 
 
 def _boundary(message_id: str, parts: tuple[bytes, ...]) -> bytes:
@@ -141,12 +149,13 @@ def _human_part(report: Report) -> bytes:
         recipients=[
             dsn_text.Told(
                 address=str(one.recipient.address),
-                action=one.action,
+                kind=one.kind,
                 status=one.status,
                 said=harmless(one.diagnostic)[:_MAX_TEXT],
                 text=harmless(one.text)[:_MAX_TEXT],
                 remote=_host(one.remote_mta) if one.remote_mta else "",
                 until=write_date(one.will_retry_until) if one.will_retry_until else "",
+                wanted_by=write_date(one.late_since) if one.late_since else "",
             )
             for one in report.recipients
         ],
@@ -183,6 +192,8 @@ def _message_fields(report: Report) -> list[str]:
         fields.append(_field("Original-Envelope-Id", _ascii(from_xtext(report.envid))))
     fields.append(_field("Reporting-MTA", f"dns; {_host(report.reporting_mta)}"))
     fields.append(_field("Arrival-Date", write_date(report.arrived_at)))
+    if report.deliver_by_at is not None:  # RFC 2852
+        fields.append(_field("Deliver-By-Date", write_date(report.deliver_by_at)))
     return fields
 
 

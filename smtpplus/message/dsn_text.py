@@ -57,20 +57,23 @@ class Told:
     """One recipient, in strings that are safe to write."""
 
     address: str
-    action: str
+    kind: str
     status: EnhancedCode
     said: str
     text: str
     remote: str
     until: str
+    wanted_by: str
 
 
-def subject(actions: set[str]) -> str:
+def subject(kinds: set[str]) -> str:
     """The Subject field."""
-    if "failed" in actions:
+    if "failed" in kinds:
         return "Undelivered mail"
-    if "delayed" in actions:
+    if "delayed" in kinds:
         return "Delayed mail: delivery is still being tried"
+    if "late" in kinds:
+        return "Late mail: it was handed on after the time you set"
     return "Delivered mail"
 
 
@@ -78,8 +81,8 @@ def explanation(*, host: str, subject: str, arrived: str, recipients: Sequence[T
     """The whole text, lines ending in LF."""
     named = f'Your message "{subject}"' if subject else "Your message without a subject"
     blocks = [f"This is the mail server {host}.", f"{named}, received {arrived}:"]
-    for action, opening in _OPENINGS.items():
-        chosen = [one for one in recipients if one.action == action]
+    for kind, opening in _OPENINGS.items():
+        chosen = [one for one in recipients if one.kind == kind]
         if chosen:
             blocks += [opening, *(_about(one) for one in chosen)]
     blocks.append("This report was made automatically. A copy of the message's header is attached.")
@@ -90,6 +93,7 @@ _OPENINGS = {
     "failed": "It could not be delivered to the following recipients, and will not be tried again.",
     "delayed": "It has not been delivered yet to the following recipients. It is still being tried: "
     "you need not send it again.",
+    "late": "It was handed on for the following recipients, but later than you wanted.",
     "relayed": "It was handed on for the following recipients to a server that confirms no delivery.",
     "expanded": "It was handed to the following mailing lists.",
     "delivered": "It was delivered to the following recipients.",
@@ -103,10 +107,12 @@ def _about(one: Told) -> str:
         lines.append(_wrapped(f"{where}: {one.said}", "    "))
     elif one.text:
         lines.append(_wrapped(one.text, "    "))
-    if one.action == "failed":
+    if one.kind == "failed":
         lines.append(_wrapped(f"What to do: {_advice(one.status)}", "    "))
-    elif one.action == "delayed" and one.until:
+    elif one.kind == "delayed" and one.until:
         lines.append(_wrapped(f"It will be tried until {one.until}.", "    "))
+    elif one.kind == "late":
+        lines.append(_wrapped(f"It was wanted there by {one.wanted_by}.", "    "))
     return "\n".join(lines)
 
 

@@ -14,7 +14,7 @@ from smtpplus.message.dsn import Report, ReportedRecipient, build
 from smtpplus.message.headers import head_length
 from smtpplus.ports import IClock, IContents
 from smtpplus.rules.reports import Told
-from smtpplus.rules.schedule import returns_at_expiry
+from smtpplus.rules.schedule import became_late, deliver_by_at, returns_at_expiry
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import Envelope, EnvelopeRecipient, Notify, Ret
 from smtpplus.values.errors import (
@@ -85,6 +85,7 @@ class Reporter:
                 original_head=head,
                 original_content=content,
                 subject=message.subject,
+                deliver_by_at=deliver_by_at(message),
             )
         )
         return Accepted(
@@ -104,16 +105,18 @@ class Reporter:
     def _recipient(self, told: Told, settlement: Settlement) -> ReportedRecipient:
         outcome, message = settlement.outcome, settlement.delivery.message
         expired = settlement.state is DeliveryState.EXPIRED
-        delayed = told is Told.DELAYED
+        delayed, handed_on = told is Told.DELAYED, told in {Told.RELAYED, Told.LATE}
+        late = handed_on and became_late(message, settlement.at)
         return ReportedRecipient(
             recipient=settlement.delivery.recipient,
-            action=told.value,
+            action=told.action,
             status=_expired(message) if expired else outcome.status,
             diagnostic=str(outcome.reply) if outcome.reply else "",
             text=outcome.text,
             remote_mta=settlement.attempt.host if settlement.attempt else "",
             last_attempt_at=settlement.at,
             will_retry_until=message.expires_at if delayed else None,
+            late_since=deliver_by_at(message) if late else None,
         )
 
     async def _original(self, message: Message) -> tuple[bytes, bytes | None]:

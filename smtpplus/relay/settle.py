@@ -24,7 +24,7 @@ from smtpplus.relay.attempt import Attempted
 from smtpplus.relay.reports import Reporter
 from smtpplus.rules.reports import Told, is_traced, wants_report
 from smtpplus.rules.retry import RetrySchedule
-from smtpplus.rules.schedule import deliver_by_at, returns_at_expiry
+from smtpplus.rules.schedule import became_late, deliver_by_at, returns_at_expiry
 from smtpplus.values.duration import Duration
 from smtpplus.values.errors import StoreBrokenError, StoreFullError, StoreUnavailableError
 from smtpplus.values.message import Accepted, Delivery, DeliveryState, Message, Settlement
@@ -174,8 +174,7 @@ class Settling:
         elif attempted.suppressed:
             state = DeliveryState.CANCELLED
         elif outcome.result is _TAKEN:
-            if not attempted.dsn_passed_on or is_traced(delivery.message.envelope):
-                told = Told.RELAYED
+            told = _told_of_delivery(delivery, attempted, now)
         elif outcome.result is Result.BOUNCED:
             state, told = DeliveryState.BOUNCED, Told.FAILED
         else:
@@ -303,6 +302,17 @@ class Settling:
             leased = self._dispatch.reserve(1)
             reports.append(await self._reporter.report(told, settlements, leased=leased))
         return reports
+
+
+def _told_of_delivery(delivery: Delivery, attempted: Attempted, now: float) -> Told | None:
+    """That it was handed on, where nobody else will tell; that it was late, if not told before."""
+    envelope = delivery.message.envelope
+    if (not attempted.dsn_passed_on or is_traced(envelope)) and wants_report(
+        envelope, delivery.recipient, Told.RELAYED
+    ):
+        return Told.RELAYED
+    late = became_late(delivery.message, now) and not delivery.delay_reported
+    return Told.LATE if late else None
 
 
 def _is_taken(outcome: Outcome) -> bool:

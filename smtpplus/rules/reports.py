@@ -10,17 +10,24 @@ __all__ = ["Told", "is_traced", "wants_report"]
 
 
 class Told(enum.Enum):
-    """What a DSN would say: RFC 3464 §2.3.3's action."""
+    """What a DSN would say; `action` is RFC 3464 §2.3.3's."""
 
     FAILED = "failed"
     DELAYED = "delayed"
     RELAYED = "relayed"  # handed to a system that reports no success itself
+    LATE = "late"  # handed on after the time by which BY= wanted it there
+
+    @property
+    def action(self) -> str:
+        """Its name in the report."""
+        return Told.RELAYED.value if self is Told.LATE else self.value
 
 
 _CONDITION = {
     Told.FAILED: Notify.FAILURE,
     Told.DELAYED: Notify.DELAY,
     Told.RELAYED: Notify.SUCCESS,
+    Told.LATE: Notify.DELAY,
 }
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "LEAST_URGENT",
     "MOST_URGENT",
     "URGENT",
+    "became_late",
     "deliver_by_at",
     "ends_at",
     "held_until",
@@ -69,6 +70,17 @@ def deliver_by_at(message: Message) -> float | None:
     """When it is late by the words of BY=; None: nothing was said."""
     by = message.envelope.deliver_by
     return None if by is None else message.received_at + by.seconds
+
+
+def became_late(message: Message, at: float) -> bool:
+    """Is what BY= with mode N wanted told to be told `at` this time (RFC 2852 §4)?
+
+    Not of what was late when it came: whoever sent it then has told of it.
+    """
+    by = message.envelope.deliver_by
+    if by is None or by.mode is not ByMode.NOTIFY or by.seconds <= 0:
+        return False
+    return at > message.received_at + by.seconds
 
 
 def returns_at_expiry(message: Message) -> bool:

@@ -218,6 +218,31 @@ class SettleTests(SynchronousTestCase):
         self.settling.put(self._by("-5;N"), _DEFERRED)
         self.assertIn(b"\r\nAction: delayed\r\n", self._report())
 
+    def test_with_BY_and_N_what_is_handed_on_late_is_told_of_if_it_was_not_before(self) -> None:
+        passed_on = _attempted(Result.DELIVERED, "2.0.0", dsn_passed_on=True)
+        self.clock.advance(90)
+        for text in ("90;N", "-5;N", "5;R"):  # in time; late when it came; nothing to be told
+            self.settling.put(self._by(text), passed_on)
+        self.clock.advance(1)
+        self.settling.put(self._by("90;N", delay_reported=True), _SENT)
+        self.settling.put(self._by("90;N", notify=frozenset({Notify.FAILURE})), _SENT)
+        self.assertEqual(self.queue.reports, [])
+        self.settling.put(self._by("90;N"), passed_on)
+        report = self._report()
+        for said in (
+            b"\r\nSubject: Late mail: it was handed on after the time you set\r\n",
+            b"\r\nAction: relayed\r\n",
+            b"\r\nDeliver-By-Date: Thu, 01 Jan 1970 00:18:10 +0000\r\n",
+            b"It was wanted there by Thu, 01 Jan 1970 00:18:10 +0000.\r\n",
+        ):
+            self.assertIn(said, report)
+
+    def test_with_BY_and_N_a_report_of_success_says_that_it_is_late(self) -> None:
+        self.clock.advance(91)
+        self.settling.put(self._by("90;N", notify=frozenset({Notify.SUCCESS})), _SENT)
+        self.assertIn(b"\r\nAction: relayed\r\n", self._report())
+        self.assertIn(b"later than you wanted", self._report())
+
     def test_P10_what_was_scheduled_is_not_late_before_four_hours_of_trying(self) -> None:
         self.clock.advance(86_400)
         scheduled = Options(send_at=1000.0 + 86_400)

@@ -18,7 +18,7 @@ class ReportTests(SynchronousTestCase):
         return {told for told in Told if wants_report(envelope, recipient, told)}
 
     def test_without_notify_failures_and_delays_are_told(self) -> None:
-        self.assertEqual(self._told(), {Told.FAILED, Told.DELAYED})
+        self.assertEqual(self._told(), {Told.FAILED, Told.DELAYED, Told.LATE})
 
     def test_DS2_never_is_never(self) -> None:
         self.assertEqual(self._told(Notify.NEVER), set())
@@ -26,7 +26,9 @@ class ReportTests(SynchronousTestCase):
     def test_only_what_was_asked_for(self) -> None:
         self.assertEqual(self._told(Notify.SUCCESS), {Told.RELAYED})
         self.assertEqual(self._told(Notify.FAILURE), {Told.FAILED})
-        self.assertEqual(self._told(Notify.DELAY, Notify.SUCCESS), {Told.DELAYED, Told.RELAYED})
+        self.assertEqual(
+            self._told(Notify.DELAY, Notify.SUCCESS), {Told.DELAYED, Told.LATE, Told.RELAYED}
+        )
 
     def test_DR2_A9_nothing_about_a_report(self) -> None:
         self.assertEqual(self._told(sender=None), set())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.rules.schedule import (
+    became_late,
     deliver_by_at,
     ends_at,
     held_until,
@@ -40,6 +41,17 @@ class TimeTests(SynchronousTestCase):
     def test_when_BY_gives_up(self) -> None:
         ends = [ends_at(envelope, NOW) for envelope in (PLAIN, BY_R, BY_N)]
         self.assertEqual(ends, [0.0, NOW + 600, 0.0])
+
+    def test_what_became_late_here_is_told_of(self) -> None:
+        for said, seconds, expected in (
+            (DeliverBy(9, ByMode.NOTIFY), 9, False),
+            (DeliverBy(9, ByMode.NOTIFY), 10, True),
+            (DeliverBy(9, ByMode.RETURN), 10, False),
+            (DeliverBy(0, ByMode.NOTIFY), 10, False),
+            (None, 10, False),
+        ):
+            message = a_message(envelope=Envelope(SENDER, deliver_by=said))
+            self.assertIs(became_late(message, message.received_at + seconds), expected, said)
 
     def test_what_BY_says_of_a_message(self) -> None:
         late = a_message(envelope=BY_N)
