@@ -9,10 +9,12 @@ import click
 
 from smtpplus.cli.context import Context, Group, moment, pass_context
 from smtpplus.cli.queue_changes import change_commands
+from smtpplus.cli.queue_ids import identifier as parsed
+from smtpplus.cli.queue_ids import named
 from smtpplus.installation import run
 from smtpplus.ports import QueueRow
 from smtpplus.values.errors import NotFoundError
-from smtpplus.values.ids import parse_id, show_id
+from smtpplus.values.ids import show_id
 
 __all__ = ["queue_command"]
 
@@ -49,16 +51,15 @@ def list_waiting(context: Context, search: str, most: int) -> None:
 @click.argument("identifier", metavar="ID")
 @pass_context
 def show(context: Context, identifier: str) -> None:
-    """What still waits of a message, by the message's id."""
-    wanted = parse_id(identifier)
-    if wanted is None:
-        raise NotFoundError(f"{identifier} is no id: those have 13 letters and digits.")
+    """What still waits of a message, or a delivery that waits, by its id."""
+    wanted = parsed(identifier)
     with context.installation() as opened:
-        rows = run(opened.history.queue(None, show_id(wanted), None, _PAGE))
-    found = [row for row in rows if row.message_id == wanted]
+        of_message = show_id(named(opened, wanted)[0].message_id)
+        rows = run(opened.history.queue(None, of_message, None, _PAGE))
+    found = [row for row in rows if wanted in {row.delivery_id, row.message_id}]
     if not found:
         raise NotFoundError(
-            f"Nothing of {identifier} waits; see `smtpplus message show {identifier}`."
+            f"Nothing of {identifier} waits; see `smtpplus message show {of_message}`."
         )
     now = time.time()
     if context.as_json:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from smtpplus.cli.addresses import mail_domain
 from smtpplus.cli.context import Command, Context, pass_context
+from smtpplus.cli.queue_ids import identifier, named
 from smtpplus.installation import Installation, run
-from smtpplus.values.errors import NotFoundError, UsageError
-from smtpplus.values.ids import parse_id
+from smtpplus.values.errors import ConflictError, NotFoundError, UsageError
+from smtpplus.values.ids import show_id
+from smtpplus.values.message import DeliveryState
 from smtpplus.values.queue import QueueChange, Selection
 
 __all__ = ["change_commands"]
@@ -31,6 +34,7 @@ _DONE = {
     QueueChange.FLUSH: "{n} due now.",
 }
 _BY = "command line"
+_CANCELLED = DeliveryState.CANCELLED
 
 
 def change_commands() -> list[click.Command]:
@@ -56,14 +60,22 @@ def _command(change: QueueChange) -> click.Command:
                 which = _with_scheduled(which)
             if change is QueueChange.CANCEL and not which.ids and not yes:
                 _confirm(context, run(opened.queue.would_change(change, which, now)))
-            _check_waits(opened, which, identifiers, now)
+            for one in which.ids:
+                named(opened, one)  # or it is refused
+            if change is not QueueChange.CANCEL:
+                _check_waits(opened, which, identifiers, now)
             changed = run(opened.queue.change(change, which, now, _BY))
+            late = _too_late(opened, which) if change is QueueChange.CANCEL else _Late((), ())
             if change is QueueChange.FLUSH and which.ids and not scheduled:
                 _tell_of_scheduled(context, run(_still_scheduled(opened, which, now)))
         context.show(
             {"change": change.value, "deliveries": changed},
             _DONE[change].format(n=_counted(changed)),
         )
+        for text in late.in_part:
+            context.note(text)
+        if late.wholly:
+            raise ConflictError(" ".join(late.wholly))
 
     callback: Callable[..., Any] = call
     parameters: list[click.Parameter] = [
@@ -102,7 +114,7 @@ def _selection(
             raise NotFoundError(f"There is no SMTP user {user}.")
         user_id = found.id
     return Selection(
-        ids=tuple(_id(text) for text in identifiers),
+        ids=tuple(identifier(text) for text in identifiers),
         domain=mail_domain(domain) if domain else "",
         user_id=user_id,
         everything=everything,
@@ -142,11 +154,26 @@ def _counted(number: int) -> str:
     return f"{number} {'delivery' if number == 1 else 'deliveries'}"
 
 
-def _id(text: str) -> int:
-    found = parse_id(text)
-    if found is None:
-        raise NotFoundError(f"{text} is no id: those have 13 letters and digits.")
-    return found
+class _Late(NamedTuple):
+    """What came too late to be cancelled, in sentences: some deliveries of an id, or all."""
+
+    in_part: Sequence[str]
+    wholly: Sequence[str]
+
+
+def _too_late(opened: Installation, which: Selection) -> _Late:
+    """What of `which` had come to another end before it was cancelled."""
+    in_part: list[str] = []
+    wholly: list[str] = []
+    for one in which.ids:
+        rows = named(opened, one)
+        ended = [row for row in rows if row.state.is_final and row.state is not _CANCELLED]
+        if ended:
+            states = Counter(row.state for row in ended)
+            how = ", ".join(f"{state.value} ({_counted(n)})" for state, n in states.items())
+            text = f"It is too late to cancel {show_id(one)}: already {how}."
+            (wholly if len(ended) == len(rows) else in_part).append(text)
+    return _Late(in_part, wholly)
 
 
 def _confirm(context: Context, count: int) -> None:

@@ -13,11 +13,11 @@ from smtpplus.ports import IQueue
 from smtpplus.smtp.scram import check_password
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import EnvelopeRecipient
-from smtpplus.values.ids import IdSource
-from smtpplus.values.message import Accepted
+from smtpplus.values.ids import IdSource, show_id
+from smtpplus.values.message import Accepted, Settlement
 from smtpplus.web.sessions import check_password as check_persons_password
 from tests.cli.shell import Shell
-from tests.store.samples import NOW, accepted
+from tests.store.samples import NOW, accepted, delivery_of, settlement
 
 
 class _Installed(SynchronousTestCase):
@@ -250,6 +250,9 @@ class QueueChangeTests(_Installed):
         )
         self.assertEqual(change("queue", "hold", first["message"])["deliveries"], 0)
         self.assertEqual(change("queue"), {"queued": 2, "held": 1})
+        for name in ("delivery", "message"):
+            [shown] = change("queue", "show", first[name])
+            self.assertEqual((shown["delivery"], shown["state"]), (first["delivery"], "held"))
         self.assertEqual(change("queue", "release", first["message"])["deliveries"], 1)
         self.assertEqual(change("queue", "hold", "--domain", "Example.NET.")["deliveries"], 2)
         self.assertEqual(change("queue", "hold", "--user", self.user)["deliveries"], 1)
@@ -274,7 +277,26 @@ class QueueChangeTests(_Installed):
         self.assertEqual(shown["message"]["states"], {"cancelled": 1})
         self.assertEqual(shown["events"][-1]["detail"], {"by": "command line"})
 
+    def test_what_was_delivered_cannot_be_taken_back(self) -> None:
+        with open_installation(load(Path(self.shell.facts["config"]))) as opened:
+            to = [EnvelopeRecipient(Address(name, "example.net")) for name in ("a", "b")]
+            user = run(opened.accounts.users(None))[0]
+            item = accepted(IdSource(301), *to, due_at=NOW, user_id=user.id)
+            run(_accept(opened.queue, item))
+            run(_settle(opened.queue, settlement(delivery_of(item))))
+        message, first, second = map(show_id, (item.message.id, *(d.id for d in item.deliveries)))
+        out, err = self.shell.run("queue", "cancel", first, "--json", status=1)
+        self.assertEqual(json.loads(out)["deliveries"], 0)
+        self.assertIn(f"too late to cancel {first}: already delivered (1 delivery).", err)
+        self.assertIn(message, self.shell.refused("queue", "show", first))
+        out, err = self.shell.run("queue", "cancel", message)
+        self.assertEqual(out, "Cancelled 1 delivery.\n")
+        self.assertIn("already delivered (1 delivery)", err)
+        self.assertEqual(self.shell.json("queue", "cancel", second)["deliveries"], 0)
+
     def test_refusals(self) -> None:
+        for change in ("hold", "release", "cancel", "flush", "show"):
+            self.assertIn("no message", self.shell.refused("queue", change, "0" * 13))
         self.assertIn("--all", self.shell.refused("queue", "cancel"))
         self.assertIn("alone", self.shell.refused("queue", "hold", "--all", "--user", self.user))
         self.assertIn("nobody", self.shell.refused("queue", "hold", "--user", "nobody"))
@@ -286,6 +308,10 @@ class QueueChangeTests(_Installed):
 
 async def _accept(queue: IQueue, item: Accepted) -> None:
     await queue.accept(item)
+
+
+async def _settle(queue: IQueue, one: Settlement) -> None:
+    await queue.settle([one])
 
 
 class HelpTests(_Installed):
