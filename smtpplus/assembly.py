@@ -273,6 +273,7 @@ class Assembly(Service):
         self._has_come_up("store")
         self._start_siblings(store)
         self._watch(store, queue)
+        await self._metrics.begin()
         await self._tell_how_it_writes(store)
         fault = fault_of(config.tracking_url)
         if fault and config.relay.deliver != "sandbox":

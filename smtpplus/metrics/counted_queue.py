@@ -50,7 +50,6 @@ class QueueCounts:
             state: counter(name, f"Attempts that ended a delivery as {name}, or put it off.")
             for state, name in _NAMES.items()
         }
-        self.cancelled = counter("cancelled", "Deliveries cancelled from the pages.")
         self.duplicates = counter(
             "duplicates", "Submissions answered as accepted before, and not taken again."
         )
@@ -174,10 +173,7 @@ class CountedQueue:
 
     async def change(self, change: QueueChange, which: Selection, now: float, by: str) -> int:
         """See `IQueue.change`."""
-        changed = await self._queue.change(change, which, now, by)
-        if change is QueueChange.CANCEL:
-            self._counts.cancelled.value += changed
-        return changed
+        return await self._queue.change(change, which, now, by)
 
     async def would_change(self, change: QueueChange, which: Selection, now: float) -> int:
         """See `IQueue.would_change`."""

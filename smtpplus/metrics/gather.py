@@ -1,6 +1,6 @@
 """Gathers what the parts of a process know of themselves, when it is asked for.
 
-Guarantees: being asked costs two short reads of the store and no more; a store that is away is
+Guarantees: being asked costs three short reads of the store and no more; a store that is away is
 told by ``smtpplus_store_up 0``, and so is one that does not take what it is given. Labels are
 bounded: of the lanes only the fullest have their own.
 """
@@ -25,13 +25,17 @@ from prometheus_client.registry import Collector
 from smtpplus import __version__
 from smtpplus.metrics.counted_queue import QueueCounts
 from smtpplus.metrics.processes import with_processes
+from smtpplus.metrics.stored_count import StoredCount
 from smtpplus.net.listeners import Listeners
 from smtpplus.ports import IClock, IHistory, IQueue
 from smtpplus.values.errors import SmtpplusError
+from smtpplus.values.message import EventType
 
 __all__ = ["Metrics", "Sources"]
 
 _MOST_LANES = 50
+# Younger than that, seconds.
+_AGES = {"1m": 60.0, "15m": 900.0, "4h": 14_400.0, "1d": 86_400.0}
 _COMMIT_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 _GROUP_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _DELAY_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
@@ -47,7 +51,7 @@ class Sources:
     trouble: Callable[[], str] = str  # why the store did not do its work a moment ago
     writer_trouble: Callable[[], str] | None = None  # likewise, of the process that writes for all
     unwritten: Callable[[], int] = int
-    lanes: Callable[[], Mapping[str, tuple[int, int]]] = dict
+    lanes: Callable[[], Mapping[str, tuple[int, int, int]]] = dict
     lanes_down: Callable[[], int] = int
     listeners: list[Listeners] = field(default_factory=list)
     workers: dict[str, Callable[[], int]] = field(default_factory=dict)
@@ -80,6 +84,7 @@ class Metrics:
             "reactor_delay_seconds", "How late a timer of the reactor was.", _DELAY_BUCKETS
         )
         self._stored: list[Metric] = []
+        self._cancelled = StoredCount(EventType.CANCELLED.value)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
         self._registry.register(_Asked(self._families))
@@ -95,6 +100,10 @@ class Metrics:
         """A timer was so late."""
         self._delays.observe(seconds)
 
+    async def begin(self) -> None:
+        """From now on what the store counts is counted here: to be called at the start."""
+        await self._ask_store()
+
     async def page(self) -> bytes:
         """Everything, in Prometheus' text format."""
         self._stored = await self._ask_store()
@@ -109,17 +118,29 @@ class Metrics:
         if history is None or queue is None:
             return [self._up(0)]
         try:
-            sizes = await history.queue_size(None)
             now = self._clock.now()
+            ages = await history.queue_ages(tuple(_AGES.values()), now)
             due = await queue.next_due(now, ())
+            cancelled = await self._cancelled.value(history, now)
         except SmtpplusError:
             return [self._up(0)]
         waiting = _gauge("queue", "Deliveries that wait.", "state")
-        for state, number in sizes.items():
-            waiting.add(number, state.value)
+        by_age = _Gauge(
+            "smtpplus_queue_age",
+            "Of them, by the time since they were accepted.",
+            labels=["state", "age"],
+        )
+        for state, numbers in ages.items():
+            waiting.add(sum(numbers), state.value)
+            for age, number in zip((*_AGES, "older"), numbers, strict=True):
+                by_age.add_metric([state.value, age], float(number))
         oldest = _gauge("queue_oldest_due_seconds", "How long the oldest unclaimed one is due.")
+        oldest.add(0.0 if due is None else max(now - due, 0.0))
+        counted = CounterMetricFamily(
+            "smtpplus_cancelled", "Deliveries cancelled: by people, or as suppressed.", cancelled
+        )
         up = self._up(not self.sources.trouble())
-        return [up, waiting, oldest.add(0.0 if due is None else max(now - due, 0.0))]
+        return [up, waiting, by_age, oldest, counted]
 
     def _up(self, value: float) -> Metric:
         up = _gauge("store_up", "Does the store answer, and take what it is given?").add(value)
@@ -195,14 +216,16 @@ def _lanes(sources: Sources) -> Iterable[Metric]:
     lanes = sources.lanes()
     yield _gauge("lanes", "Destinations with something to do.").add(len(lanes))
     yield _gauge("lanes_down", "Destinations without a host to speak to.").add(sources.lanes_down())
-    fullest = sorted(lanes.items(), key=lambda item: sum(item[1]), reverse=True)
-    waiting = _gauge("lane_waiting", "Deliveries in memory that wait.", "lane")
-    under_way = _gauge("lane_under_way", "Attempts under way.", "lane")
-    for key, (number, busy) in fullest[:_MOST_LANES]:
-        waiting.add(number, key)
-        under_way.add(busy, key)
+    fullest = sorted(lanes.items(), key=lambda item: sum(item[1][:2]), reverse=True)
+    families = (
+        _gauge("lane_waiting", "Deliveries in memory that wait.", "lane"),
+        _gauge("lane_under_way", "Attempts under way.", "lane"),
+        _gauge("lane_limit", "Attempts that may be under way: one where it is down.", "lane"),
+    )
+    shown: dict[str, tuple[int, ...]] = dict(fullest[:_MOST_LANES])
     if rest := fullest[_MOST_LANES:]:
-        waiting.add(sum(number for _, (number, _) in rest), "")
-        under_way.add(sum(busy for _, (_, busy) in rest), "")
-    yield waiting
-    yield under_way
+        shown[""] = tuple(map(sum, zip(*(numbers for _, numbers in rest), strict=True)))
+    for key, numbers in shown.items():
+        for family, number in zip(families, numbers, strict=True):
+            family.add(number, key)
+    yield from families

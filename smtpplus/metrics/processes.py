@@ -21,7 +21,9 @@ _SHARED = frozenset(
         "smtpplus",
         "smtpplus_processes",
         "smtpplus_queue",
+        "smtpplus_queue_age",
         "smtpplus_queue_oldest_due_seconds",
+        "smtpplus_cancelled",
         "smtpplus_store",
     }
 )

@@ -125,6 +125,16 @@ class IHistory(Interface):
     async def queue_size(account_id: int | None) -> dict[DeliveryState, int]:
         """How many wait, by state."""
 
+    async def queue_ages(ages: Sequence[float], now: float) -> dict[DeliveryState, Sequence[int]]:
+        """How many wait, by state and by the time since they were accepted.
+
+        One number for those younger than each of `ages`, seconds, and not than the one before it;
+        a last one for those that are older than all.
+        """
+
+    async def counted(metric: str, since: float) -> Mapping[int, int]:
+        """How many of one metric, by hour (its start, Unix time), from that of `since` on."""
+
     async def counters(
         account_id: int | None, since: float, until: float, step: float
     ) -> dict[str, list[int]]:

@@ -148,9 +148,12 @@ class Lanes:
             done.callback(None)
         return done
 
-    def statistics(self) -> dict[str, tuple[int, int]]:
-        """Per lane: how many wait, how many are under way."""
-        return {key: (len(lane.waiting), lane.busy) for key, lane in self._lanes.items()}
+    def statistics(self) -> dict[str, tuple[int, int, int]]:
+        """Per lane: how many wait, how many are under way, how many may be at a time."""
+        return {
+            key: (len(lane.waiting), lane.busy, self._limit(lane))
+            for key, lane in self._lanes.items()
+        }
 
     @property
     def down(self) -> int:
@@ -173,10 +176,13 @@ class Lanes:
         return left
 
     def _start(self, lane: _Lane) -> None:
-        limit = 1 if lane.down_until else self._concurrency
+        limit = self._limit(lane)
         while lane.busy < limit and self._may_work(lane, lane.busy + 1):
             lane.busy += 1
             self._spawn.spawn("relay.lane", self._work(lane))  # takes one before it waits
+
+    def _limit(self, lane: _Lane) -> int:
+        return 1 if lane.down_until else self._concurrency
 
     def _next(self, lane: _Lane) -> Delivery:
         """What to attempt next; there is something."""

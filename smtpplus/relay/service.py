@@ -209,8 +209,8 @@ class RelayService:
         self._settling.reconfigure(self._reporter(settings), settings.retry, settings.delay_notice)
         self._lanes.reconfigure(self._courier(settings), settings.concurrency, settings.reserved)
 
-    def statistics(self) -> dict[str, tuple[int, int]]:
-        """Per lane: waiting, under way."""
+    def statistics(self) -> dict[str, tuple[int, int, int]]:
+        """Per lane: waiting, under way, how many may be at a time."""
         return self._lanes.statistics()
 
     @property

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnClause,
     Connection,
     Row,
+    ScalarSelect,
     Select,
     exists,
     func,
@@ -31,14 +32,16 @@ from smtpplus.store.messages import load_messages
 from smtpplus.store.rows import attempt_from, outcome_from
 from smtpplus.store.schema import attempt, delivery, event, mail_list, message, smtp_user
 from smtpplus.store.search import contains, is_words, messages_matching
-from smtpplus.store.statistics import read_series, read_totals
+from smtpplus.store.statistics import read_counted, read_series, read_totals
 from smtpplus.store.transactions import Transactions
+from smtpplus.values.ids import first_id
 from smtpplus.values.message import DeliveryState, Event, EventType
 
 __all__ = ["SqlHistory", "delivery_row", "event_from"]
 
 # As the partial index says it, see schema.py.
 _WAITING: ColumnClause[bool] = literal_column("delivery.state IN ('queued', 'held')")
+_WAITING_STATES = (DeliveryState.QUEUED, DeliveryState.HELD)
 _REPLY_SHOWN = 500
 
 
@@ -176,10 +179,9 @@ class SqlHistory:
 
     async def queue_size(self, account_id: int | None) -> dict[DeliveryState, int]:
         """See `IHistory.queue_size`."""
-        states = (DeliveryState.QUEUED, DeliveryState.HELD)
         query = (
             select(delivery.c.state, func.count())
-            .where(delivery.c.state.in_([state.value for state in states]))
+            .where(delivery.c.state.in_([state.value for state in _WAITING_STATES]))
             .group_by(delivery.c.state)
         )
         if account_id is not None:
@@ -187,9 +189,39 @@ class SqlHistory:
 
         def work(connection: Connection) -> dict[DeliveryState, int]:
             counts = {state: n for state, n in connection.execute(query)}  # noqa: C416 - rows
-            return {state: counts.get(state.value, 0) for state in states}
+            return {state: counts.get(state.value, 0) for state in _WAITING_STATES}
 
         return await self._transactions.read(work)
+
+    async def queue_ages(
+        self, ages: Sequence[float], now: float
+    ) -> dict[DeliveryState, Sequence[int]]:
+        """See `IHistory.queue_ages`."""
+        # Ids are in the order of time: ranges of the index of states, each counted by itself,
+        # which is twice as quick as sums of conditions over all of it.
+        starts = [first_id(now - age) for age in ages]
+        ranges = list(zip((*starts, 0), (None, *starts), strict=True))
+        numbers = [
+            _count_waiting(state, since, before)
+            for state in _WAITING_STATES
+            for since, before in ranges
+        ]
+
+        def work(connection: Connection) -> dict[DeliveryState, Sequence[int]]:
+            found = connection.execute(select(*numbers)).one()
+            size = len(ranges)
+            return {
+                state: found[place * size : (place + 1) * size]
+                for place, state in enumerate(_WAITING_STATES)
+            }
+
+        return await self._transactions.read(work)
+
+    async def counted(self, metric: str, since: float) -> Mapping[int, int]:
+        """See `IHistory.counted`."""
+        return await self._transactions.read(
+            lambda connection: read_counted(connection, metric, since)
+        )
 
     async def counters(
         self, account_id: int | None, since: float, until: float, step: float
@@ -338,6 +370,18 @@ def event_from(row: Row[Any]) -> Event:
 
 
 # ---------------------------------------------------------------- the queue
+
+
+def _count_waiting(state: DeliveryState, since: int, before: int | None) -> ScalarSelect[int]:
+    """How many are in `state` of the messages with these ids."""
+    query = (
+        select(func.count())
+        .select_from(delivery)
+        .where(delivery.c.state == state.value, delivery.c.message_id >= since)
+    )
+    if before is not None:
+        query = query.where(delivery.c.message_id < before)
+    return query.scalar_subquery()
 
 
 def _queue_query(account_id: int | None, search: str) -> Select[Any]:

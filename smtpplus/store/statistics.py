@@ -31,7 +31,7 @@ from smtpplus.store.schema import (
 from smtpplus.values.errors import UsageError
 from smtpplus.values.message import EventType
 
-__all__ = ["NO_PROVIDER", "read_series", "read_totals"]
+__all__ = ["NO_PROVIDER", "read_counted", "read_series", "read_totals"]
 
 NO_PROVIDER = "(none)"
 _PAIRS = 200  # campaigns in one statement
@@ -53,6 +53,13 @@ def read_series(
         if metric != MESSAGES:
             series.setdefault(metric, [0] * count)[(at - start) // width] += n
     return series
+
+
+def read_counted(connection: Connection, metric: str, since: float) -> dict[int, int]:
+    """How many of `metric`, by hour from that of `since` on."""
+    query = select(_HOURS.c.hour, func.sum(_HOURS.c.n)).where(_HOURS.c.metric == metric)
+    query = within(query, Span(_HOURS, hour_of(since)), None).group_by(_HOURS.c.hour)
+    return {int(row[0]): int(row[1]) for row in connection.execute(query)}
 
 
 def read_totals(

@@ -7,7 +7,7 @@ when the clock goes back; two nodes with different numbers never make the same i
 
 from __future__ import annotations
 
-__all__ = ["IdSource", "id_milliseconds", "parse_id", "show_id"]
+__all__ = ["IdSource", "first_id", "id_milliseconds", "parse_id", "show_id"]
 
 _EPOCH_MS = 1_577_836_800_000  # 2020-01-01T00:00:00Z in Unix milliseconds
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base32, lower case
@@ -45,6 +45,11 @@ class IdSource:
 def id_milliseconds(identifier: int) -> int:
     """When an id was made, in Unix milliseconds."""
     return (identifier >> (_NODE_BITS + _SEQUENCE_BITS)) + _EPOCH_MS
+
+
+def first_id(at: float) -> int:
+    """Not above any id that was made at `at` or later, Unix seconds; above all that are older."""
+    return max(int(at * 1000) - _EPOCH_MS, 0) << (_NODE_BITS + _SEQUENCE_BITS)
 
 
 def show_id(identifier: int) -> str:

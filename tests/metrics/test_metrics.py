@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import cast
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -22,7 +23,15 @@ from smtpplus.values.errors import StoreBrokenError, StoreFullError, StoreUnavai
 from smtpplus.values.ids import IdSource
 from smtpplus.values.message import Accepted, DeliveryState
 from smtpplus.values.queue import QueueChange, Selection
-from tests.store.samples import NOW, TO_BOB, TO_ZOE, accepted, delivery_of, settlement
+from tests.store.samples import (
+    NOW,
+    TO_BOB,
+    TO_ZOE,
+    StoreCase,
+    accepted,
+    delivery_of,
+    settlement,
+)
 
 
 class _Sizes:
@@ -62,7 +71,6 @@ class MetricsTests(TestCase):
         later = settlement(delivery_of(item, 1), DeliveryState.QUEUED, due_at=NOW + 9)
         await self.queue.settle([settlement(delivery_of(item)), later])
         await self.queue.settle([settlement(delivery_of(item, 2), DeliveryState.BOUNCED)])
-        await self.queue.change(QueueChange.CANCEL, Selection(everything=True), NOW, "")
         self.inner.failure = StoreUnavailableError("away")
         with self.assertRaises(StoreUnavailableError):
             await self.queue.accept(accepted(ids))
@@ -78,7 +86,6 @@ class MetricsTests(TestCase):
             "deferred": 1,
             "bounced": 1,
             "expired": 0,
-            "cancelled": 1,
             "accepts_failed": 1,
         }.items():
             self.assertEqual(found[f"smtpplus_{name}_total"], value, name)
@@ -141,12 +148,14 @@ class MetricsTests(TestCase):
         self.assertEqual(found["smtpplus_store_up['writer']"], 0)
 
     async def test_lanes_beyond_the_fullest_share_a_label(self) -> None:
-        self.metrics.sources.lanes = lambda: {f"d{n}.example": (n, 1) for n in range(80)}
+        self.metrics.sources.lanes = lambda: {f"d{n}.example": (n, 1, 10) for n in range(80)}
         found = await self.values()
         self.assertEqual(found["smtpplus_lanes"], 80)
         self.assertEqual(found["smtpplus_lane_waiting['d79.example']"], 79)
         self.assertEqual(found["smtpplus_lane_waiting['']"], sum(range(30)))
         self.assertEqual(sum("lane_under_way" in name for name in found), 51)
+        self.assertEqual(found["smtpplus_lane_limit['d79.example']"], 10)
+        self.assertEqual(found["smtpplus_lane_limit['']"], 300)
 
     async def test_process_and_store_are_there_also_without_a_store(self) -> None:
         found = await self.values()
@@ -162,6 +171,67 @@ class MetricsTests(TestCase):
         self.assertEqual(found["smtpplus_commit_seconds_count"], 2)
         self.assertEqual(found["smtpplus_sync_seconds_sum"], 0.003)
         self.assertEqual(found["smtpplus_reactor_delay_seconds_bucket['0.25']"], 1)
+
+
+class StoredTests(StoreCase):
+    """What is read from the store, whoever wrote it."""
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        super().setUp()
+        self.now = NOW
+        self.metrics = Metrics(ReactorClock(Clock(), lambda: self.now))
+        self.store = await self.started()
+        sources = self.metrics.sources
+        sources.history, sources.queue = self.store.history, self.store.queue
+
+    async def values(self, name: str) -> dict[tuple[str, ...], float]:
+        page = (await self.metrics.page()).decode()
+        return {
+            tuple(sample.labels.values()): sample.value
+            for family in text_string_to_metric_families(page)
+            for sample in family.samples
+            if sample.name == f"smtpplus_{name}"
+        }
+
+    async def put(self, at: float, withheld: str = "") -> Accepted:
+        item = accepted(self.store.ids, TO_BOB, at=at)
+        new = tuple(replace(one, withheld=withheld) for one in item.deliveries)
+        await self.store.queue.accept(replace(item, deliveries=new))
+        return item
+
+    async def cancelled(self) -> float:
+        return (await self.values("cancelled_total"))[()]
+
+    async def test_what_anybody_cancelled_since_the_start_is_counted(self) -> None:
+        everything = Selection(everything=True)
+        elsewhere = self.open_blocking().queue  # as the command line has it
+        await self.put(NOW)
+        await elsewhere.change(QueueChange.CANCEL, everything, NOW, "")
+        await self.metrics.begin()
+        self.assertEqual(await self.cancelled(), 0)
+        for number in range(1, 5):
+            await self.put(self.now)
+            await elsewhere.change(QueueChange.CANCEL, everything, self.now, "")
+            self.assertEqual(await self.cancelled(), number)
+            self.now += 3_000
+        item = await self.put(self.now)
+        suppressed = settlement(delivery_of(item), DeliveryState.CANCELLED, at=self.now)
+        await self.store.queue.settle([suppressed])
+        await self.put(self.now, withheld="suppressed")
+        self.assertEqual(await self.cancelled(), 6)
+        self.now += 86_400
+        self.assertEqual(await self.cancelled(), 6)
+
+    async def test_what_waits_is_told_by_state_and_age(self) -> None:
+        for seconds in (10_000_000, 86_401, 86_399, 3_600, 61, 59, 0):  # ids grow
+            last = await self.put(NOW - seconds)
+        which = Selection(ids=(last.message.id,))
+        await self.store.queue.change(QueueChange.HOLD, which, NOW, "")
+        found = await self.values("queue_age")
+        ages = ("1m", "15m", "4h", "1d", "older")
+        by_state = {state: [found[age, state] for age in ages] for state in ("queued", "held")}
+        self.assertEqual(by_state, {"queued": [1, 1, 1, 1, 2], "held": [1, 0, 0, 0, 0]})
+        self.assertEqual(await self.values("queue"), {("queued",): 6, ("held",): 1})
 
 
 class DelayTests(TestCase):

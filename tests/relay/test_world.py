@@ -394,7 +394,7 @@ class WorldTests(TestCase):
         await queue.change(QueueChange.CANCEL, Selection(ids=(first, second)), now, "t")
         await queue.change(QueueChange.HOLD, Selection(ids=(third,)), now, "t")
         relay.changed()
-        while relay.statistics()["example.net"] != (0, 1):
+        while relay.statistics()["example.net"] != (0, 1, 1):
             await self.clock.sleep(0.01)
         under_way[0] = "220 go"
         for protocol in list(host.open):

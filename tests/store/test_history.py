@@ -13,6 +13,7 @@ from smtpplus.values.envelope import EnvelopeRecipient
 from smtpplus.values.errors import UsageError
 from smtpplus.values.ids import show_id
 from smtpplus.values.message import Accepted, DeliveryState, EventType
+from smtpplus.values.queue import QueueChange, Selection
 from smtpplus.values.submission import Stream
 from tests.store.samples import (
     NOW,
@@ -238,8 +239,29 @@ class QueueTests(HistoryCase):
             await self.history.queue_size(2), {DeliveryState.QUEUED: 0, DeliveryState.HELD: 0}
         )
 
+    async def test_ages_are_those_of_what_waits(self) -> None:
+        for seconds in (500, 61, 60, 59):
+            await self.accept(TO_BOB, TO_ZOE, at=NOW - seconds)
+        held = await self.accept(at=NOW)
+        await self.store.queue.change(QueueChange.HOLD, Selection(ids=(held.message.id,)), NOW, "")
+        done = await self.accept(at=NOW)
+        await self.store.queue.settle([settlement(delivery_of(done))])
+        found = await self.history.queue_ages((60, 500), NOW)
+        numbers = {state.value: tuple(numbers) for state, numbers in found.items()}
+        self.assertEqual(numbers, {"queued": (4, 4, 0), "held": (1, 0, 0)})
+
 
 class CounterTests(HistoryCase):
+    async def test_one_metric_is_counted_by_hour(self) -> None:
+        for at in (HOUR, HOUR + 3_599, HOUR + 3_600, HOUR + 7_200):
+            await self.accept(TO_BOB, TO_ZOE, at=at)
+        self.assertEqual(
+            await self.history.counted("accepted", HOUR + 3_601),
+            {HOUR + 3_600: 2, HOUR + 7_200: 2},
+        )
+        self.assertEqual((await self.history.counted("accepted", HOUR))[int(HOUR)], 4)
+        self.assertEqual(await self.history.counted("cancelled", 0.0), {})
+
     async def test_a_series_has_a_number_per_step(self) -> None:
         await self.accept(TO_BOB, TO_ZOE, at=HOUR)
         await self.accept(at=HOUR + 3600)
