@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -35,10 +36,15 @@ from tests.store.samples import (
 
 
 class _Sizes:
-    """A history that is asked for the queue's size alone."""
+    """A history that is asked for the queue's size and counts alone."""
 
-    async def queue_size(self, account_id: int | None) -> dict[DeliveryState, int]:
-        return {DeliveryState.QUEUED: 3}
+    async def queue_ages(
+        self, bounds: Sequence[float], now: float
+    ) -> dict[DeliveryState, tuple[int, ...]]:
+        return {DeliveryState.QUEUED: (3, *(0 for _ in bounds))}
+
+    async def counted(self, metric: str, since: float) -> dict[int, int]:
+        return {}
 
 
 class MetricsTests(TestCase):
