@@ -74,7 +74,7 @@ class Observed:
     Args:
         access: what was requested.
         agent: its User-Agent, "" without one.
-        address: where from, "" where it is not to be known (privacy mode).
+        address: where from, "" where it is not known.
         network_owner: who owns that address's AS, where the operator has a database.
         method: the HTTP method.
         headers: the request's headers that say why, names in lower case (`sec-purpose`, …).

@@ -6,11 +6,15 @@ was written of its last seconds as a person's is corrected: the first clicks of 
 a person's.
 
 Guarantees: in privacy mode neither address nor agent is in a response, and opens are only
-counted; the same request twice in a group is one response. Pure but for its bounded memory.
+counted; they are looked at to judge, and of the address the memory holds a keyed hash of its
+network alone, whose key ends with the process. The same request twice in a group is one response.
+Pure but for its bounded memory.
 """
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -28,6 +32,8 @@ _KINDS = {Access.OPEN: ResponseKind.OPENED, Access.CLICK: ResponseKind.CLICKED}
 _HIDDEN = frozenset({HONEYPOT_LINK})
 _PERSON = OpenClass.PERSON.value
 _SAME_VISIT_SECONDS = 10.0  # before a scanner gave itself away
+_KEY_OCTETS = 32
+_HASH_OCTETS = 12
 
 
 class Judged(NamedTuple):
@@ -39,9 +45,10 @@ class Judged(NamedTuple):
 
 @dataclass(slots=True)
 class Classes:
-    """Judges groups of hits."""
+    """Judges groups of hits. `key` is what clients in privacy mode are told apart with."""
 
     clients: ClientMemory = field(default_factory=ClientMemory)
+    key: bytes = field(default_factory=lambda: secrets.token_bytes(_KEY_OCTETS), repr=False)
 
     def responses(
         self,
@@ -56,18 +63,15 @@ class Classes:
             delivered_at: when a delivery was taken by the remote, where it was.
             private_lists: the ids of the lists in privacy mode.
         """
+        clients = [self._client(hit, private_lists) for hit in hits]
         groups: dict[tuple[int, str], list[int]] = defaultdict(list)
         for number, hit in enumerate(hits):
-            client = "" if hit.facts.list_id in private_lists else neighbourhood(hit.address)
-            groups[hit.facts.delivery_id, client].append(number)
+            groups[hit.facts.delivery_id, clients[number]].append(number)
         verdicts: dict[int, Verdict] = {}
         mistaken: list[Response] = []
         for (delivery_id, client), numbers in groups.items():
             asked = [hits[number] for number in numbers]
-            is_private = asked[0].facts.list_id in private_lists
-            judged = self._judge(
-                asked, client, delivered_at.get(delivery_id), is_private=is_private
-            )
+            judged = self._judge(asked, client, delivered_at.get(delivery_id))
             verdicts.update(zip(numbers, judged, strict=True))
             if any(verdict.klass is OpenClass.SCANNER for verdict in judged):
                 since = asked[0].at - _SAME_VISIT_SECONDS
@@ -78,23 +82,27 @@ class Classes:
             for number, hit in enumerate(hits)
         ]
         kept = _without_repeats(made)
-        for one in kept:
-            if one.by == _PERSON and not one.only_counted:
-                is_private = one.list_id in private_lists
-                client = "" if is_private else neighbourhood(one.client_ip)
-                self.clients.keep_person(client, one)
-        return Judged(kept, mistaken)
+        for number in kept:
+            if made[number].by == _PERSON and not made[number].only_counted:
+                self.clients.keep_person(clients[number], made[number])
+        return Judged([made[number] for number in kept], mistaken)
 
-    def _judge(
-        self, hits: Sequence[Hit], client: str, delivered_at: float | None, *, is_private: bool
-    ) -> list[Verdict]:
+    def _client(self, hit: Hit, private_lists: Collection[int]) -> str:
+        """By what a client is known again; in privacy mode it cannot be led back to anybody."""
+        network = neighbourhood(hit.address)
+        if hit.facts.list_id not in private_lists:
+            return network
+        made = hashlib.blake2b(network.encode(), key=self.key, digest_size=_HASH_OCTETS)
+        return made.hexdigest()
+
+    def _judge(self, hits: Sequence[Hit], client: str, delivered_at: float | None) -> list[Verdict]:
         """Of one client and one delivery."""
         delivery_id, last = hits[0].facts.delivery_id, hits[-1]
         before = self.clients.siblings(delivery_id, client, hits[0].at)
-        verdicts, after = self._in_order(hits, before, delivered_at, is_private=is_private)
+        verdicts, after = self._in_order(hits, before, delivered_at)
         if after.scanner and not before.scanner and len(hits) > 1:
             known = replace(before, scanner=True)
-            verdicts, after = self._in_order(hits, known, delivered_at, is_private=is_private)
+            verdicts, after = self._in_order(hits, known, delivered_at)
         self.clients.keep(delivery_id, client, last.at, after)
         return verdicts
 
@@ -103,8 +111,6 @@ class Classes:
         hits: Sequence[Hit],
         siblings: Siblings,
         delivered_at: float | None,
-        *,
-        is_private: bool,
     ) -> tuple[list[Verdict], Siblings]:
         verdicts = []
         for hit in hits:
@@ -112,7 +118,7 @@ class Classes:
                 Observed(
                     access=hit.access,
                     agent=hit.agent,
-                    address="" if is_private else hit.address,
+                    address=hit.address,
                     method="GET" if hit.method == "GET" else hit.method,
                     headers=hit.purposes,
                     at=hit.at,
@@ -146,13 +152,12 @@ def _response(hit: Hit, klass: OpenClass, *, is_private: bool) -> Response:
     )
 
 
-def _without_repeats(responses: Sequence[Response]) -> list[Response]:
-    """Programs ask twice within a second; somebody may ask a thousand times."""
-    seen: set[tuple[object, ...]] = set()
-    kept = []
-    for one in responses:
-        what = (one.kind, one.delivery_id, one.link, one.client_ip, one.by)
-        if what not in seen:
-            seen.add(what)
-            kept.append(one)
-    return kept
+def _without_repeats(responses: Sequence[Response]) -> list[int]:
+    """The numbers of those that are kept.
+
+    Programs ask twice within a second; somebody may ask a thousand times.
+    """
+    first: dict[tuple[object, ...], int] = {}
+    for number, one in enumerate(responses):
+        first.setdefault((one.kind, one.delivery_id, one.link, one.client_ip, one.by), number)
+    return list(first.values())

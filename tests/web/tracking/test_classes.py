@@ -21,6 +21,7 @@ _GOOGLE = (
 _AT = 1_795_442_733.0
 _DELIVERED = {1: _AT - 3600, 2: _AT - 3600}
 _HOME = "192.0.2.7"
+_SCANNERS = "67.231.144.9"  # Proofpoint's
 
 
 def click(
@@ -36,6 +37,11 @@ def click(
     facts = TokenFacts(1, 1, 9, delivery)
     url = f"https://example.com/{link}"
     return Hit(Access.CLICK, _AT + after, facts, method, ip, _FIREFOX, {}, link, url, links)
+
+
+def opened(after: float = 0.0, ip: str = _HOME) -> Hit:
+    """A person's open, by its looks."""
+    return Hit(Access.OPEN, _AT + after, TokenFacts(1, 1, 9, 1), "GET", ip, _FIREFOX, {})
 
 
 def all_links(after: float = 0.0) -> list[Hit]:
@@ -142,6 +148,37 @@ class ClassesTests(SynchronousTestCase):
         (one,) = self.responses(click(3), private=True)
         self.assertEqual((one.client_ip, one.agent, one.only_counted), ("", "", False))
         self.assertEqual((one.target, one.by), ("https://example.com/3", "person"))
+
+    def test_W4_in_privacy_mode_a_scanner_does_not_make_one_of_the_person_who_follows(self) -> None:
+        """It looked through all links by HEAD, from elsewhere and just before."""
+        scans = [click(link, link / 50, "198.51.100.9", method="HEAD") for link in range(6)]
+        self.assertEqual({one.by for one in self.responses(*scans, private=True)}, {"scanner"})
+        person = [opened(12.0), click(0, 13.0)]
+        found = self.responses(*person, private=True)
+        self.assertEqual([one.by for one in found], ["person", "person"])
+        self.assertEqual(self.judged(*scans, private=True).mistaken, [])
+
+    def test_W4_in_privacy_mode_a_scanner_in_the_same_group_is_another_client(self) -> None:
+        scans = [click(link, link / 50, "198.51.100.9", method="HEAD") for link in range(6)]
+        found = self.responses(click(0), *scans, private=True)
+        self.assertEqual([one.by for one in found], ["person"] + ["scanner"] * 6)
+
+    def test_W4_in_privacy_mode_a_burst_over_one_network_is_a_scanners(self) -> None:
+        burst = [click(link, link / 50, f"192.0.2.{link}") for link in range(6)]
+        self.assertEqual({one.by for one in self.responses(*burst, private=True)}, {"scanner"})
+
+    def test_in_privacy_mode_the_memory_names_no_network(self) -> None:
+        """Nor is it called the same in another process."""
+        self.responses(click(0), private=True)
+        ((_, client),) = self.classes.clients._kept
+        self.assertNotIn("192.0.2", repr(self.classes.clients._kept))
+        self.classes = Classes()
+        self.responses(click(0), private=True)
+        self.assertNotIn((1, client), self.classes.clients._kept)
+
+    def test_in_privacy_mode_what_a_network_says_counts_and_is_not_kept(self) -> None:
+        (one,) = self.responses(click(0, ip=_SCANNERS), private=True)
+        self.assertEqual((one.by, one.client_ip, one.agent), ("scanner", "", ""))
 
     def test_R_memory_is_bounded(self) -> None:
         clients = ClientMemory(100)
