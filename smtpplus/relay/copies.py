@@ -22,6 +22,7 @@ from smtpplus.message.headers import HeaderField, head_length, parse_head
 from smtpplus.message.recipient_copy import Excerpts, Prepared, needed_spans, prepare
 from smtpplus.message.structure import Structure, scan, unscanned
 from smtpplus.message.transfer import NotConvertibleError, to_seven_bit
+from smtpplus.message.unsubscribe_look import may_unsubscribe
 from smtpplus.ports import Extensions, IAccounts, IBody, IClock, IContents, IWorkers
 from smtpplus.relay.bodies import JoinedBody, SplicedBody
 from smtpplus.relay.held_contents import Held, HeldContents, Signed
@@ -38,6 +39,7 @@ __all__ = ["Copies", "Copy", "CopyFailedError"]
 
 _log = Logger()
 _LONG = 48 * 1024  # octets; a longer content is looked through in a thread
+_BEGINNING = 512 * 1024  # octets of a content in its file, in which tags are looked for
 _MOST_NOTES = 10
 _NOTE = 200  # characters
 
@@ -191,6 +193,17 @@ class Copies:
             body.close()
         return b"".join(pieces)
 
+    async def _beginning(self, message: Message) -> bytes:
+        """Of a large content as much as holds the texts of nearly every mail."""
+        body = await self._contents.body(message, 0)
+        pieces: list[bytes] = []
+        try:
+            while sum(map(len, pieces)) < _BEGINNING and (chunk := await body.next_chunk()):
+                pieces.append(chunk)
+        finally:
+            body.close()
+        return b"".join(pieces)
+
     # ------------------------------------------------ what is put in
 
     async def _render(self, delivery: Delivery, held: Held) -> Rendered | None:
@@ -206,9 +219,28 @@ class Copies:
                 head = held.content[: message.head_octets]
             held.head = _as_sent(head, message)
         if self._rendering is not None:
-            held.rendered = await self._rendering.of(message, held.head, names)
+            held.rendered = await self._rendered(self._rendering, message, held, names)
         held.names, held.is_rendered, held.prepared = names, True, None
         return held.rendered
+
+    async def _rendered(
+        self, rendering: Rendering, message: Message, held: Held, names: frozenset[str]
+    ) -> Rendered | None:
+        rendered = await rendering.of(message, held.head, names)
+        if rendered is None or rendered.plan.changes_bodies:
+            return rendered
+        if not await self._may_unsubscribe(message, held, rendered):
+            return rendered
+        return await rendering.of(message, held.head, names, has_tag=True)
+
+    async def _may_unsubscribe(self, message: Message, held: Held, rendered: Rendered) -> bool:
+        """May there be an unsubscribe tag? Of a content in its file the beginning is looked at."""
+        content, start = held.content, message.head_octets
+        if content is None:
+            content = await self._beginning(message)
+        if len(content) > _LONG:
+            return await self._threads.run(may_unsubscribe, content, start, rendered.fields)
+        return may_unsubscribe(content, start, rendered.fields)
 
     async def _prepare(self, message: Message, held: Held, rendered: Rendered) -> Prepared:
         """All places in the message that copies change, found once."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -127,10 +127,18 @@ class Rendering:
         self._plans: dict[_PlanKey, tuple[RenderingSettings, CopyPlan]] = {}
         self._parts = PartMemory()
 
-    async def of(self, message: Message, head: bytes, names: Collection[str]) -> Rendered | None:
+    async def of(
+        self,
+        message: Message,
+        head: bytes,
+        names: Collection[str],
+        *,
+        has_tag: bool = False,
+    ) -> Rendered | None:
         """What is done to `message`, whose head goes out as `head`; None: nothing.
 
-        `names` are the merge fields that its recipients bring.
+        `names` are the merge fields that its recipients bring. Unsubscribe tags are filled in
+        where bodies are looked through, and without any other reason where it `has_tag`.
         """
         if not message.mechanism:
             return None  # a report of ours
@@ -166,7 +174,7 @@ class Rendering:
         is_own = not present.isdisjoint(_ANSWERS) and _is_own_thread(
             fields, self.settings.hostname.lower()
         )
-        plan = self._kept_plan(effective, base, names, is_own=is_own)
+        plan = self._kept_plan(effective, base, names, is_own=is_own, has_tag=has_tag)
         is_plain = is_same and not plan.changes_bodies
         return Rendered(head, fields, plan, is_plain, block, visible_addresses(fields))
 
@@ -238,11 +246,17 @@ class Rendering:
     # ------------------------------------------------ the plan
 
     def _kept_plan(
-        self, effective: Effective, base: str, names: Collection[str], *, is_own: bool
+        self,
+        effective: Effective,
+        base: str,
+        names: Collection[str],
+        *,
+        is_own: bool,
+        has_tag: bool,
     ) -> CopyPlan:
         """The same for all messages that want the same, mostly those of a list."""
         wanted = frozenset(names)
-        key = (*_asked(effective), *effective.fields.items(), base, wanted, is_own)
+        key = (*_asked(effective), *effective.fields.items(), base, wanted, is_own, has_tag)
         known = self._plans.get(key)
         if known is not None and known[0] is self.settings:
             return known[1]
@@ -251,6 +265,8 @@ class Rendering:
         is_small = sum(map(len, effective.fields.values())) + 100 * len(wanted) <= _MOST_OF_PLAN
         parts = self._parts if is_small else None  # what is found by a plan keeps it
         plan = self._plan_of(effective, base, wanted, parts, is_own=is_own)
+        if plan.unsubscribe_url is None and (has_tag or plan.changes_bodies):
+            plan = replace(plan, unsubscribe_url=self._unsubscribe_url(base))
         if is_small:
             self._plans[key] = (self.settings, plan)
         return plan
@@ -269,7 +285,6 @@ class Rendering:
         if own_to is OwnTo.OFF and effective.bcc_own_to:
             own_to = OwnTo.BCC
         edges = tuple("" if is_own else getattr(effective, name) for name in _EDGES)
-        unsubscribes = effective.unsubscribe or any(edges)
         clicks = effective.track_clicks_html or effective.track_clicks_text
         return CopyPlan(
             header_html=edges[0],
@@ -284,7 +299,7 @@ class Rendering:
             honeypot=LinkTarget.of(f"{base}/") if effective.honeypot else None,
             own_hosts=_hosts(base, self.settings.tracking_base),
             utm=effective.utm if effective.utm != Utm() else None,
-            unsubscribe_url=self._unsubscribe_url(base) if unsubscribes else None,
+            unsubscribe_url=self._unsubscribe_url(base) if effective.unsubscribe else None,
             unsubscribe_tag=effective.unsubscribe_tag,
             unsubscribe_html=effective.unsubscribe_html,
             unsubscribe_text=effective.unsubscribe_text,

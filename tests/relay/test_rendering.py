@@ -265,6 +265,40 @@ class RenderingTests(SynchronousTestCase):
             )
             self.assertEqual(octets.count(b"Shop Ltd"), expected, list_id)
 
+    def test_UN1_a_tag_in_a_body_works_whatever_the_list_wants(self) -> None:
+        """Transactional, `unsubscribe` and `footer` off; with and without anything else."""
+        content = _MAIL.replace(b"See https", b"Out: <%unsubscribe_url%> See https")
+        content = content.replace(b"</p>", b" [unsubscribe]</p>")
+        for settings in ({}, {"track_opens": True}, {"track_clicks": True}):
+            copies = self._copies(content, settings=settings)
+            for to in ("b@example.net", "hidden@example.net"):
+                delivery = self._delivery(to, content)
+                copy, octets = self._copy(copies, delivery)
+                self.assertNotIn(b"[unsubscribe]", octets)
+                self.assertNotIn(b"\r\nList-Unsubscribe", octets.partition(b"Feedback-ID: ")[2])
+                self.assertEqual(copy.notes, ())
+                for begins in (b"Out: ", b'href="'):
+                    found = octets.partition(begins + b"https://t.example.org/u/")[2][:200]
+                    token = found.replace(b"=\r\n", b"").split()[0].split(b'"')[0].decode()
+                    facts = read_unsubscribe(_TOKENS, token, 1000.0).facts
+                    self.assertEqual(facts.delivery_id, delivery.id)
+
+    def test_UN1_a_tag_in_a_large_content_works(self) -> None:
+        content = _MAIL.replace(b"See https", b"Out: [unsubscribe] See https")
+        content = content.replace(b"--x--", b"--x\r\n\r\n" + b"x" * 70_000 + b"\r\n--x--")
+        _, octets = self._copy(self._copies(content), self._delivery(content=content, in_file=True))
+        self.assertIn(b"Out: https://t.example.org/u/", octets)
+
+    def test_where_nothing_is_put_in_and_no_tag_is_no_part_is_looked_through(self) -> None:
+        content = _MAIL.replace(b"See https", b"[Order] See https")
+        copies = self._copies(content)
+        first, _ = self._copy(copies, self._delivery("b@example.net", content))
+        (held,) = copies._held._held.values()
+        assert held.rendered is not None
+        self.assertTrue(held.rendered.is_plain)
+        self.assertIsNone(held.prepared)
+        self.assertEqual(first.notes, ())
+
     def test_tracked_links_lead_to_the_sender_domains_own_host(self) -> None:
         copies = self._copies(settings={"track_clicks": True}, host="links.example.com")
         _, octets = self._copy(copies, self._delivery())
