@@ -2,8 +2,8 @@
 
 Brings together header and footer, merge and unsubscribe tags, links and pixel. Works on the
 text of a part (`TextView`) and answers with edits of it; the encoding is someone else's.
-Guarantees: linear time; places where browsers run or hide text (script, style, comments) are
-left alone. Raises `TooManyTagsError`.
+Guarantees: linear time; places where browsers run or hide text (script, style, attributes of
+either, comments) are left alone. Raises `TooManyTagsError`.
 """
 
 from __future__ import annotations
@@ -264,6 +264,10 @@ class BodyEdits:
         if place.kind is PlaceKind.NONE:
             return []
         raw = real(tag.start, tag.end)
+        if place.kind is PlaceKind.CODE:
+            if tag.kind is not TagKind.UNKNOWN:  # brackets are common there
+                self._stays(raw)
+            return []
         self._note(tag, raw)
         if tag.kind is TagKind.MERGE:
             escape = escape_for(place, unescaped=self._is_unescaped(tag))
@@ -290,10 +294,13 @@ class BodyEdits:
 
     def _note(self, tag: Tag, raw: str) -> None:
         if tag.kind is TagKind.UNKNOWN:
-            self.unknown.setdefault(raw)
-            self._unknown_here.setdefault(raw)
+            self._stays(raw)
         elif tag.kind is TagKind.UNSUBSCRIBE:
             self.has_unsubscribe = self._offers_unsubscribe = True
+
+    def _stays(self, raw: str) -> None:
+        self.unknown.setdefault(raw)
+        self._unknown_here.setdefault(raw)
 
     # ------------------------------------------------ text
 

@@ -53,6 +53,7 @@ _HEADISH = frozenset(
     {"html", "head", "title", "meta", "link", "style", "script", "base", "noscript", "template"}
 )
 _URLS = frozenset({"href", "src", "action", "background", "formaction", "cite", "data", "poster"})
+_CODE = frozenset({"style", "srcdoc"})  # and on…: what stands there is run, loads, or is a page
 _WATCHED = frozenset({"a", "area", "body", "blockquote", "div", "span", "pre", "hr", "p"})
 _NOTHING_SHOWN = re.compile(
     r"(?>(?:<!--.*?-->|<[^>]*+>|&nbsp;|&#160;|\s++)*)", re.DOTALL | re.ASCII
@@ -108,12 +109,16 @@ _PROLOGUE = re.compile(
 
 
 class PlaceKind(enum.Enum):
-    """Where a marked place stands; NONE: where nothing is to be put in."""
+    """Where a marked place stands; CODE and NONE: where nothing is to be put in.
+
+    CODE: no escaping is known that would do, as in scripts and styles. NONE: nobody sees it.
+    """
 
     TEXT = "text"
     ATTRIBUTE = "attribute"
     URL_START = "URL, at its beginning"
     URL = "URL"
+    CODE = "code"
     NONE = "none"
 
 
@@ -125,6 +130,7 @@ class Place(NamedTuple):
 
 
 _NOWHERE = Place(PlaceKind.NONE)
+_IN_CODE = Place(PlaceKind.CODE)
 _IN_TEXT = Place(PlaceKind.TEXT)
 
 
@@ -292,10 +298,10 @@ class _Scan:
                 return stop
         return 0
 
-    def skip(self, end: int) -> None:
+    def skip(self, end: int, place: Place = _NOWHERE) -> None:
         """Marks before `end` that were not noted stand where nothing is put in."""
         while len(self.places) < len(self.marks) and self.marks[len(self.places)][0] < end:
-            self.places.append(_NOWHERE)
+            self.places.append(place)
 
     def content(self, at: int) -> None:
         if self.first_content < 0:
@@ -350,7 +356,7 @@ class _Scan:
         stop = end if closing is None else closing.start()
         if name == "title":  # its text is text, though no elements stand in it
             self.marks_in_title(stop)
-        self.skip(stop)
+        self.skip(stop, _IN_CODE if name in {"script", "style"} else _NOWHERE)
         return -1 if closing is None else stop
 
     def marks_in_title(self, end: int) -> None:
@@ -367,13 +373,15 @@ class _Scan:
             if group == 1:
                 continue
             start, end = found.span(group)
-            is_url = found[1].lower() in _URLS
+            name = found[1].lower()
+            is_url = name in _URLS
+            is_code = name in _CODE or name.startswith("on")
             while len(places) < len(marks) and marks[len(places)][0] < end:
                 at, stop = marks[len(places)]
                 if at < start or stop > end:
                     places.append(_NOWHERE)
                     continue
-                kind = PlaceKind.ATTRIBUTE
+                kind = PlaceKind.CODE if is_code else PlaceKind.ATTRIBUTE
                 if is_url:
                     blank = self.text[start:at].strip()
                     kind = PlaceKind.URL if blank else PlaceKind.URL_START

@@ -11,7 +11,8 @@ name are fields in every syntax but literal keys, unless the message has others 
 | attribute | the same; without quotes around it blanks, too |
 | a URL's beginning | as a URL: blanks and the like in percent form; no scheme that runs code |
 | the rest of a URL | everything but letters, digits and ``-._~`` in percent form |
-| the first and the last, of names the plan lists | HTML as it is; as a URL |
+| script and style, elements and attributes (``onclick``), ``srcdoc`` | not at all: the tag stays |
+| the first and the last but this, of names the plan lists | HTML as it is; as a URL |
 | plain text | as it is, without control characters |
 | header field | on one line |
 

@@ -84,7 +84,7 @@ class Prepared:
 
     `links` are the targets of the tracked links, the first is number 1 (with ``…`` where a
     merge value goes); `different_links` are of them, each counted once. `unknown_tags` have the
-    form of a merge tag and no field.
+    form of a merge tag and no field, or stand in a script or style, where no value is put in.
     """
 
     left_alone: tuple[LeftAlone, ...]

@@ -403,7 +403,8 @@ def _notes(prepared: Prepared) -> tuple[str, ...]:
         for one in prepared.left_alone[:_MOST_NOTES]
     ]
     if prepared.unknown_tags:
-        notes.append("unknown tags: " + " ".join(prepared.unknown_tags[:_MOST_NOTES]))
+        tags = " ".join(prepared.unknown_tags[:_MOST_NOTES])
+        notes.append(f"tags without a value, or in a script or style: {tags}")
     return tuple(note[:_NOTE] for note in notes)
 
 

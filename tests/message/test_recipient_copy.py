@@ -542,6 +542,43 @@ class BodyTest(SynchronousTestCase):
             f"<!-- [first] --><!--[if mso]>{text}<![endif]--><script>[first]</script>",
         )
 
+    def test_where_a_value_could_run_or_load_something_the_tag_stays(self) -> None:
+        """No escaping makes a value harmless there: an attribute's references are decoded first."""
+        values = {"n": "');alert(1)//", "c": "url(https://evil.example/)"}
+        plan = CopyPlan(
+            syntaxes=frozenset(MergeSyntax), names=frozenset(values), unescaped=frozenset({"*"})
+        )
+        for page in (
+            "<p onclick=\"f('[n]')\">x",
+            "<p ONMouseOver=f('[n]')>x",
+            "<p/onclick='[n]'/>x",
+            '<svg/onload="[n]">',
+            '<p style="color:[c]">x',
+            "<p STYLE = 'color:*|c|*'>x",
+            "<td style=color:%recipient.c%>x",
+            '<iframe srcdoc="[n]"></iframe>',
+            "<script>f('[n]')</script>",
+            "<style>p { background: [c] }</style>",
+            "<!--[if mso]><td style='color:[c]'><![endif]-->",
+        ):
+            message = wrap(f"<body>{page}</body>")
+            made = prepared(message, plan)
+            self.assertIn(page, texts(made.copy(CopyFields(ANNA.address, "", values)).content)[0])
+            self.assertEqual(len(made.unknown_tags), 1, page)
+        self.assertIn(
+            f'<p title="{html.escape(values["n"])}" data-on="x">',
+            self.page(
+                '<p title="[n]" data-on="x">',
+                replace(plan, unescaped=frozenset()),
+                CopyFields(ANNA.address, "", values),
+            ),
+        )
+
+    def test_what_looks_like_a_tag_in_a_script_or_style_is_not_told_of(self) -> None:
+        plan = CopyPlan(syntaxes=frozenset(MergeSyntax), names=frozenset({"n"}))
+        page = "<script>a[index]</script><style>a[href]{}</style><p onclick='a[index]'><!-- [n] -->"
+        self.assertEqual(prepared(wrap(page), plan).unknown_tags, ())
+
     def test_values_that_are_html_or_parts_of_a_url_go_in_as_they_are_where_it_is_said(
         self,
     ) -> None:
