@@ -60,7 +60,18 @@ def _readable(row: dict[str, Any]) -> dict[str, Any]:
 _COLUMNS = {
     "options": ("option", "value", "decided_by"),
     "deliveries": ("recipient", "state", "attempts", "due", "settled", "reply"),
-    "attempts": ("at", "recipient", "result", "stage", "host", "ip", "tls", "took_ms", "reply"),
+    "attempts": (
+        "at",
+        "recipient",
+        "result",
+        "stage",
+        "host",
+        "ip",
+        "tls",
+        "took_ms",
+        "reply",
+        "left_alone",
+    ),
     "events": ("at", "event", "recipient", "detail"),
 }
 

@@ -290,7 +290,8 @@ class Copies:
     ) -> Signed:
         message = delivery.message
         keys = await self._signer.keys(message)
-        notes: tuple[str, ...] = ()
+        rendered = held.rendered
+        notes = () if rendered is None else _notes(rendered, prepared)
         pieces: tuple[bytes | Span, ...] = ()
         body: bytes | None = None
         fields: Sequence[HeaderField] = ()
@@ -298,15 +299,14 @@ class Copies:
             assert self._rendering is not None
             fields_of_copy = self._rendering.copy_fields(delivery, prepared.different_links)
             copy = prepared.copy(fields_of_copy)
-            notes = _notes(prepared)
             head, pieces = copy.head, copy.body
             if held.content is not None:
                 body, pieces = b"".join([p for p in pieces if isinstance(p, bytes)]), ()
         else:
             head = held.head
-            if held.rendered is not None:
-                head = held.rendered.shared_block + held.rendered.head
-                fields = held.rendered.plain_fields
+            if rendered is not None:
+                head = rendered.shared_block + rendered.head
+                fields = rendered.plain_fields
             if held.content is not None:
                 body = held.content[message.head_octets :]
         if convert:
@@ -396,13 +396,14 @@ def _prepare(rendered: Rendered, body: bytes | Excerpts, structure: Structure) -
     )
 
 
-def _notes(prepared: Prepared) -> tuple[str, ...]:
+def _notes(rendered: Rendered, prepared: Prepared | None) -> tuple[str, ...]:
     """What could not be done, as people read it."""
+    left = rendered.left_alone if prepared is None else rendered.left_alone + prepared.left_alone
     notes = [
         one.reason if one.part < 0 else f"part {one.part}: {one.reason}"
-        for one in prepared.left_alone[:_MOST_NOTES]
+        for one in left[:_MOST_NOTES]
     ]
-    if prepared.unknown_tags:
+    if prepared is not None and prepared.unknown_tags:
         tags = " ".join(prepared.unknown_tags[:_MOST_NOTES])
         notes.append(f"tags without a value, or in a script or style: {tags}")
     return tuple(note[:_NOTE] for note in notes)

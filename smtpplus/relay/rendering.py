@@ -16,7 +16,7 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 from smtpplus.message import list_fields, tracking_urls
-from smtpplus.message.copy_plan import CopyFields, CopyPlan, OwnTo
+from smtpplus.message.copy_plan import CopyFields, CopyPlan, LeftAlone, OwnTo
 from smtpplus.message.feedback_id import REPLACED, feedback_id, feedback_id_field
 from smtpplus.message.headers import HeaderField, cut_spans, parse_head
 from smtpplus.message.list_fields import CfblPolicy, ListFields, ListPolicy, OwnField
@@ -45,6 +45,12 @@ _MOST_PLANS = 200
 _MOST_OF_PLAN = 10_000  # characters of the merge fields of one that is kept
 _ANSWERS = frozenset({"in-reply-to", "references"})
 _EDGES = ("header_html", "header_text", "footer_html", "footer_text")
+_edges = attrgetter(*_EDGES)
+_IN_OWN_THREAD = (
+    LeftAlone(
+        -1, "no header and footer: it answers a mail of a list of ours (In-Reply-To, List-Id)"
+    ),
+)
 # What of `Effective` a plan is made of, but for `fields`.
 _asked = attrgetter(
     *_EDGES,
@@ -88,7 +94,8 @@ class Rendered:
 
     `head` is what we prepended and the submitted head without its cuts; `fields` are its fields.
     `block` are the field lines in front of it, or make them for each recipient. `is_plain`: they
-    are the same for all, and nothing else changes but To where it is a recipient's own.
+    are the same for all, and nothing else changes but To where it is a recipient's own. `left_alone`
+    is what the list wants and the plan leaves out, for this message's sake.
     """
 
     head: bytes
@@ -97,6 +104,7 @@ class Rendered:
     is_plain: bool
     block: bytes | Callable[[CopyFields], bytes]
     visible: Visible
+    left_alone: tuple[LeftAlone, ...] = ()
 
     def shows(self, address: Address) -> bool:
         """Does this recipient's copy keep To as it was?"""
@@ -176,7 +184,9 @@ class Rendering:
         )
         plan = self._kept_plan(effective, base, names, is_own=is_own, has_tag=has_tag)
         is_plain = is_same and not plan.changes_bodies
-        return Rendered(head, fields, plan, is_plain, block, visible_addresses(fields))
+        visible = visible_addresses(fields)
+        left = _IN_OWN_THREAD if is_own and any(_edges(effective)) else ()
+        return Rendered(head, fields, plan, is_plain, block, visible, left)
 
     def copy_fields(self, delivery: Delivery, links: int = 0) -> CopyFields:
         """What this recipient's copy of a message with so many links is filled with."""
@@ -284,7 +294,7 @@ class Rendering:
         own_to = OwnTo.ALL if effective.own_to else OwnTo.OFF
         if own_to is OwnTo.OFF and effective.bcc_own_to:
             own_to = OwnTo.BCC
-        edges = tuple("" if is_own else getattr(effective, name) for name in _EDGES)
+        edges = ("",) * len(_EDGES) if is_own else _edges(effective)
         clicks = effective.track_clicks_html or effective.track_clicks_text
         return CopyPlan(
             header_html=edges[0],

@@ -70,6 +70,21 @@ async def _settle(queue: IQueue, items: list[Settlement]) -> None:
     await queue.settle(items)
 
 
+class LeftAloneTests(_Mailed):
+    def test_what_was_left_alone_is_shown_with_its_attempt(self) -> None:
+        item = accepted(IdSource(301), EnvelopeRecipient(_ANNA))
+        ended = settlement(delivery_of(item))
+        assert ended.attempt is not None
+        noted = replace(ended, attempt=replace(ended.attempt, notes=("it is signed",)))
+        with open_installation(load(Path(self.shell.facts["config"]))) as opened:
+            run(_keep(opened.queue, item))
+            run(_settle(opened.queue, [noted]))
+        [shown] = self.json("message", "show", _shown(item))["attempts"]
+        self.assertEqual(shown["left_alone"], ["it is signed"])
+        out, _ = self.shell.run("message", "show", _shown(item))
+        self.assertIn("it is signed", " ".join(out.split()))
+
+
 class RecipientTests(_Mailed):
     def test_list_and_show(self) -> None:
         rows = self.json("recipient", "list")

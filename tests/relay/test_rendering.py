@@ -260,10 +260,16 @@ class RenderingTests(SynchronousTestCase):
                 b"\r\nTo: b@example.net\r\n\r\nHello\r\n"
             )
             settings = {"footer": True, "footer_text": "Shop Ltd"}
-            _, octets = self._copy(
-                self._copies(content, settings=settings), self._delivery(content=content)
-            )
-            self.assertEqual(octets.count(b"Shop Ltd"), expected, list_id)
+            for more in ({}, {"track_opens": True}):
+                copy, octets = self._copy(
+                    self._copies(content, settings=settings | more),
+                    self._delivery(content=content),
+                )
+                self.assertEqual(octets.count(b"Shop Ltd"), expected, list_id)
+                self.assertEqual(len(copy.notes), 1 - expected)
+                self.assertTrue(all("it answers a mail" in note for note in copy.notes))
+            copy, _ = self._copy(self._copies(content), self._delivery(content=content))
+            self.assertEqual(copy.notes, ())  # nothing was wanted
 
     def test_UN1_a_tag_in_a_body_works_whatever_the_list_wants(self) -> None:
         """Transactional, `unsubscribe` and `footer` off; with and without anything else."""
