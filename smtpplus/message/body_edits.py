@@ -126,10 +126,10 @@ class BodyEdits:
             edits.append(Edit(spans.body_start, spans.body_start, pieces))
         edits += self._inside(view.text, view.real, tags, spans)
         if is_main:
-            edits += self._html_end(spans)
+            edits += self._html_end(view.text, spans)
         return edits
 
-    def _html_end(self, spans: HtmlSpans) -> list[Edit]:
+    def _html_end(self, text: str, spans: HtmlSpans) -> list[Edit]:
         edits = []
         plan = self._plan
         pieces: tuple[str | Fill, ...] = ()
@@ -138,7 +138,7 @@ class BodyEdits:
         if plan.unsubscribe_html and plan.unsubscribe_url and not self._offers_unsubscribe:
             pieces += self._fragment(subscription_html(fragment(plan.unsubscribe_html)))
         if pieces:
-            at = html_footer_position(spans, is_reply=self.is_reply)
+            at = html_footer_position(text, spans, is_reply=self.is_reply)
             edits.append(Edit(at, at, pieces))
         if plan.honeypot is not None and self.links.click_url is not None:
             hidden = ClickFill(self.links.click_url, HONEYPOT_LINK, plan.honeypot, in_html=True)

@@ -7,10 +7,10 @@ A reply: the footer goes to the end of what its author wrote, that is before the
 before the signature that stands above it. A quotation is taken for one only when nothing but
 quoted text follows to the end: below an answer that is written under or between quoted text the
 footer stands last, as usual. Known are: ``blockquote type=cite``; the marks of Gmail, Yahoo,
-Thunderbird, Proton, Roundcube, Outlook (desktop and web); in text ``>`` lines with the line that
+Thunderbird, Proton, Roundcube, Outlook (desktop and web), Apple Mail; in text ``>`` lines with the line that
 introduces them, and a rule like ``-----Original Message-----`` in any language with ``From:``
-lines below. In text all this, and a signature (``-- ``), counts only where the message answers
-another one (In-Reply-To, References): elsewhere such lines belong to the text.
+lines below. In text all this, and a signature (``-- ``, in HTML, too), counts only where the message
+answers another one (In-Reply-To, References): elsewhere such lines belong to the text.
 
 Pure, never raises, linear time.
 """
@@ -20,6 +20,7 @@ from __future__ import annotations
 import functools
 import re
 
+from smtpplus.message.html_signatures import signature_start
 from smtpplus.message.html_spans import HtmlSpans, html_spans
 
 __all__ = ["footer_position", "fragment", "html_footer_position", "text_banner"]
@@ -33,15 +34,17 @@ _INTRODUCTION = 3  # lines that may introduce a quotation
 _BEGINS = re.compile(r"On |Am |Le |El |Il |Em |Op |Den |W dniu|Dnia|\d{1,4}[-./]|\S+@|.*<\S+@\S+>")
 
 
-def html_footer_position(spans: HtmlSpans, *, is_reply: bool) -> int:
-    """Where a footer goes in HTML."""
-    if spans.quote_start is not None:
-        if spans.signature_start is not None and spans.signature_start < spans.quote_start:
-            return spans.signature_start
-        return spans.quote_start
-    if is_reply and spans.signature_start is not None:
-        return spans.signature_start
-    return spans.body_end
+def html_footer_position(text: str, spans: HtmlSpans, *, is_reply: bool) -> int:
+    """Where a footer goes in HTML, of which `spans` were found."""
+    end = spans.body_end if spans.quote_start is None else spans.quote_start
+    found = [end]
+    if spans.signature_start is not None and (is_reply or spans.quote_start is not None):
+        found.append(spans.signature_start)
+    if is_reply:
+        typed = signature_start(text, max(spans.body_start, spans.quoted_to), end)
+        if typed is not None:
+            found.append(typed)
+    return min(found)
 
 
 def footer_position(text: str, start: int = 0, *, is_reply: bool) -> int:

@@ -37,10 +37,17 @@ _QUOTE_IDS = frozenset(
 _SIGNATURE_CLASSES = frozenset(
     {"gmail_signature", "gmail_signature_prefix", "moz-signature", "protonmail_signature_block"}
 )
-_SIGNATURE_IDS = frozenset({"signature", "ms-outlook-mobile-signature"})
+_SIGNATURE_IDS = frozenset({"signature", "ms-outlook-mobile-signature", "applemailsignature"})
 # Outlook's line above the header of what is answered; everything after it is the quotation.
-_OUTLOOK_RULE = re.compile(r"border-top:\s*solid\s*#(?:e1e1e1|b5c4df)\s*1\.0pt", re.IGNORECASE)
-_OUTLOOK_COLOUR = re.compile(rb"border-top:[^#]*+#(?:e1e1e1|b5c4df)")  # in what is lower case
+# As Word writes it, and as browsers' engines write the same.
+_OUTLOOK_RULE = re.compile(
+    r"border-top:\s*(?:solid\s*#(?:e1e1e1|b5c4df)\s*1\.0pt"
+    r"|1pt\s+solid\s+(?:#(?:e1e1e1|b5c4df)|rgb\((?:225, ?225, ?225|181, ?196, ?223)\)))",
+    re.IGNORECASE,
+)
+_OUTLOOK_COLOUR = re.compile(  # in what is lower case
+    rb"border-top:\s*(?:solid\s*|1pt\s+solid\s+)(?:#(?:e1e1e1|b5c4df)|rgb\((?:225|181))"
+)
 # What all those names have in common: a text without any of it holds no quotation.
 _SOME_QUOTE = (
     b"quote",  # blockquote, too

@@ -151,12 +151,14 @@ class HtmlSpans:
     """What was found. `body_start` and `body_end`: where the first and the last thing go.
 
     `quote_start`: where the quotation of a reply begins that goes on to the end; None: there is
-    none. `signature_start`: the same of a signature. `places` goes with the marks given.
+    none. `quoted_to`: where a quotation ends that does not; 0: there is none. `signature_start`:
+    where a signature begins that an element is. `places` goes with the marks given.
     """
 
     body_start: int = 0
     body_end: int = 0
     quote_start: int | None = None
+    quoted_to: int = 0
     signature_start: int | None = None
     anchors: list[Anchor] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
@@ -210,6 +212,7 @@ class _Scan:
         self.unclosed = -1  # where something begins that never ends: a comment, a tag, a script
         self.quote: tuple[int, str, int] | None = None  # start, element, open elements
         self.quote_end = -1
+        self.goes_on = True  # may another quotation be the same one's next part?
         self.signature = -1
         self.rule = (-1, -1)  # the last <hr>
         self.no_cdata_end = False
@@ -406,7 +409,7 @@ class _Scan:
             return
         if name == "hr":
             self.rule = match.span()
-        if self.quote is None and self.knows_quotes():
+        if self.quote is None or (self.quote_end >= 0 and self.goes_on):
             self.quotation(name, match)
 
     def anchor(self, match: re.Match[str]) -> None:
@@ -427,6 +430,11 @@ class _Scan:
 
     def quotation(self, name: str, match: re.Match[str]) -> None:
         """Does a reply's quotation, or a signature, begin here?"""
+        if self.quote is not None:
+            self.next_quotation(name, match)
+            return
+        if not self.knows_quotes():
+            return
         start = match.start()
         found = quotation_of(name, attributes_of(match[3]))
         if found is Quotation.SIGNATURE:
@@ -436,6 +444,18 @@ class _Scan:
         if self.rule[1] >= 0 and not self.text[self.rule[1] : start].strip():
             start = self.rule[0]  # Outlook on the web draws a line above it
         self.quote = (start, name, 0 if found is Quotation.RUNS_ON else 1)
+
+    def next_quotation(self, name: str, match: re.Match[str]) -> None:
+        """Does the one that has ended go on here? iOS quotes who wrote, and then what."""
+        found = quotation_of(name, attributes_of(match[3]))
+        if self.quote is None or found not in {Quotation.QUOTED, Quotation.RUNS_ON}:
+            return
+        self.goes_on = (
+            _NOTHING_SHOWN.fullmatch(self.text, self.quote_end, match.start()) is not None
+        )
+        if self.goes_on:
+            self.quote = (self.quote[0], name, 0 if found is Quotation.RUNS_ON else 1)
+            self.quote_end = -1
 
     def end_tag(self, name: str, start: int, end: int) -> None:
         if name == "body":
@@ -462,6 +482,7 @@ class _Scan:
             body_start=begin,
             body_end=max(end, begin),
             quote_start=quote if quote is not None and begin <= quote <= end else None,
+            quoted_to=max(self.quote_end, 0) if quote is None else 0,
             signature_start=self.signature if begin <= self.signature <= end else None,
             anchors=self.anchors,
             places=self.places,

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.message.copy_plan import CopyFields, CopyPlan
 from smtpplus.message.header_footer import fragment
+from smtpplus.message.html_signatures import signature_start
 from smtpplus.message.html_spans import html_spans
 from smtpplus.message.recipient_copy import prepare
 from smtpplus.message.structure import scan
@@ -31,6 +32,30 @@ from tests.message.wrapped import split, wrap
 
 PLAN = CopyPlan(header_html="[H]", header_text="[H]", footer_html="[F]", footer_text="[F]")
 REPLY = b"From: a@b.example\r\nTo: c@d.example\r\nSubject: Re: x\r\nIn-Reply-To: <x@y.example>\r\n"
+
+
+_OUTLOOK = """<html><head><style><!--
+p.MsoNormal {margin:0cm; font-size:11.0pt;}
+--></style></head><body lang=EN-US link="#0563C1" style='word-wrap:break-word'><div class=WordSection1>
+<p class=MsoNormal>Yes.<o:p></o:p></p><p class=MsoNormal><o:p>&nbsp;</o:p></p>
+<div><p class=MsoNormal><a name="_MailAutoSig"><span style='mso-no-proof:yes'>Regards,<o:p></o:p></span></a></p>
+<p class=MsoNormal>Ann<o:p></o:p></p></div><p class=MsoNormal><o:p>&nbsp;</o:p></p>
+<div><div style='border:none;border-top:solid #E1E1E1 1.0pt;padding:3.0pt 0cm 0cm 0cm'>
+<p class=MsoNormal><b>From:</b> Bob &lt;bob@example.net&gt;<br><b>Sent:</b> Monday<o:p></o:p></p></div></div>
+<p class=MsoNormal>Shall we?<o:p></o:p></p></div></body></html>
+"""
+_IOS = (
+    '<html><head></head><body dir="auto"><div dir="ltr">Yes</div>'
+    '<br id="lineBreakAtBeginningOfSignature"><div dir="ltr">Ann</div><div dir="ltr"><br>'
+    '<blockquote type="cite">On 5 Nov 2026, at 10:00, Bob &lt;bob@example.net&gt; wrote:<br><br>'
+    '</blockquote></div><blockquote type="cite"><div dir="ltr">Shall we?</div></blockquote>'
+    "</body></html>"
+)
+_APPLE = (
+    '<body>Yes<br id="lineBreakAtBeginningOfMessage"><div><meta charset="UTF-8">'
+    '<div>-- <br>Ann</div></div><div><br><blockquote type="cite"><div>On 5. Nov 2026, Bob wrote:'
+    "</div>Shall we?</blockquote></div></body>"
+)
 
 
 def page(before: str, *, reply: bool = False) -> str:
@@ -120,6 +145,93 @@ class HtmlTest(SynchronousTestCase):
             ('<p>Yes</p><pre class="moz-signature">-- \r\nMe</pre>', "<p>Yes</p>[F]<pre class="),
         ]:
             self.assertIn(after, page(before, reply=True))
+
+    def test_P4_before_a_signature_that_programs_set_apart(self) -> None:
+        for name, before, after in [
+            ("Outlook", _OUTLOOK, '<div><p class=MsoNormal><a name="_MailAutoSig">'),
+            (
+                "Outlook without a signature of its own",
+                _OUTLOOK.replace("_MailAutoSig", "x"),
+                "<div style='border:none;border-top:solid",
+            ),
+            (
+                "Outlook, new",
+                _OUTLOOK.replace("border-top:solid #E1E1E1 1.0pt", "border-top: 1pt solid #E1E1E1"),
+                '<div><p class=MsoNormal><a name="_MailAutoSig">',
+            ),
+            (
+                "Outlook, new, without",
+                _OUTLOOK.replace(
+                    "border-top:solid #E1E1E1 1.0pt", "border-top: 1pt solid rgb(225, 225, 225)"
+                ).replace("_MailAutoSig", "x"),
+                "<div style='border:none;border-top: 1pt",
+            ),
+            ("iOS", _IOS, '<br id="lineBreakAtBeginningOfSignature">'),
+            (
+                "iOS without a signature",
+                _IOS.replace('<br id="lineBreakAtBeginningOfSignature">', ""),
+                '<blockquote type="cite">On 5 Nov',
+            ),
+            (
+                "older iOS",
+                '<div>Yes</div><div id="AppleMailSignature" dir="ltr">Ann</div><blockquote type="cite">q</blockquote>',
+                '<div id="AppleMailSignature"',
+            ),
+            (
+                "Apple Mail",
+                _APPLE,
+                '<div><meta charset="UTF-8"><div>-- ',
+            ),
+        ]:
+            made = page(before, reply=True)
+            self.assertIn(f"[F]{after}", made, name)
+            self.assertEqual(made.count("[F]"), 1)
+
+    def test_P4_before_a_signature_that_was_typed(self) -> None:
+        quote = '<div class="gmail_quote">q</div>'
+        for before, after in [
+            (f"<div>Yes<br><br>-- <br>Ann</div>{quote}", "<div>Yes<br><br>[F]-- <br>"),
+            (f"<div>Yes<BR>\r\n--<BR>Ann</div>{quote}", "<div>Yes<BR>\r\n[F]--<BR>"),
+            (f"<p>Yes</p><p>-- <br>Ann</p>{quote}", "<p>Yes</p>[F]<p>-- <br>"),
+            ("<p>Yes</p><div>--&nbsp;</div><div>Ann</div>", "<p>Yes</p>[F]<div>--&nbsp;"),
+            ("<p>Yes</p><div>--\u00a0<br>Ann</div>", "<p>Yes</p>[F]<div>--"),
+            ("Yes<br><span style='x'>-- <br>Ann</span>", "Yes<br>[F]<span style='x'>-- "),
+            ("<table><tr><td>Yes<td>-- <br>Ann</table>", "<td>Yes<td>[F]-- <br>"),
+            (
+                "<blockquote type=cite>q<br>-- <br>Bob</blockquote>Yes<br>-- <br>Ann",
+                "Yes<br>[F]-- <br>Ann",
+            ),
+        ]:
+            self.assertIn(after, page(before, reply=True))
+            if quote not in before:  # what answers nothing has its dashes where it wants them
+                self.assertTrue(page(before).endswith(("[F]", "[F]</table>")), before)
+
+    def test_P4_other_dashes_are_no_signature(self) -> None:
+        for before in (
+            "<p>-- <br>Ann</p>",  # nothing stands above it
+            "<p>Yes -- <br>no</p>",
+            "<p>Yes<b>x</b>-- <br>no</p>",
+            "<p>Yes</p><p>-- Ann</p>",
+            "<p>Yes</p><p>--- <br>Ann</p>",
+            "<p>Yes</p><!-- <p>-- <br>Ann</p> -->",
+            "<p>Yes</p><blockquote type=cite><p>-- <br>Bob</p></blockquote><p>No</p>",
+        ):
+            self.assertTrue(page(before, reply=True).endswith("[F]"), before)
+
+    def test_R_looking_for_a_signature_takes_linear_time(self) -> None:
+        """Each would take minutes if it did not."""
+        for text in (
+            "<div>" * 200_000,
+            ">--" + " " * 500_000,
+            (">--" + "&nbsp;" * 50) * 20_000,
+            "<a _MailAutoSig " * 50_000,
+            "<!--" + "<p>--<br>" * 50_000,
+        ):
+            self.assertIsNone(signature_start(text, 0, len(text)))
+        signature_start("x" + "<span>" * 100_000 + "-- <br>" * 50_000, 0, 950_000)
+        parts = "<blockquote type=cite>q</blockquote>&nbsp;" * 20_000
+        self.assertEqual(html_spans(f"x{parts}").quote_start, 1)
+        self.assertIsNone(html_spans(f"x{parts}y{parts}").quote_start)
 
     def test_P4_last_where_the_answer_stands_below(self) -> None:
         for before in (
