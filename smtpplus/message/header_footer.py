@@ -7,10 +7,11 @@ A reply: the footer goes to the end of what its author wrote, that is before the
 before the signature that stands above it. A quotation is taken for one only when nothing but
 quoted text follows to the end: below an answer that is written under or between quoted text the
 footer stands last, as usual. Known are: ``blockquote type=cite``; the marks of Gmail, Yahoo,
-Thunderbird, Proton, Roundcube, Outlook (desktop and web), Apple Mail; in text ``>`` lines with the line that
-introduces them, and a rule like ``-----Original Message-----`` in any language with ``From:``
-lines below. In text all this, and a signature (``-- ``, in HTML, too), counts only where the message
-answers another one (In-Reply-To, References): elsewhere such lines belong to the text.
+Thunderbird, Proton, Roundcube, Outlook (desktop and web), Apple Mail; in text ``>`` lines with the
+line that introduces them, and a rule like ``-----Original Message-----`` in any language with
+``From:`` lines below. In text all this, and a typed signature (``-- ``) also in HTML, counts only
+where the message answers another one (In-Reply-To, References): elsewhere such lines belong to
+the text.
 
 Pure, never raises, linear time.
 """

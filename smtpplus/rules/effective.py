@@ -23,6 +23,7 @@ from smtpplus.values.submission import MailList, SmtpUser, Stream
 __all__ = ["Effective", "Level", "settle"]
 
 _USUAL_PRIORITY = 3
+_UTM = ("source", "medium", "term", "content", "campaign")
 _EVERY_SYNTAX = frozenset(MergeSyntax)
 
 
@@ -260,9 +261,24 @@ def _merge(answers: _Answers) -> dict[str, Any]:
     }
 
 
+def _utm(answers: _Answers) -> Utm:
+    """The message's, which are whole, or the list's."""
+    if answers.options.utm is not None:
+        answers.why["utm"] = Level.MESSAGE
+        return answers.options.utm
+    settings = answers.settings
+    found = Utm(
+        **{name: settings[f"utm_{name}"] for name in _UTM},
+        domains=tuple(settings["utm_domains"]),
+    )
+    is_set = any(settings[f"utm_{name}"] for name in _UTM)
+    answers.why["utm"] = Level.LIST if is_set else Level.DEFAULT
+    return found if is_set else Utm()
+
+
 def _rest(answers: _Answers, user: SmtpUser) -> dict[str, Any]:
     return {
-        "utm": answers.said("utm", Utm()),
+        "utm": _utm(answers),
         "require_tls": answers.said("require_tls", otherwise=False),
         "bypass_suppression": answers.said("bypass_suppression", otherwise=False),
         "drop": answers.said("drop", otherwise=False),

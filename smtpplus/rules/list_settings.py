@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from smtpplus.values.address import Address
+from smtpplus.values.address import Address, to_ascii
 from smtpplus.values.errors import AddressError, UsageError
 
 __all__ = ["LINKING", "SETTINGS", "ListSetting", "effective", "read"]
@@ -21,6 +21,8 @@ LINKING = ("track_opens", "track_clicks", "track_clicks_text", "honeypot", "unsu
 
 _MAX_TEXT = 100_000  # characters of a header or footer
 _MAX_NOTICES = 20
+_MAX_WORDS = 200  # characters of a text on one line
+_MAX_DOMAINS = 50
 _AGGREGATION = (
     "day",
     "week",
@@ -103,6 +105,20 @@ def _text(text: str) -> str:
     return text
 
 
+def _words(text: str) -> str:
+    words = text.strip()
+    if not words or len(words) > _MAX_WORDS or not words.isprintable():
+        raise ValueError
+    return words
+
+
+def _domains(text: str) -> list[str]:
+    given = [one.strip() for one in text.split(",", _MAX_DOMAINS) if one.strip()]
+    if len(given) > _MAX_DOMAINS:
+        raise ValueError
+    return [to_ascii(Address.parse(f"any@{one}").domain) for one in given]
+
+
 def _word_of(*words: str) -> Callable[[str], str]:
     def read_word(text: str) -> str:
         word = text.strip().lower()
@@ -140,6 +156,8 @@ def _timezone(text: str) -> str:
 
 
 _ON_OFF = "on or off"
+_ON_LINKS = "added to links that have none"
+_ONE_LINE = f"up to {_MAX_WORDS} characters on one line"
 _TABLE = (
     ListSetting("header_html", "put before the HTML part", "HTML", "", _text, is_long=True),
     ListSetting("header_text", "put before the text part", "text", "", _text, is_long=True),
@@ -156,6 +174,18 @@ _TABLE = (
         _ON_OFF,
         False,
         _switch,
+    ),
+    ListSetting("utm_source", f"utm_source {_ON_LINKS}", _ONE_LINE, "", _words),
+    ListSetting("utm_medium", f"utm_medium {_ON_LINKS}", _ONE_LINE, "", _words),
+    ListSetting("utm_campaign", f"utm_campaign {_ON_LINKS}", _ONE_LINE, "", _words),
+    ListSetting("utm_term", f"utm_term {_ON_LINKS}", _ONE_LINE, "", _words),
+    ListSetting("utm_content", f"utm_content {_ON_LINKS}", _ONE_LINE, "", _words),
+    ListSetting(
+        "utm_domains",
+        "the only hosts whose links get the utm parameters, with what is below them; empty: all",
+        f"up to {_MAX_DOMAINS} domains between commas",
+        [],
+        _domains,
     ),
     ListSetting(
         "privacy",

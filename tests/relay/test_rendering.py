@@ -310,6 +310,18 @@ class RenderingTests(SynchronousTestCase):
         _, octets = self._copy(copies, self._delivery())
         self.assertIn(b"https://links.example.com/t/c/", octets)
 
+    def test_the_lists_utm_parameters_are_added_to_links(self) -> None:
+        """Without any tracking; those that a message names are instead of all of them."""
+        settings = {"utm_source": "shop", "utm_medium": "e mail", "utm_domains": ["shop.example"]}
+        for options, added in (
+            (Options(), b"&amp;utm_source=shop&amp;utm_medium=e+mail"),
+            (Options(utm=Utm(campaign="x")), b"&amp;utm_campaign=x"),
+            (Options(utm=Utm()), b""),
+        ):
+            copies = self._copies(settings=settings)
+            _, octets = self._copy(copies, self._delivery(options=options))
+            self.assertIn(b'href="https://shop.example/1?a=1&amp;b=2' + added + b'"', octets)
+
     def test_UN4_the_senders_own_list_unsubscribe_is_kept_or_replaced(self) -> None:
         content = b"List-Unsubscribe: <https://own.example/u>\r\n" + _MAIL
         for own, here in (

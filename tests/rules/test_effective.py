@@ -67,6 +67,16 @@ TABLE: list[tuple[dict[str, Any], dict[str, Any], str, Any, Level]] = [
     ({}, {}, "send_at", 0.0, Level.DEFAULT),
     ({"send_at": 5.0}, {}, "send_at", 5.0, Level.MESSAGE),
     ({}, {}, "utm", Utm(), Level.DEFAULT),
+    (
+        {},
+        {"utm_source": "shop", "utm_campaign": "orders", "utm_domains": ["a.example"]},
+        "utm",
+        Utm(source="shop", campaign="orders", domains=("a.example",)),
+        Level.LIST,
+    ),
+    ({}, {"utm_domains": ["a.example"]}, "utm", Utm(), Level.DEFAULT),
+    ({"utm": Utm(medium="m")}, {"utm_source": "x"}, "utm", Utm(medium="m"), Level.MESSAGE),
+    ({"utm": Utm()}, {"utm_source": "x"}, "utm", Utm(), Level.MESSAGE),
     ({"skip_merge": True, "merge": tuple(MergeSyntax)}, {}, "merge", frozenset(), Level.MESSAGE),
     ({}, {}, "merge", frozenset(), Level.DEFAULT),
     ({"merge": (MergeSyntax.DASHES,)}, {}, "merge", {MergeSyntax.DASHES}, Level.MESSAGE),
@@ -118,4 +128,5 @@ class EffectiveTests(SynchronousTestCase):
     def test_every_setting_of_a_list_counts(self) -> None:
         for key in SETTINGS:
             name = {"track_clicks": "track_clicks_html"}.get(key, key)
+            name = "utm" if key.startswith("utm_") else name
             self.assertTrue(hasattr(settled(Options()), name), key)

@@ -16,6 +16,8 @@ ACCEPTED: list[tuple[str, str, Any]] = [
     ("feedback_id", "shop:orders", "shop:orders"),
     ("suppressed_reply", "refuse", "refuse"),
     ("footer", "", None),
+    ("utm_source", " shop & more ", "shop & more"),
+    ("utm_domains", "Shop.example, bücher.example", ["shop.example", "xn--bcher-kva.example"]),
 ]
 REFUSED = [
     ("nothing", "1"),
@@ -28,6 +30,11 @@ REFUSED = [
     ("feedback_id", "a\r\nBcc: b"),
     ("header_text", "x" * 100_001),
     ("header_text", "\0"),
+    ("utm_source", "a\r\nb"),
+    ("utm_campaign", "x" * 201),
+    ("utm_term", " "),
+    ("utm_domains", "a b"),
+    ("utm_domains", ",".join(["a.example"] * 51)),
 ]
 
 
@@ -50,7 +57,8 @@ class ListSettingsTests(SynchronousTestCase):
         contract = (
             "header_html header_text footer_html footer_text header footer track_opens "
             "track_clicks unsubscribe bcc_own_to aggregation notices feedback_id suppressed_reply "
-            "track_clicks_text own_unsubscribe privacy timezone"
+            "track_clicks_text own_unsubscribe privacy timezone utm_source utm_medium utm_campaign "
+            "utm_term utm_content utm_domains"
         )
         self.assertEqual(set(SETTINGS) - {"honeypot"}, set(contract.split()))
 

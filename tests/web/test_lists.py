@@ -54,6 +54,15 @@ class ListTests(PageTestCase):
         run(self.ports.accounts.set_list(self.a.mail_list.id, "track_clicks", True))
         self.assertIn("web.tracking_url", browser.get(self.path).text)
 
+    def test_utm_parameters_are_texts_of_one_line(self) -> None:
+        browser = self.browser(self.a.owner)
+        self.save(browser, utm_source="shop & more", utm_domains="A.example, b.example")
+        kept = {"utm_source": "shop & more", "utm_domains": ["a.example", "b.example"]}
+        self.assertEqual(self.kept(), kept)
+        self.assertIn('value="shop &amp; more"', browser.get(self.path).text)
+        self.save(browser, utm_source="", utm_domains="")
+        self.assertFalse(any(self.kept().values()))
+
     def test_one_fault_and_nothing_is_saved(self) -> None:
         browser = self.browser(self.a.owner)
         answer = self.save(browser, footer="on", notices="nobody", feedback_id="two words")

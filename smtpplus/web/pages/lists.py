@@ -38,6 +38,13 @@ _GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ("track_opens", "track_clicks", "track_clicks_text", "honeypot", "privacy"),
     ),
     (
+        "Parameters on links",
+        "For web analytics, in HTML, and in text whose links are rewritten. A message may say others.",
+        tuple(
+            f"utm_{name}" for name in ("source", "medium", "campaign", "term", "content", "domains")
+        ),
+    ),
+    (
         "Unsubscribing",
         "Mail of a subscribed list always has a way out.",
         ("unsubscribe", "own_unsubscribe"),
