@@ -60,7 +60,8 @@ def stats_command(
 
     Messages are submissions; the other columns count recipients, `deferred` each attempt.
     `opened` and `clicked` are mails in which a person did, each once; `opens` and `clicks` count
-    every time, those of machines apart (all columns are in --json). Times are whole hours.
+    every time, those of machines apart (all columns are in --json). `opened` is not known of
+    lists in privacy mode. Times are whole hours.
     """
     now = time.time()
     start = parse_time(since, now, ahead=False) if since else (now // _DAY - (days - 1)) * _DAY
@@ -77,7 +78,8 @@ def stats_command(
     context.show_rows((by, *_SHOWN), rows)
 
 
-def _count(figures: Figures, column: str) -> int:
+def _count(figures: Figures, column: str) -> int | None:
     if column in {"bounced", "expired"}:  # here apart, on the pages one number
         return figures.sums.get(column, 0)
-    return int(getattr(figures, _COLUMNS[column]))
+    found: int | None = getattr(figures, _COLUMNS[column])
+    return found

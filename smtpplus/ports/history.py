@@ -143,6 +143,7 @@ class IHistory(Interface):
         A metric is an `EventType` value. Those of opens and clicks count what persons did;
         beside them are ``opened once`` and ``clicked once`` (deliveries, each counted once) and
         what others did, by their class: ``opened privacy_proxy``, ``clicked scanner`` …
+        ``anonymous opens`` are those of privacy mode, which ``opened once`` cannot count.
         """
 
     async def totals(

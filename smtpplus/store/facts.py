@@ -23,6 +23,7 @@ from smtpplus.values.ids import IdSource
 from smtpplus.values.message import EventType, Message
 
 __all__ = [
+    "ANONYMOUS",
     "DAY",
     "HOUR",
     "MESSAGES",
@@ -42,6 +43,7 @@ __all__ = [
 HOUR = 3_600
 DAY = 24 * HOUR
 MESSAGES = "messages"  # the metric that counts submissions, for limits
+ANONYMOUS = "anonymous opens"  # by persons, of deliveries that are not known (privacy mode)
 PERSON = "person"  # see smtpplus.rules.opens
 Sums: TypeAlias = defaultdict[tuple[Any, ...], int]
 ONCE = {  # metrics that count a delivery once, however often a person opened it or clicked in it

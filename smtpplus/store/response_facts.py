@@ -17,6 +17,7 @@ from sqlalchemy import Column, ColumnElement, func, select, update
 
 from smtpplus.store.commits import Transaction
 from smtpplus.store.facts import (
+    ANONYMOUS,
     ONCE,
     PERSON,
     Counted,
@@ -119,6 +120,8 @@ class ResponseFacts:
                 provider=provider,
                 by=by,
             )
+            if by == PERSON:  # which deliveries were opened nobody can say then
+                self.facts.count(ANONYMOUS, response.at, counted, provider=provider)
             return
         self.facts.add(
             kind,

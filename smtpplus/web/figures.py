@@ -67,9 +67,10 @@ class Figures:
         return self.delivered + self.bounced
 
     @property
-    def readers(self) -> int:
-        """Deliveries that a person opened."""
-        return self._sum("opened once")
+    def readers(self) -> int | None:
+        """Deliveries that a person opened; None: in privacy mode that is not known."""
+        readers = self._sum("opened once")
+        return None if not readers and self._sum("anonymous opens") else readers
 
     @property
     def opens(self) -> int:

@@ -81,9 +81,9 @@ def due(at: float, now: float) -> str:
     return f"in {_span(at - now)}" if at - now >= 1 else "now"
 
 
-def count(number: int) -> str:
-    """``12,345``."""
-    return f"{number:,}"
+def count(number: int | None) -> str:
+    """``12,345``; an en dash where it is not known."""
+    return "\N{EN DASH}" if number is None else f"{number:,}"
 
 
 def size(octets: int) -> str:
@@ -106,9 +106,12 @@ def took(milliseconds: int) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else _span(seconds)
 
 
-def percent(part: int, whole: int) -> str:
-    """``99.2 %``; an en dash where there is no whole. 100 % and 0 % only where it is so."""
-    if whole <= 0:
+def percent(part: int | None, whole: int) -> str:
+    """``99.2 %``; an en dash where there is no whole, or no part is known.
+
+    100 % and 0 % only where it is so.
+    """
+    if part is None or whole <= 0:
         return "\N{EN DASH}"
     if part >= whole or part <= 0:
         return "100 %" if part > 0 else "0 %"

@@ -358,7 +358,11 @@ class RecipientsContract(StoreCase):
         await self.responses.record([answer(item, OPENED, only_counted=True)])
         (bob,) = await self.recipients.recipient(None, BOB)
         self.assertEqual((bob.opens, bob.last_open_at), (0, None))
-        self.assertEqual((await self.totals())["opened"], 1)
+        totals = await self.totals()
+        self.assertEqual((totals["opened"], totals["anonymous opens"]), (1, 1))
+        self.assertNotIn("opened once", totals)
+        await self.responses.record([answer(item, OPENED, by="scanner", only_counted=True)])
+        self.assertEqual((await self.totals())["anonymous opens"], 1)
         events = await self.history.events(item.message.id, 99)
         self.assertNotIn(EventType.OPENED, [one.type for one in events])
 

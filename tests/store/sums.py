@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
-from smtpplus.store.facts import MESSAGES, ONCE, metric_of
+from smtpplus.store.facts import ANONYMOUS, MESSAGES, ONCE, metric_of
 from smtpplus.values.message import DeliveryState, EventType
 
 __all__ = ["faults_in_sums"]
@@ -75,7 +75,14 @@ def _events(query: _Query, counters: Counter[str]) -> list[str]:
     answers = "SELECT type, detail, sum(n) FROM event WHERE type IN ('opened', 'clicked')"
     for kind, detail, n in query(f"{answers} GROUP BY type, detail"):
         events[metric_of(EventType(kind), json.loads(detail)["by"])] += int(n)
-    without = {MESSAGES, *ONCE.values()}
+    without = {MESSAGES, ANONYMOUS, *ONCE.values()}
+    ((anonymous,),) = query(
+        "SELECT coalesce(sum(n), 0) FROM event WHERE type = 'opened' AND delivery_id IS NULL"
+        """ AND detail LIKE '%"person"%'"""
+    )
+    counted = counters[ANONYMOUS]
+    if counted != anonymous:
+        return [f"anonymous opens: counter {counted}, events {anonymous}"]
     return [
         f"{metric}: counter {counters[metric]}, events {events[metric]}"
         for metric in {*counters, *events} - without

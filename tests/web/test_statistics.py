@@ -7,6 +7,7 @@ import io
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from smtpplus.values.response import ResponseKind
 from smtpplus.web.figures import Figures, table_csv
 from tests.web.browser import PageTestCase, structure
 from tests.web.house import BOUNCED, DEFERRED, DELIVERED, NOW, Texts
@@ -23,6 +24,16 @@ class FiguresTests(SynchronousTestCase):
         self.assertEqual((row.readers, row.opens, row.machine_opens), (3, 5, 9))
         self.assertEqual((row.clickers, row.clicks, row.machine_clicks), (1, 2, 9))
         self.assertEqual(row.by_class, [("scanner", 7, 9), ("privacy proxy", 2, 0)])
+
+    def test_in_privacy_mode_how_many_mails_were_opened_is_not_known_rather_than_none(self) -> None:
+        row = Figures("a", {"opened": 2, "anonymous opens": 2, "delivered": 3})
+        self.assertEqual((row.readers, row.opens, row.machine_opens), (None, 2, 0))
+        made = table_csv("list", [row]).decode()
+        (cells,) = csv.DictReader(io.StringIO(made))
+        self.assertEqual(cells["opened by persons (mails)"], "")
+        self.assertEqual(cells["opens by persons"], "2")
+        again = Figures("a", {"opened": 2})  # opened first on another day
+        self.assertEqual(again.readers, 0)
 
     def test_no_cell_begins_a_formula(self) -> None:
         names = ["=1+1", "+1", "-1", "@x", "\tx", "plain", 'say "a", b\r\nc']
@@ -55,6 +66,13 @@ class StatisticsTests(PageTestCase):
         self.assertEqual(set(rows), {"orders", "resets"})
         row = rows["orders"]
         self.assertEqual((row["accepted"], row["delivered"], row["bounced"]), ("3", "2", "1"))
+
+    def test_in_privacy_mode_a_dash_stands_where_opened_mails_would(self) -> None:
+        sent = self.run_now(self.house.send(self.a, (DELIVERED,), Texts(campaign="quiet")))
+        self.run_now(self.house.respond(sent, ResponseKind.OPENED, only_counted=True))
+        page = self.browser(self.a.owner).get("/statistics?by=campaign").text
+        row = page.partition("quiet")[2].partition("</tr>")[0]
+        self.assertIn('data-label="Opened">\N{EN DASH}', row)
 
     def test_every_group_and_every_span(self) -> None:
         browser = self.browser(self.house.operator)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from smtpplus.web.words import ago, due, iso, moment, percent, size, took
+from smtpplus.web.words import ago, count, due, iso, moment, percent, size, took
 
 _AT = 1_795_442_733.0
 
@@ -38,6 +38,9 @@ class WordsTests(SynchronousTestCase):
         self.assertEqual(percent(1, 1_000_000), "0.1 %")
         self.assertEqual(percent(5, 5), "100 %")
         self.assertEqual(percent(0, 5), "0 %")
+        self.assertEqual(
+            (count(1_234), count(None), percent(None, 5)), ("1,234", *"\N{EN DASH}" * 2)
+        )
 
     def test_sizes_and_spans(self) -> None:
         self.assertEqual(
