@@ -120,7 +120,7 @@ class ResponseFacts:
                 provider=provider,
                 by=by,
             )
-            if by == PERSON:  # which deliveries were opened nobody can say then
+            if by == PERSON and kind is EventType.OPENED:  # of which delivery is not kept
                 self.facts.count(ANONYMOUS, response.at, counted, provider=provider)
             return
         self.facts.add(

@@ -72,17 +72,16 @@ def _events(query: _Query, counters: Counter[str]) -> list[str]:
     for kind, n in query("SELECT type, sum(n) FROM event GROUP BY type"):
         if kind not in _ANSWERS:
             events[kind] += int(n)
-    answers = "SELECT type, detail, sum(n) FROM event WHERE type IN ('opened', 'clicked')"
-    for kind, detail, n in query(f"{answers} GROUP BY type, detail"):
-        events[metric_of(EventType(kind), json.loads(detail)["by"])] += int(n)
-    without = {MESSAGES, ANONYMOUS, *ONCE.values()}
-    ((anonymous,),) = query(
-        "SELECT coalesce(sum(n), 0) FROM event WHERE type = 'opened' AND delivery_id IS NULL"
-        """ AND detail LIKE '%"person"%'"""
+    answers = (
+        "SELECT type, detail, delivery_id IS NULL, sum(n) FROM event"
+        " WHERE type IN ('opened', 'clicked') GROUP BY type, detail, delivery_id IS NULL"
     )
-    counted = counters[ANONYMOUS]
-    if counted != anonymous:
-        return [f"anonymous opens: counter {counted}, events {anonymous}"]
+    for kind, detail, is_anonymous, n in query(answers):
+        metric = metric_of(EventType(kind), json.loads(detail)["by"])
+        events[metric] += int(n)
+        if is_anonymous and metric == EventType.OPENED.value:
+            events[ANONYMOUS] += int(n)
+    without = {MESSAGES, *ONCE.values()}
     return [
         f"{metric}: counter {counters[metric]}, events {events[metric]}"
         for metric in {*counters, *events} - without
