@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -9,13 +11,17 @@ import click
 from smtpplus.cli.context import Context, Group, moment, pass_context
 from smtpplus.installation import Installation, run
 from smtpplus.ports import CampaignRow
+from smtpplus.rules.subject_learning import match_learnt
+from smtpplus.rules.subject_patterns import pattern_of
 from smtpplus.values.errors import NotFoundError, UsageError
+from smtpplus.values.learnt_pattern import LearntPattern
 from smtpplus.web.figures import Figures
 
 __all__ = ["campaign_command"]
 
 _MOST = 10_000
 _LINKS = 100
+_MOST_LEARNT = 5  # lists
 _list = click.option(
     "--list", "list_name", default="", metavar="LIST", help="Of this list, where it is not unique."
 )
@@ -34,8 +40,13 @@ def list_all(context: Context, search: str, most: int) -> None:
     """Campaigns, by their last message, newest first."""
     with context.installation() as opened:
         found = run(opened.campaigns.campaigns(None, search, 0, most))
+        learnt = _learnt(opened, found)
     columns = ("name", "key", "list", "accepted", "delivered", "bounced", "opened", "clicked")
-    context.show_rows((*columns, "last"), [_row(one) for one in found])
+    rows = [{**_row(one), "hint": _hint(one, learnt.get(one.list_id, ()))} for one in found]
+    context.show_rows((*columns, "last"), rows)
+    if not context.as_json:
+        for name, hint in dict.fromkeys((row["list"], row["hint"]) for row in rows if row["hint"]):
+            context.note(f"List {name}: {hint}")
 
 
 @campaign_command.command("show")
@@ -93,6 +104,26 @@ def merge(context: Context, campaign: str, into: str, list_name: str) -> None:
         now = run(opened.campaigns.merge(row.account_id, row.list_id, row.key, key))
     text = f"{row.name} is counted in {now.name} now." if key else f"{row.name} stands for itself."
     context.show(_row(now), text)
+
+
+def _learnt(
+    opened: Installation, found: Sequence[CampaignRow]
+) -> dict[int, Sequence[LearntPattern]]:
+    """What the subjects of the first lists among `found` have in common, by list."""
+    lists = list(dict.fromkeys(one.list_id for one in found))[:_MOST_LEARNT]
+    now = time.time()
+    return {one: run(opened.accounts.learn(one, now)).patterns for one in lists}
+
+
+def _hint(row: CampaignRow, learnt: Sequence[LearntPattern]) -> str:
+    """How the campaign's messages could be counted better; "" where there is nothing to say."""
+    kind, _, own = row.key.partition(":")
+    if not learnt or kind in {"code", "tag"}:
+        return ""
+    if kind in {"subject", "dynamic-subject"}:
+        fitting = match_learnt(pattern_of(own).key if kind == "subject" else own, learnt)
+        return fitting.hint if fitting is not None else ""
+    return max(learnt, key=lambda one: one.messages).hint
 
 
 def _list_of(opened: Installation, row: CampaignRow) -> str:

@@ -65,7 +65,7 @@ def explain_command(
             "submission": _submission(opened, user, now),
             "sender": _sender(opened, user, who),
             "recipient": _recipient(context.config, opened, mail_list, effective, to, now),
-            "campaign": _campaign(user, effective, who, subject, now),
+            "campaign": _campaign(user, mail_list, effective, who, subject, now),
             "route": _route(opened, to),
             "options": [
                 {"option": one.key, "value": one.text, "decided_by": one.level.value}
@@ -158,7 +158,12 @@ def _recipient(
 
 
 def _campaign(
-    user: SmtpUser, effective: Effective, sender: Address | None, subject: str, now: float
+    user: SmtpUser,
+    mail_list: MailList,
+    effective: Effective,
+    sender: Address | None,
+    subject: str,
+    now: float,
 ) -> dict[str, Any]:
     facts = CampaignFacts(
         received_at=now,
@@ -167,7 +172,8 @@ def _campaign(
         username=user.username,
         default_code=user.campaign,
     )
-    found = bucket(effective.aggregation, facts, ZoneInfo(effective.timezone))
+    zone = ZoneInfo(effective.timezone)
+    found = bucket(effective.aggregation, facts, zone, mail_list.learnt)
     return {"policy": effective.aggregation, **asdict(found)}
 
 

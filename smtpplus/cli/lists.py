@@ -11,9 +11,10 @@ from smtpplus.cli.context import Context, Group, key_table, moment, pass_context
 from smtpplus.installation import Installation, run
 from smtpplus.rules.list_settings import LINKING, SETTINGS, effective, read
 from smtpplus.rules.tracking_hosts import fault_of
+from smtpplus.values.learnt_pattern import LearntPattern
 from smtpplus.values.submission import MailList, Stream
 
-__all__ = ["list_command"]
+__all__ = ["hint_fields", "list_command"]
 
 
 @click.group("list", cls=Group)
@@ -57,14 +58,17 @@ def list_all(context: Context) -> None:
 @click.argument("name", metavar="LIST")
 @pass_context
 def show(context: Context, name: str) -> None:
-    """A list with all its settings."""
+    """A list with all its settings, and what its subjects have in common."""
     with context.installation() as opened:
         found = run(opened.accounts.list_by_name(name))
         row = _row(found, _account_names(opened))
+        learnt = run(opened.accounts.learn(found.id, time.time()))
+    hints = [hint_fields(one) for one in learnt.patterns]
     settings = effective(found.settings)
     if context.as_json:
         kept = [key for key, setting in SETTINGS.items() if not setting.acts]
-        context.show({**row, "settings": settings, "set": found.settings, "kept_only": kept})
+        more = {"settings": settings, "set": found.settings, "kept_only": kept, "subjects": hints}
+        context.show({**row, **more})
         return
     context.show(row)
     click.echo("\nSettings")
@@ -80,6 +84,9 @@ def show(context: Context, name: str) -> None:
             for key, value in settings.items()
         ],
     )
+    if hints:
+        click.echo("\nSubjects that belong together")
+        context.show_rows(("pattern", "subjects", "messages", "hint"), hints)
 
 
 @list_command.command("set", epilog=key_table(SETTINGS.values()))
@@ -101,6 +108,17 @@ def set_one(context: Context, name: str, key: str, value: str) -> None:
         context.note(f"Note: {fault} Set web.tracking_url (docs/operations.md, Tracked links).")
     if not SETTINGS[key].acts:
         context.note(f"Note: this version keeps {key} and does not act on it yet.")
+
+
+def hint_fields(pattern: LearntPattern) -> dict[str, Any]:
+    """What was learnt from a list's subjects, as it is shown."""
+    return {
+        "pattern": pattern.text,
+        "key": pattern.key,
+        "subjects": pattern.subjects,
+        "messages": pattern.messages,
+        "hint": pattern.hint,
+    }
 
 
 def _account_names(opened: Installation) -> dict[int, str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from zope.interface import Attribute, Interface
 
+from smtpplus.values.learnt_pattern import Learnt
 from smtpplus.values.submission import (
     Account,
     DkimKey,
@@ -67,6 +68,13 @@ class IAccounts(Interface):
 
     async def set_list(list_id: int, key: str, value: Any) -> MailList:
         """Change one setting; the caller has checked key and value."""
+
+    async def learn(list_id: int, now: float) -> Learnt:
+        """What the list's subjects have in common, learnt again if that is ten minutes ago.
+
+        From the account's newest messages, and kept: what was known stays (`MailList.learnt`).
+        The work is done in a thread, at most once in ten minutes for a list, whoever asks.
+        """
 
     async def users(account_id: int | None) -> Sequence[SmtpUser]:
         """SMTP users, of one account or all."""

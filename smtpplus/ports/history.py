@@ -155,6 +155,3 @@ class IHistory(Interface):
         merged is counted with what it was merged into) or ``provider`` (whose servers an attempt
         spoke to; what was not attempted stands under ``(none)``).
         """
-
-    async def subjects(list_id: int, most: int) -> dict[str, int]:
-        """How often each subject of a list stands in its account's newest `most` messages."""

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
 
-from smtpplus.rules.subject_learning import LearntPattern, match_learnt
+from smtpplus.rules.subject_learning import match_learnt
 from smtpplus.rules.subject_patterns import pattern_of, plain_subject
+from smtpplus.values.learnt_pattern import LearntPattern
 
 __all__ = ["POLICIES", "CampaignFacts", "CampaignKey", "bucket"]
 

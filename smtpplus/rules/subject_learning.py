@@ -8,19 +8,19 @@ pattern. What is left is tried again with words that more subjects have.
 
 Guarantees: deterministic for equal counts, whatever their order; bounded: the 2,000 subjects sent
 most, 40 words of each (some 0.2 s: not for the reactor thread). A learnt pattern matches in time
-linear in its words times the subject's. Raises nothing. Keeps nothing: who calls stores what is
-learnt with the list.
+linear in its words times the subject's; one whose words are not all there costs next to nothing.
+Raises nothing. Keeps nothing: the store keeps with the list what `grown` makes of it.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
-from smtpplus.rules.subject_patterns import PLACEHOLDER, pattern_of
+from smtpplus.rules.subject_patterns import pattern_of
+from smtpplus.values.learnt_pattern import PLACEHOLDER, LearntPattern
 
-__all__ = ["LearntPattern", "learn", "match_learnt"]
+__all__ = ["grown", "learn", "match_learnt"]
 
 _MOST_SUBJECTS = 2_000
 _MOST_WORDS = 40
@@ -28,42 +28,15 @@ _MOST_FILLED = 8  # words that one placeholder stands for
 _GAP = PLACEHOLDER
 _EXAMPLES = 2
 _STEP = 3  # how many times more subjects a word needs at each further try
+_MOST_KEPT = 30  # patterns of a list
 _SWALLOWS = 4  # so many times a pattern's subjects, and the more general one takes it in
-
-
-@dataclass(frozen=True, slots=True)
-class LearntPattern:
-    """A pattern that many subjects of a list share.
-
-    `words` are its words, lower case, ``*`` where anything may stand. `text` is for people,
-    `subjects` and `messages` are what it was learnt from, `hint` says what to do about it.
-    """
-
-    words: tuple[str, ...]
-    text: str
-    subjects: int = 0
-    messages: int = 0
-    hint: str = ""
-
-    @property
-    def key(self) -> str:
-        """What messages of the same pattern share."""
-        return " ".join(self.words)
-
-    @classmethod
-    def of_key(cls, key: str) -> LearntPattern:
-        """The pattern of a stored key."""
-        words = tuple(key.split())
-        return cls(words, " ".join("{text}" if word == _GAP else word for word in words))
-
-    def matches(self, key: str) -> bool:
-        """Is `key`, the key of a subject's own pattern, of this pattern?"""
-        return _matches(self.words, tuple(key.split()))
 
 
 def match_learnt(key: str, learnt: Sequence[LearntPattern]) -> LearntPattern | None:
     """The learnt pattern that fits best (the one with most words of its own), or None."""
-    fitting = [one for one in learnt if one.matches(key)]
+    words = key.split()
+    there = set(words)
+    fitting = [one for one in learnt if one.own <= there and _matches(one.words, words)]
     return max(fitting, key=lambda one: (_own_words(one.words), one.words)) if fitting else None
 
 
@@ -91,6 +64,26 @@ def learn(
         for words, members in _without_special_cases(_groups(most, least_subjects)).items()
     ]
     return tuple(sorted(found, key=lambda one: (-one.messages, one.words)))
+
+
+def grown(
+    known: Sequence[LearntPattern], found: Sequence[LearntPattern]
+) -> tuple[LearntPattern, ...]:
+    """What is known of a list after `found` was learnt of it; at most 30 patterns.
+
+    What was known stays, so that messages go on being counted where they were: found again it has
+    the newer numbers, and what it covers already is nothing new. Where there are too many, those
+    go first that were not found again.
+    """
+    fresh = {one.key: one for one in found}
+    kept = [fresh.get(one.key, one) for one in known]
+    keys = {one.key for one in kept}
+    for one in found:
+        if one.key not in keys and not any(_matches(old.words, one.words) for old in kept):
+            kept.append(one)
+    if len(kept) > _MOST_KEPT:
+        kept.sort(key=lambda one: one.key not in fresh)
+    return tuple(kept[:_MOST_KEPT])
 
 
 _Words = tuple[str, ...]
@@ -167,7 +160,7 @@ def _pattern(
     )
 
 
-def _matches(pattern: tuple[str, ...], words: tuple[str, ...]) -> bool:
+def _matches(pattern: Sequence[str], words: Sequence[str]) -> bool:
     """Does `pattern` fit, each gap filled by none to `_MOST_FILLED` words?"""
     ends = {0}  # how many words may be used up after the part of the pattern seen so far
     for part in pattern:

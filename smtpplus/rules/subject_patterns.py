@@ -30,10 +30,10 @@ from smtpplus.rules.subject_words import (
     TITLES,
     WEEKDAYS,
 )
+from smtpplus.values.learnt_pattern import PLACEHOLDER
 
-__all__ = ["PLACEHOLDER", "SubjectPattern", "pattern_of", "plain_subject"]
+__all__ = ["SubjectPattern", "pattern_of", "plain_subject"]
 
-PLACEHOLDER = "*"  # in keys
 _MAX_SUBJECT = 250  # characters
 _MAX_PERSONAL = 20  # words
 # Placeholders while at work: one character each, from the private use area, so that what was

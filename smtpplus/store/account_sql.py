@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, Select, insert, select, update
 from smtpplus.store.commits import Transaction
 from smtpplus.store.rows import safe_text
 from smtpplus.store.schema import account, mail_list, smtp_user
+from smtpplus.store.subject_sql import patterns_from
 from smtpplus.values.errors import ConflictError, NotFoundError, UsageError
 from smtpplus.values.submission import (
     Account,
@@ -54,6 +55,7 @@ _PLAIN_FIELDS = {
     "blocked_until",
     "block_reason",
 }
+_OF_MESSAGES = {"priority", "campaign", "duplicates", "recall"}  # as rules.effective asks
 _MAX_NAME = 200
 
 
@@ -113,6 +115,8 @@ def _list(row: Row[Any]) -> MailList:
         Stream(row.stream),
         json.loads(row.settings),
         row.created_at,
+        patterns_from(row.learnt),
+        row.changed_at,
     )
 
 
@@ -179,7 +183,9 @@ def new_list(
     return MailList(made, holder.id, name, stream, {}, now)
 
 
-def change_list(transaction: Transaction, list_id: int, key: str, value: Any) -> MailList:
+def change_list(
+    transaction: Transaction, list_id: int, key: str, value: Any, now: float
+) -> MailList:
     """Change one setting, or the stream; a value of None takes the setting back."""
     own = select(mail_list).where(mail_list.c.id == list_id)
     row = transaction.execute(own.with_for_update()).one_or_none()
@@ -194,7 +200,8 @@ def change_list(transaction: Transaction, list_id: int, key: str, value: Any) ->
         if value is not None:
             settings[key] = value
         change = {"settings": json.dumps(settings)}
-    changing = update(mail_list).where(mail_list.c.id == list_id).values(**change)
+    changing = update(mail_list).where(mail_list.c.id == list_id)
+    changing = changing.values(**change, changed_at=now)
     transaction.execute(changing)
     return _list(transaction.execute(own).one())
 
@@ -238,6 +245,7 @@ def _user(row: Row[Any]) -> SmtpUser:
         created_at=row.created_at,
         list_name=row.list_name,
         account_name=row.account_name,
+        changed_at=row.changed_at,
     )
 
 
@@ -318,7 +326,9 @@ def _verifier_columns(verifier: ScramVerifier) -> dict[str, Any]:
     }
 
 
-def change_user(transaction: Transaction, username: str, changes: dict[str, Any]) -> SmtpUser:
+def change_user(
+    transaction: Transaction, username: str, changes: dict[str, Any], now: float
+) -> SmtpUser:
     """Change fields of `SmtpUser` by name."""
     found = find_user(transaction.connection, username)
     if found is None:
@@ -335,6 +345,8 @@ def change_user(transaction: Transaction, username: str, changes: dict[str, Any]
             columns[name] = value
         else:
             raise UsageError(f"{name!r} of an SMTP user cannot be changed.")
+    if _OF_MESSAGES & columns.keys():
+        columns["changed_at"] = now
     if columns:
         changing = update(smtp_user).where(smtp_user.c.id == found.id).values(**columns)
         transaction.execute(changing)

@@ -15,12 +15,14 @@ from sqlalchemy import Connection
 from zope.interface import implementer
 
 from smtpplus.ports import IAccounts
-from smtpplus.store import account_sql, domain_sql
+from smtpplus.rules.subject_learning import learn
+from smtpplus.store import account_sql, domain_sql, subject_sql
 from smtpplus.store.cache import ReadCache
 from smtpplus.store.commits import Transaction
 from smtpplus.store.seal import Seal
 from smtpplus.store.topics import ACCOUNTS
 from smtpplus.store.transactions import Transactions
+from smtpplus.values.learnt_pattern import Learnt, LearntPattern
 from smtpplus.values.submission import (
     Account,
     DkimKey,
@@ -36,6 +38,9 @@ __all__ = ["SqlAccounts"]
 
 T = TypeVar("T")
 
+_LEARN_SECONDS = 600.0
+_LEARN_FROM = 5_000  # the account's newest messages
+
 _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -43,9 +48,10 @@ _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 class SqlAccounts:
     """Everything about who may send what. `seal` keeps private keys."""
 
-    def __init__(self, transactions: Transactions, seal: Seal) -> None:
+    def __init__(self, transactions: Transactions, seal: Seal, now: Callable[[], float]) -> None:
         self._transactions = transactions
         self._seal = seal
+        self._now = now
         self._cache = ReadCache(transactions)
 
     def forget(self) -> None:
@@ -138,7 +144,31 @@ class SqlAccounts:
 
     async def set_list(self, list_id: int, key: str, value: Any) -> MailList:
         """See `IAccounts.set_list`."""
-        return await self._change(lambda tx: account_sql.change_list(tx, list_id, key, value))
+        now = self._now()
+        return await self._change(lambda tx: account_sql.change_list(tx, list_id, key, value, now))
+
+    async def learn(self, list_id: int, now: float) -> Learnt:
+        """See `IAccounts.learn`."""
+        at, known = await self._transactions.read(
+            lambda connection: subject_sql.learnt(connection, list_id)
+        )
+        if at is not None and at <= now < at + _LEARN_SECONDS:
+            return Learnt(at, known)
+        counts = await self._transactions.read(
+            lambda connection: subject_sql.subjects(connection, list_id, _LEARN_FROM)
+        )
+        found = await self._transactions.in_files(learn, counts)  # it takes a while
+
+        def work(transaction: Transaction) -> tuple[bool, tuple[LearntPattern, ...]]:
+            answer = subject_sql.keep(transaction, list_id, found, now)
+            if answer[0]:
+                transaction.tell(ACCOUNTS)
+            return answer
+
+        is_new, known = await self._transactions.write(work)
+        if is_new:
+            self._cache.forget()
+        return Learnt(now, known)
 
     # ------------------------------------------------ SMTP users
 
@@ -164,7 +194,8 @@ class SqlAccounts:
 
     async def set_user(self, username: str, changes: dict[str, Any]) -> SmtpUser:
         """See `IAccounts.set_user`."""
-        return await self._change(lambda tx: account_sql.change_user(tx, username, changes))
+        now = self._now()
+        return await self._change(lambda tx: account_sql.change_user(tx, username, changes, now))
 
     # ------------------------------------------------ domains and keys
 

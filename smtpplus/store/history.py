@@ -239,26 +239,6 @@ class SqlHistory:
             lambda connection: read_totals(connection, self._sums, account_id, since, until, by)
         )
 
-    async def subjects(self, list_id: int, most: int) -> dict[str, int]:
-        """See `IHistory.subjects`."""
-        account_id = select(mail_list.c.account_id).where(mail_list.c.id == list_id)
-        # The account's newest by its index, whatever list they are of: bounded work.
-        newest = (
-            select(message.c.list_id, message.c.subject)
-            .where(message.c.account_id == account_id.scalar_subquery())
-            .order_by(message.c.id.desc())
-            .limit(most)
-            .subquery()
-        )
-        query = (
-            select(newest.c.subject, func.count())
-            .where(newest.c.list_id == list_id)
-            .group_by(newest.c.subject)
-        )
-        return await self._transactions.read(
-            lambda connection: {subject: int(n) for subject, n in connection.execute(query)}
-        )
-
 
 # ---------------------------------------------------------------- messages
 

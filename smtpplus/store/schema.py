@@ -62,7 +62,7 @@ __all__ = [
     "suppression",
 ]
 
-HEAD = "0006"
+HEAD = "0007"
 
 METADATA = MetaData(
     naming_convention={
@@ -110,6 +110,9 @@ mail_list = Table(
     Column("stream", Text, nullable=False),
     Column("settings", Text, nullable=False),  # a JSON object
     Column("created_at", Float, nullable=False),
+    Column("learnt", Text),  # JSON of subject_sql.py; null: nothing
+    Column("learnt_at", Float),
+    Column("changed_at", Float),  # settings or stream; null: never, or before that was kept
     UniqueConstraint("account_id", "name_key"),
     sqlite_autoincrement=True,
 )
@@ -139,6 +142,7 @@ smtp_user = Table(
     Column("blocked_until", Float),
     Column("block_reason", Text, nullable=False),
     Column("created_at", Float, nullable=False),
+    Column("changed_at", Float),  # what holds for its messages; null as in `list`
     UniqueConstraint("username_key"),
     sqlite_autoincrement=True,
 )

@@ -153,7 +153,7 @@ class Store:
         self.ids = node.ids
         self.leases = leases
         self.changed = changed
-        self.accounts = SqlAccounts(transactions, Seal(secret, "dkim"))
+        self.accounts = SqlAccounts(transactions, Seal(secret, "dkim"), clock.now)
         self.people = SqlPeople(transactions)
         self.suppressions = SqlSuppressions(transactions, node.fact_ids, secret, clock.now)
         note = self.suppressions.note

@@ -232,7 +232,8 @@ class Composer:
             prepend.append(date_field(now))
         if not known.message_id:  # RFC 6409 §8.3
             prepend.append(message_id_field(identifier, from_domain))
-        bucket = campaign(reading.options, user, effective, known, now, _personal(reading))
+        learnt = origin.mail_list.learnt
+        bucket = campaign(reading.options, user, effective, known, now, _personal(reading), learnt)
         return Message(
             id=content.message_id,
             account_id=user.account_id,

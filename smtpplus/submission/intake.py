@@ -22,6 +22,7 @@ from smtpplus.rules.suppression import Suppressed
 from smtpplus.submission.composing import Composed, Composer, Origin, Reading
 from smtpplus.submission.content import ContentMemory, IncomingContent
 from smtpplus.submission.quotas import Place
+from smtpplus.submission.subjects import SubjectLearning
 from smtpplus.submission.suppressed import SuppressedRecipients
 from smtpplus.values.envelope import Envelope
 from smtpplus.values.errors import (
@@ -38,6 +39,7 @@ __all__ = ["Intake"]
 
 _LONG_HEAD = 16 * 1024  # octets: such a one is read in another thread
 _DONE = EnhancedCode(2, 0, 0)
+_BY_SUBJECT = "dynamic-subject"
 _NOBODY: Mapping[str, Suppressed] = {}
 _UNEXPECTED = Reply.of(451, "4.3.0", "An error on our side, please try again later")
 
@@ -58,6 +60,7 @@ class Intake:
         spawn: ISpawn,
         workers: IWorkers,
         ids: IdSource,
+        learning: SubjectLearning,
         log: Logger | None = None,
     ) -> None:
         self._composer = composer
@@ -70,6 +73,7 @@ class Intake:
         self._spawn = spawn
         self._workers = workers
         self._ids = ids
+        self._learning = learning
         self._log = log or Logger()
 
     def begin(self) -> IncomingContent:
@@ -112,6 +116,8 @@ class Intake:
             self._log.failure("Accepting {id} failed", id=content.shown_id)
         else:
             place.accepted(composed.message.received_at)
+            if reading.effective.aggregation == _BY_SUBJECT:
+                self._learning.note(origin.user.list_id)
             if reading.options.unknown:
                 self._tell_of_ignored(reading, content)
             return Reply(250, _DONE, (f"queued as {content.shown_id}",))

@@ -43,6 +43,7 @@ from smtpplus.submission.quotas import Quotas
 from smtpplus.submission.schedule import MOST_AHEAD_SECONDS
 from smtpplus.submission.sign_in import SignIn
 from smtpplus.submission.space import FreeSpace
+from smtpplus.submission.subjects import SubjectLearning
 from smtpplus.submission.suppressed import SuppressedRecipients
 from smtpplus.values.errors import ConfigError
 from smtpplus.values.ids import IdSource
@@ -116,7 +117,8 @@ class SubmissionService(Service):
         self._ports = ports
         self._log = log or Logger()
         self._memory = ContentMemory(settings.content_memory_octets)
-        self._parts = _parts(settings, ports, self._memory, self._log)
+        self._learning = SubjectLearning(ports.accounts, ports.clock, ports.spawn, self._log)
+        self._parts = self._new_parts(settings)
         if settings.listen_tls and tls is None:
             raise ConfigError(
                 "submission.listen_tls needs submission.certificate and submission.private_key."
@@ -155,7 +157,7 @@ class SubmissionService(Service):
 
     def reconfigure(self, settings: SubmissionSettings) -> None:
         """What can change while it listens, for connections from now on."""
-        fresh = _parts(settings, self._ports, self._memory, self._log)
+        fresh = self._new_parts(settings)
         # Who failed to sign in, and who sent how much, is remembered.
         self._parts = replace(fresh, sign_in=self._parts.sign_in, quotas=self._parts.quotas)
         self._settings = settings
@@ -169,12 +171,17 @@ class SubmissionService(Service):
             ConfigError: one of them cannot be listened on; then none is.
         """
         self.listeners.start()
+        self._learning.start()
         super().startService()  # type: ignore[no-untyped-call]
 
     def stopService(self) -> Deferred[Any]:
         """Accept no more; fires when the last connection has ended."""
         super().stopService()  # type: ignore[no-untyped-call]
+        self._learning.stop()
         return self.listeners.stop(self._settings.stop_seconds)
+
+    def _new_parts(self, settings: SubmissionSettings) -> SubmissionParts:
+        return _parts(settings, self._ports, self._memory, self._learning, self._log)
 
     def _new_conversation(self) -> SubmissionConversation:
         return SubmissionConversation(self._parts)
@@ -193,7 +200,11 @@ def _server_settings(settings: SubmissionSettings) -> ServerSettings:
 
 
 def _parts(
-    settings: SubmissionSettings, ports: SubmissionPorts, memory: ContentMemory, log: Logger
+    settings: SubmissionSettings,
+    ports: SubmissionPorts,
+    memory: ContentMemory,
+    learning: SubjectLearning,
+    log: Logger,
 ) -> SubmissionParts:
     portal = submission_portal(ports.accounts, ports.workers, ports.clock, settings.fake_secret)
     suppressed = SuppressedRecipients(ports.suppressions, ports.clock)
@@ -230,6 +241,7 @@ def _parts(
             spawn=ports.spawn,
             workers=ports.workers,
             ids=ports.ids,
+            learning=learning,
             log=log,
         ),
         space=FreeSpace(

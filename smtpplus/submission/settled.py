@@ -8,12 +8,14 @@ nothing. Does not look into the store: both come with the message's origin.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from datetime import UTC, tzinfo
 from zoneinfo import ZoneInfo
 
 from smtpplus.message.submitted import SubmittedHead
 from smtpplus.rules.aggregation import POLICIES, CampaignFacts, CampaignKey, bucket
 from smtpplus.rules.effective import Effective, settle
+from smtpplus.values.learnt_pattern import LearntPattern
 from smtpplus.values.options import NOTHING_SAID, Options
 from smtpplus.values.submission import MailList, SmtpUser
 
@@ -54,6 +56,7 @@ def campaign(
     head: SubmittedHead,
     now: float,
     personal: tuple[str, ...] = (),
+    learnt: Sequence[LearntPattern] = (),
 ) -> CampaignKey:
     """The campaign a message is counted in.
 
@@ -64,6 +67,7 @@ def campaign(
         head: of the message.
         now: when it came, Unix seconds.
         personal: what is known to be its recipient's own (name, merge fields).
+        learnt: the patterns that its list's subjects are known to have.
     """
     policy, zone = effective.aggregation, effective.timezone
     if options is NOTHING_SAID and (user.campaign or policy in _SAME_FOR_A_QUARTER):
@@ -80,7 +84,7 @@ def campaign(
         default_code=user.campaign,
         personal=tuple(word for word in personal if word)[:_MOST_PERSONAL],
     )
-    return bucket(policy if policy in POLICIES else "month", facts, _zone(zone))
+    return bucket(policy if policy in POLICIES else "month", facts, _zone(zone), learnt)
 
 
 @functools.lru_cache(maxsize=1024)

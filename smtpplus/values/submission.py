@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass, field
 from typing import Any
 
+from smtpplus.values.learnt_pattern import LearntPattern
+
 __all__ = [
     "Account",
     "DkimKey",
@@ -63,7 +65,11 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class MailList:
-    """The unit of policy inside an account; `settings` are the keys of ``list set``."""
+    """The unit of policy inside an account; `settings` are the keys of ``list set``.
+
+    `learnt` are the patterns that its subjects were found to have. `changed_at` is when settings
+    or stream were changed last; None: never, or it is not known.
+    """
 
     id: int
     account_id: int
@@ -71,6 +77,8 @@ class MailList:
     stream: Stream
     settings: dict[str, Any]
     created_at: float
+    learnt: tuple[LearntPattern, ...] = ()
+    changed_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +97,8 @@ class SmtpUser:
 
     `domains` and `senders` are what this user may send as, among the verified sender domains
     of its account: both empty means all of them. `networks` are CIDRs whose clients submit as
-    this user without AUTH and TLS.
+    this user without AUTH and TLS. `changed_at` is when what holds for its messages was changed
+    last; None: never, or it is not known.
     """
 
     id: int
@@ -112,6 +121,7 @@ class SmtpUser:
     created_at: float = 0.0
     list_name: str = ""
     account_name: str = ""
+    changed_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

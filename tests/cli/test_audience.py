@@ -39,7 +39,13 @@ class _Mailed(SynchronousTestCase):
             ]
 
     def _sent(
-        self, opened: Installation, ids: IdSource, key: str, name: str, *to: Address
+        self,
+        opened: Installation,
+        ids: IdSource,
+        key: str,
+        name: str,
+        *to: Address,
+        subject: str = "hello",
     ) -> Accepted:
         [user] = run(opened.accounts.users(None))
         item = accepted(ids, *map(EnvelopeRecipient, to), user_id=user.id)
@@ -49,6 +55,7 @@ class _Mailed(SynchronousTestCase):
             list_id=user.list_id,
             campaign=key,
             campaign_name=name,
+            subject=subject,
             options=Options(track_opens=True, unknown=("X-Odd",)),
         )
         named = tuple(replace(one, name="Some Body", fields={"n": "1"}) for one in item.deliveries)
@@ -194,6 +201,25 @@ class CampaignTests(_Mailed):
         self.assertEqual([row["key"] for row in self.json("campaign", "list")], ["code:orders"])
         self.json("campaign", "merge", "code:news")
         self.assertEqual(len(self.json("campaign", "list")), 2)
+
+    def test_P6_what_was_learnt_from_subjects_is_hinted_at(self) -> None:
+        with open_installation(load(Path(self.shell.facts["config"]))) as opened:
+            ids = IdSource(301)
+            for name in ("Ann", "Bo", "Cy", "Di", "Ed", "Flo", "Gus", "Hal"):
+                subject = f"{name} commented on Roadmap"
+                key = f"subject:{subject}"
+                self._sent(opened, ids, key, subject, _MAX, subject=subject)
+            self._sent(opened, ids, "month:2026-05", "2026-05", _MAX)
+        [found] = self.json("list", "show", "default")["subjects"]
+        self.assertEqual(found["key"], "* commented on roadmap")
+        self.assertEqual((found["subjects"], found["messages"]), (8, 8))
+        self.assertIn("Subjects that belong together", self.shell.run("list", "show", "default")[0])
+        hints = {row["key"]: row["hint"] for row in self.json("campaign", "list")}
+        self.assertEqual(hints["subject:Ann commented on Roadmap"], found["hint"])
+        self.assertEqual(hints["month:2026-05"], found["hint"])
+        self.assertEqual(hints["code:orders"], "")
+        note = self.shell.run("campaign", "list")[1]
+        self.assertEqual(note, f"List default: {found['hint']}\n")
 
     def test_refusals(self) -> None:
         self.assertIn("no campaign", self.refused("campaign", "show", "nothing"))

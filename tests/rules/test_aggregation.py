@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.rules import list_settings
 from smtpplus.rules.aggregation import POLICIES, CampaignFacts, CampaignKey, bucket
-from smtpplus.rules.subject_learning import LearntPattern
+from smtpplus.values.learnt_pattern import LearntPattern
 
 
 def at(text: str) -> float:

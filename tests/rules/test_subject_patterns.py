@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from smtpplus.rules.subject_learning import LearntPattern, learn, match_learnt
+from smtpplus.rules.subject_learning import grown, learn, match_learnt
 from smtpplus.rules.subject_patterns import pattern_of
+from smtpplus.values.learnt_pattern import LearntPattern
 
 PATTERNS = (
     ("Ticket 123 solved", "Ticket {number} solved"),
@@ -159,6 +161,23 @@ class LearnTests(SynchronousTestCase):
         for pattern in learn(self.counts()):
             again = LearntPattern.of_key(pattern.key)
             self.assertEqual((again.words, again.key), (pattern.words, pattern.key))
+
+    def test_P6_what_is_known_stays_when_more_is_learnt(self) -> None:
+        first, second = learn(self.counts())
+        more = learn({f"{name} commented on Roadmap": 1 for name in NAMES})
+        self.assertEqual([one.key for one in more], ["* commented on roadmap"])
+        self.assertEqual(grown((), more), more)
+        self.assertEqual(grown(more, ()), more)
+        # It has newer numbers; what it covers is nothing new, what covers it is.
+        newer = replace(second, messages=99)
+        self.assertEqual(grown((second,), (newer, *more)), (newer,))
+        self.assertEqual(grown(more, (first, second)), (*more, first, second))
+
+    def test_only_so_many_are_kept_and_those_found_again_first(self) -> None:
+        old = [LearntPattern.of_key(f"old {number} *") for number in range(30)]
+        new = [LearntPattern.of_key(f"new {number} *") for number in range(10)]
+        kept = grown(old, [*old[20:], *new])
+        self.assertEqual(kept, (*old[20:], *new, *old[:10]))
 
     def test_learning_is_bounded(self) -> None:
         counts = {f"w{n} x{n % 7} y{n % 11} z{n % 13} {'v ' * (n % 50)}{chr(97 + n % 26)}": 1

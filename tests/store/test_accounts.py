@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlalchemy import text
 
 from smtpplus.store.store import Store
+from smtpplus.store.topics import ACCOUNTS
 from smtpplus.values.errors import ConflictError, NotFoundError, UsageError
 from smtpplus.values.submission import (
     DkimKeyState,
@@ -14,7 +17,7 @@ from smtpplus.values.submission import (
     Stream,
     UserStatus,
 )
-from tests.store.samples import NOW, VERIFIER, StoreCase
+from tests.store.samples import NOW, VERIFIER, StoreCase, accepted
 
 PEM = b"-----BEGIN PRIVATE KEY-----\nvery private\n-----END PRIVATE KEY-----\n"
 
@@ -35,6 +38,66 @@ class AccountCase(StoreCase):
         return await self.accounts.add_user(
             mails.id, username, VERIFIER, ["example.com"], ["a@example.com"], NOW
         )
+
+
+class LearningTests(AccountCase):
+    async def send(self, mails: MailList, *subjects: str) -> None:
+        for subject in subjects:
+            item = accepted(self.store.ids, subject=subject)
+            about = replace(item.message, account_id=mails.account_id, list_id=mails.id)
+            await self.store.queue.accept(replace(item, message=about))
+
+    async def keys(self, list_id: int) -> list[str]:
+        """What messages of the list are counted by."""
+        found = await self.accounts.list_by_id(list_id)
+        assert found is not None
+        return [one.key for one in found.learnt]
+
+    async def test_P6_what_was_learnt_is_kept_with_the_list(self) -> None:
+        mails = await self.list()
+        other = await self.list(name="other")
+        await self.send(mails, *(f"Report of {name} is ready" for name in "ABCDEFGHI"))
+        self.assertEqual(await self.keys(mails.id), [])
+        learnt = await self.accounts.learn(mails.id, NOW)
+        self.assertEqual(learnt.at, NOW)
+        [found] = learnt.patterns
+        self.assertEqual((found.key, found.subjects), ("report of * is ready", 9))
+        self.assertIn("campaign code", found.hint)
+        self.assertEqual(await self.keys(mails.id), ["report of * is ready"])
+        self.assertEqual((await self.accounts.learn(other.id, NOW)).patterns, ())
+        await self.store.close()
+        self.store = self.open_blocking()
+        self.accounts = self.store.accounts
+        self.assertEqual((await self.accounts.list_by_name("default")).learnt, (found,))
+
+    async def test_it_is_learnt_again_after_ten_minutes_and_what_was_known_stays(self) -> None:
+        mails = await self.list()
+        await self.send(mails, *(f"Report of {name} is ready" for name in "ABCDEFGHI"))
+        await self.accounts.learn(mails.id, NOW)
+        await self.send(mails, *(f"Photos of {name} are here" for name in "ABCDEFGHI"))
+        again = await self.accounts.learn(mails.id, NOW + 599)
+        self.assertEqual((again.at, len(again.patterns)), (NOW, 1))
+        again = await self.accounts.learn(mails.id, NOW + 600)
+        self.assertEqual((again.at, len(again.patterns)), (NOW + 600, 2))
+        both = ["report of * is ready", "photos of * are here"]
+        self.assertEqual(await self.keys(mails.id), both)
+
+    async def test_other_processes_are_told_where_messages_count_otherwise(self) -> None:
+        mails = await self.list()
+        await self.send(mails, *(f"Report of {name} is ready" for name in "ABCDEFGHI"))
+        other = self.open_blocking()
+        await other.accounts.list_by_id(mails.id)
+        told: list[str] = []
+        other.changed.subscribe(lambda: told.append(ACCOUNTS), ACCOUNTS)
+        other.changed.subscribe(other.accounts.forget, ACCOUNTS)
+        await other.changed.poll()  # type: ignore[attr-defined]
+        told.clear()
+        await self.accounts.learn(mails.id, NOW)
+        await other.changed.poll()  # type: ignore[attr-defined]
+        self.assertEqual(told, [ACCOUNTS])
+        found = await other.accounts.list_by_id(mails.id)
+        assert found is not None
+        self.assertEqual([one.key for one in found.learnt], ["report of * is ready"])
 
 
 class ListTests(AccountCase):

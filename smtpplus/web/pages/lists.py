@@ -15,12 +15,12 @@ from typing import Any
 from smtpplus.message.header_footer import fragment
 from smtpplus.rules.list_settings import LINKING, SETTINGS, ListSetting, effective, read
 from smtpplus.rules.tracking_hosts import fault_of
-from smtpplus.values.errors import UsageError
+from smtpplus.values.errors import STORE_ERRORS, UsageError
+from smtpplus.values.learnt_pattern import LearntPattern
 from smtpplus.values.submission import MailList, Stream
 from smtpplus.web.context import Visit
 from smtpplus.web.exchange import Response
 from smtpplus.web.pages.sandbox import MAIL_CSP
-from smtpplus.web.pages.subjects import SubjectHints
 from smtpplus.web.rights import check_may_change, list_of, may_change, visible_accounts
 from smtpplus.web.shell import Shell
 
@@ -57,6 +57,7 @@ _GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     ("Providers and notices", "", ("feedback_id", "notices")),
 )
+_MOST_HINTS = 5
 _SAMPLE = "<p>Here stands what the sender wrote.</p>"
 
 
@@ -89,7 +90,6 @@ class ListPages:
 
     def __init__(self, shell: Shell) -> None:
         self._shell = shell
-        self._hints = SubjectHints(shell)
 
     async def show_all(self, visit: Visit) -> Response:
         """All lists."""
@@ -159,7 +159,7 @@ class ListPages:
             "errors": len(errors),
             "may_change": may_change(visit),
             "saved": _number(visit.asked.query.get("saved", "")),
-            "hints": await self._hints.of(mail_list),
+            "hints": await self._hints(mail_list, visit.now),
             "link_fault": self._link_fault(mail_list),
         }
         return self._shell.show(visit, "list", values, status)
@@ -169,6 +169,14 @@ class ListPages:
         settings, now = self._shell.settings, effective(mail_list.settings)
         has_links = mail_list.stream is Stream.SUBSCRIBED or any(now[key] for key in LINKING)
         return fault_of(settings.tracking_url) if has_links and not settings.trial else ""
+
+    async def _hints(self, mail_list: MailList, now: float) -> Sequence[LearntPattern]:
+        """The patterns of most messages."""
+        try:
+            found = (await self._shell.ports.accounts.learn(mail_list.id, now)).patterns
+        except STORE_ERRORS:  # it cannot be written to: what was known is shown
+            found = mail_list.learnt
+        return sorted(found, key=lambda one: -one.messages)[:_MOST_HINTS]
 
 
 def _number(text: str) -> int | None:
