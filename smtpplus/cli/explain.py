@@ -7,6 +7,7 @@ from the rules the service itself uses.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -27,7 +28,7 @@ from smtpplus.rules.aggregation import CampaignFacts, bucket
 from smtpplus.rules.effective import Effective, settle
 from smtpplus.rules.explained import explained
 from smtpplus.rules.quota import UserQuota, window_start
-from smtpplus.rules.suppression import decide, refusal
+from smtpplus.rules.suppression import Reason, Suppression, bypass_of, decide, refusal
 from smtpplus.rules.user_settings import SETTINGS
 from smtpplus.settings import relay_settings
 from smtpplus.values.address import Address
@@ -145,6 +146,7 @@ def _recipient(
     account_id = mail_list.account_id
     standing = run(opened.suppressions.of(account_id, {to.key})).get(to.key, ())
     held = decide(to, standing, list_id=mail_list.id, stream=mail_list.stream, now=now)
+    bypass = bypass_of(standing, list_id=mail_list.id, now=now)
     reply = refused or refusal(held, effective.suppressed_reply)
     known = run(opened.recipients.recipient(account_id, str(to)))
     return {
@@ -152,9 +154,21 @@ def _recipient(
         "reply": None if reply is None else str(reply),
         "mailed": reply is None and held is None,
         "suppressed": None if held is None else held.text,
+        "bypass": None if bypass is None else _bypassed(standing, bypass, mail_list, now),
         "known_since": moment(known[0].first_mail_at) if known else None,
         "mails": known[0].mails if known else 0,
     }
+
+
+def _bypassed(
+    standing: Sequence[Suppression], bypass: Suppression, mail_list: MailList, now: float
+) -> str:
+    """An operator's bypass, and what it may pass."""
+    others = [one for one in standing if one.reason is not Reason.BYPASS]
+    passed = [one.reason.value for one in others if one.holds(mail_list.id, now)]
+    until = "" if bypass.expires_at is None else f" until {moment(bypass.expires_at)}"
+    what = ", ".join(dict.fromkeys(passed)) or "nothing"
+    return f"by an operator since {moment(bypass.since)}{until}; beside it stands {what}"
 
 
 def _campaign(

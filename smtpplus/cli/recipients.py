@@ -105,7 +105,7 @@ def erase(context: Context, address: str, yes: bool, account: str) -> None:
 
 _COLUMNS = {
     "subscriptions": ("list", "state", "since", "reason"),
-    "suppressions": ("reason", "scope", "state", "since", "until", "detail", "lifted_by"),
+    "suppressions": ("reason", "scope", "state", "since", "by", "until", "detail", "lifted_by"),
     "mails_kept": ("at", "message", "subject", "state", "attempts", "reply"),
 }
 
@@ -203,6 +203,7 @@ def suppression_fields(row: SuppressionRow, now: float) -> dict[str, Any]:
         "detail": found.detail,
         "lifted": moment(found.lifted_at),
         "lifted_by": row.lifted_by,
+        "by": row.set_by,
     }
 
 

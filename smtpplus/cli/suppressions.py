@@ -1,4 +1,4 @@
-"""``suppression``: list, add, lift."""
+"""``suppression``: list, add, lift, bypass."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from smtpplus.cli.context import Context, Group, moment, pass_context
 from smtpplus.cli.recipients import find_account, suppression_fields
 from smtpplus.cli.times import parse_time
 from smtpplus.installation import Installation, run
+from smtpplus.ports import SuppressionRow
 from smtpplus.rules.suppression import Reason, Scope, Suppression
 from smtpplus.values.errors import NotFoundError, UsageError
 
@@ -21,6 +22,7 @@ _BY = "command line"
 _PAGE = 1_000
 _account = click.option("--account", default="", help="The account; not needed with one alone.")
 _list = click.option("--list", "list_name", default="", metavar="LIST", help="For this list alone.")
+_COLUMNS = ("address", "reason", "scope", "state", "since", "by", "until", "detail")
 _REASONS = click.Choice([one.value for one in Reason])
 
 
@@ -70,7 +72,7 @@ def list_all(
             if len(page) < wanted:
                 break
             before = page[-1].id
-    context.show_rows(("address", "reason", "scope", "state", "since", "until", "detail"), found)
+    context.show_rows(_COLUMNS, found)
 
 
 @suppression_command.command("add")
@@ -84,20 +86,40 @@ def add(
     context: Context, address: str, detail: str, until: str, account: str, list_name: str
 ) -> None:
     """Do not mail ADDRESS any more: for a list, or for the whole account."""
-    address, now = str(mail_address(address)), time.time()
-    expires_at = _until(until, now) if until else None
-    with context.installation() as opened:
-        account_id, list_id = _place(opened, account, list_name)
-        scope = Scope.ACCOUNT if list_id is None else Scope.LIST
-        wanted = Suppression(scope, Reason.MANUAL, now, list_id, expires_at, detail=detail[:500])
-        row = run(opened.suppressions.add(account_id, address, wanted, _BY))
+    row, now = _set(context, Reason.MANUAL, address, detail, until, account, list_name)
     fields = suppression_fields(row, now)
     where = f"list {row.list_name}" if row.list_name else "all lists of the account"
     if row.suppression.since != now:
-        text = f"{address} was suppressed already for {where} since {fields['since']}."
+        text = f"{row.address} was suppressed already for {where} since {fields['since']}."
     else:
-        text = f"{address} is not mailed any more by {where}."
+        text = f"{row.address} is not mailed any more by {where}."
     context.show({**fields, "changed": row.suppression.since == now}, text)
+
+
+@suppression_command.command("bypass")
+@click.argument("address", metavar="ADDRESS")
+@click.option("--reason", "detail", default="", help="Why, for people; kept on record.")
+@click.option("--until", default="", metavar="TIME", help="A date, or a duration such as 30d.")
+@_account
+@_list
+@pass_context
+def bypass(
+    context: Context, address: str, detail: str, until: str, account: str, list_name: str
+) -> None:
+    """Mail ADDRESS in spite of what stands against it, hard bounce and complaint, too.
+
+    For a list, or for the whole account; what stands stays on record, and an unsubscribe or a
+    complaint that comes later holds. Ended by `suppression lift ADDRESS --reason bypass`.
+    """
+    row, now = _set(context, Reason.BYPASS, address, detail, until, account, list_name)
+    where = f"list {row.list_name}" if row.list_name else "all lists of the account"
+    is_new = row.suppression.since == now
+    fields = suppression_fields(row, now)
+    if is_new:
+        text = f"{row.address} is mailed by {where}, whatever stands against it."
+    else:
+        text = f"{row.address} had a bypass already for {where} since {fields['since']}."
+    context.show({**fields, "changed": is_new}, text)
 
 
 @suppression_command.command("lift")
@@ -107,7 +129,10 @@ def add(
 @_list
 @pass_context
 def lift(context: Context, address: str, reason: str | None, account: str, list_name: str) -> None:
-    """Mail ADDRESS again. What was lifted stays on record."""
+    """Mail ADDRESS again. What was lifted stays on record.
+
+    A bypass is lifted with --reason bypass alone.
+    """
     address = str(mail_address(address))
     with context.installation() as opened:
         scope = find_account(opened, account)
@@ -121,6 +146,25 @@ def lift(context: Context, address: str, reason: str | None, account: str, list_
         raise NotFoundError(f"Nothing stands against mail to {address}.")
     word = "suppression" if lifted == 1 else "suppressions"
     context.show({"address": address, "lifted": lifted}, f"Lifted {lifted} {word} of {address}.")
+
+
+def _set(
+    context: Context,
+    reason: Reason,
+    address: str,
+    detail: str,
+    until: str,
+    account: str,
+    list_name: str,
+) -> tuple[SuppressionRow, float]:
+    """Put it on record; the row, and what now is."""
+    address, now = str(mail_address(address)), time.time()
+    expires_at = _until(until, now) if until else None
+    with context.installation() as opened:
+        account_id, list_id = _place(opened, account, list_name)
+        scope = Scope.ACCOUNT if list_id is None else Scope.LIST
+        wanted = Suppression(scope, reason, now, list_id, expires_at, detail=detail[:500])
+        return run(opened.suppressions.add(account_id, address, wanted, _BY)), now
 
 
 def _place(opened: Installation, account: str, list_name: str) -> tuple[int, int | None]:

@@ -25,7 +25,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class SuppressionRow:
-    """A suppression as people see it; `list_name` "" is the whole account."""
+    """A suppression as people see it; `list_name` "" is the whole account.
+
+    `set_by` is who asked for it, "" the system.
+    """
 
     id: int
     account_id: int
@@ -33,6 +36,7 @@ class SuppressionRow:
     suppression: Suppression
     list_name: str = ""
     lifted_by: str = ""
+    set_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,7 @@ class IRecipients(Interface):
 
 
 class ISuppressions(Interface):
-    """What keeps mail from addresses. Addresses are `Address.key`."""
+    """What keeps mail from addresses, and an operator's bypass. Addresses are `Address.key`."""
 
     def may_hold(account_id: int, address_key: str) -> bool:
         """At once, from memory: False is certain, True asks for `of`."""
@@ -167,7 +171,7 @@ class ISuppressions(Interface):
     ) -> int:
         """Lift those that stand (of this scope and reason, where given). They stay on record.
 
-        A list's unsubscribe takes the subscription's end with it.
+        An operator's bypass stays without its reason. A list's unsubscribe takes the subscription's end with it.
         """
 
 

@@ -9,7 +9,7 @@ suppressed is never guessed.
 from __future__ import annotations
 
 from smtpplus.ports import IAccounts, IClock, ISuppressions
-from smtpplus.rules.suppression import Bypass, decide
+from smtpplus.rules.suppression import decide
 from smtpplus.values.message import Delivery
 
 __all__ = ["SuppressedMeanwhile"]
@@ -45,6 +45,6 @@ class SuppressedMeanwhile:
             list_id=mail_list.id,
             stream=mail_list.stream,
             now=self._clock.now(),
-            bypass=Bypass.MESSAGE if message.options.bypass_suppression else Bypass.NONE,
+            bypass=bool(message.options.bypass_suppression),
         )
         return found.text if found is not None else ""

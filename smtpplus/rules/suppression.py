@@ -2,9 +2,10 @@
 
 A suppression has a scope (one list, or the account) and a reason. The strongest that holds
 decides: hard bounce and complaint of the account first. Those two beat everything but an
-operator's explicit bypass. A message's own bypass passes the others, but not what an operator has
-suppressed for the whole account; an unsubscribe from the whole account stops subscribed streams
-only, one from a list stops that list whatever its stream.
+operator's explicit bypass, which stands on record beside them and passes all of them but what the
+recipient says after it: an unsubscribe or a complaint that came later holds. A message's own bypass passes the others, but not what an operator has suppressed for the whole
+account; an unsubscribe from the whole account stops subscribed streams only, one from a list stops
+that list whatever its stream.
 
 Guarantees: pure, time is an argument (Unix seconds). Raises nothing. Does not look anything up
 and does not say what a bounce means (`smtpplus.rules.verdict`).
@@ -21,7 +22,17 @@ from smtpplus.values.address import Address
 from smtpplus.values.reply import Reply
 from smtpplus.values.submission import Stream
 
-__all__ = ["Bypass", "Reason", "Scope", "Suppressed", "Suppression", "decide", "refusal"]
+__all__ = [
+    "OPERATORS_ONLY",
+    "Reason",
+    "Scope",
+    "Suppressed",
+    "Suppression",
+    "bypass_of",
+    "decide",
+    "is_passed",
+    "refusal",
+]
 
 _MAX_DETAIL = 120  # characters of a remote's words in a reply
 
@@ -34,29 +45,23 @@ class Scope(enum.StrEnum):
 
 
 class Reason(enum.StrEnum):
-    """Why an address is not mailed; the stronger first."""
+    """Why an address is not mailed; the stronger first.
+
+    BYPASS is the opposite: an operator's word that it is mailed in spite of the others.
+    """
 
     HARD_BOUNCE = "hard bounce"
     COMPLAINT = "complaint"
     MANUAL = "manual"
     REPEATED_SOFT_BOUNCE = "repeated soft bounce"
     UNSUBSCRIBE = "unsubscribe"
+    BYPASS = "bypass"
 
 
 _STRENGTH = {reason: number for number, reason in enumerate(Reason)}
+_OWN_WORDS = frozenset({Reason.COMPLAINT, Reason.UNSUBSCRIBE})  # the recipient's
 _FINAL = frozenset({Reason.HARD_BOUNCE, Reason.COMPLAINT})
-
-
-class Bypass(enum.Enum):
-    """What was asked for in spite of suppressions.
-
-    MESSAGE is what a sender may say (``bypass_suppression`` of its options), OPERATOR what only
-    an operator may, for one address.
-    """
-
-    NONE = "none"
-    MESSAGE = "message"
-    OPERATOR = "operator"
+OPERATORS_ONLY = _FINAL | {Reason.BYPASS}  # an account's own people do not lift these
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,7 @@ def decide(
     list_id: int,
     stream: Stream,
     now: float,
-    bypass: Bypass = Bypass.NONE,
+    bypass: bool = False,
 ) -> Suppressed | None:
     """Why `address` is not mailed by this list, or None: it is.
 
@@ -115,19 +120,33 @@ def decide(
         list_id: the list the message belongs to.
         stream: that list's stream.
         now: Unix seconds.
-        bypass: what was asked for.
+        bypass: the message asks for it (``bypass_suppression`` of its options).
     """
-    if bypass is Bypass.OPERATOR:
+    holding = [one for one in suppressions if one.holds(list_id, now)]
+    passed = bypass_of(holding, list_id=list_id, now=now)
+    if passed is not None:
+        holding = [one for one in holding if _is_after(one, passed)]
+    against = [one for one in holding if not _passes(one, stream=stream, bypass=bypass)]
+    if not against:
         return None
-    holding = [
-        one
-        for one in suppressions
-        if one.holds(list_id, now) and not _passes(one, stream=stream, bypass=bypass)
-    ]
-    if not holding:
-        return None
-    strongest = min(holding, key=_rank)
+    strongest = min(against, key=_rank)
     return Suppressed(strongest, _sentence(address, strongest))
+
+
+def bypass_of(
+    suppressions: Iterable[Suppression], *, list_id: int, now: float
+) -> Suppression | None:
+    """The newest operator's bypass that holds now for mail of this list."""
+    bypasses = [
+        one for one in suppressions if one.reason is Reason.BYPASS and one.holds(list_id, now)
+    ]
+    return max(bypasses, key=lambda one: one.since, default=None)
+
+
+def is_passed(one: Suppression, bypass: Suppression) -> bool:
+    """Does an operator's bypass pass `one` for all the mail that it stands against?"""
+    of_same = bypass.scope is Scope.ACCOUNT or bypass.list_id == one.list_id
+    return of_same and not _is_after(one, bypass)
 
 
 def refusal(suppressed: Suppressed | None, suppressed_reply: str) -> Reply | None:
@@ -138,11 +157,16 @@ def refusal(suppressed: Suppressed | None, suppressed_reply: str) -> Reply | Non
     return suppressed.reply if suppressed is not None and suppressed_reply == "refuse" else None
 
 
-def _passes(one: Suppression, *, stream: Stream, bypass: Bypass) -> bool:
+def _is_after(one: Suppression, bypass: Suppression) -> bool:
+    """Has the recipient said it after the operator let it be mailed?"""
+    return one.reason in _OWN_WORDS and one.since > bypass.since
+
+
+def _passes(one: Suppression, *, stream: Stream, bypass: bool) -> bool:
     if one.reason in _FINAL:
         return False
     account_wide = one.scope is Scope.ACCOUNT
-    if bypass is Bypass.MESSAGE:
+    if bypass:
         return not (account_wide and one.reason is Reason.MANUAL)
     return account_wide and one.reason is Reason.UNSUBSCRIBE and stream is Stream.TRANSACTIONAL
 

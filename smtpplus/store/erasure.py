@@ -3,7 +3,8 @@
 Guarantees: recipient, fields, subscriptions, what was opened and clicked from where: gone. In
 messages, deliveries, attempts and events the address is replaced by one that nobody can read.
 Counts stay as they were, events too, without what they tell of a person (D16). What still waits
-for the address is cancelled first. Suppressions stay, under a keyed hash. Pieces of `_PIECE`
+for the address is cancelled first. Suppressions stay, under a keyed hash; an operator's bypass of
+them goes. Pieces of `_PIECE`
 deliveries, each a transaction; what a crash left is done by doing it again. Does not look into
 subjects and contents, which go with retention.
 """
@@ -17,6 +18,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, insert, select, update
 
+from smtpplus.rules.suppression import Reason
 from smtpplus.store.commits import Transaction
 from smtpplus.store.queue_changes import QueueChanges
 from smtpplus.store.rows import attempt_facts, attempt_from, json_text
@@ -101,6 +103,7 @@ class Erasure:
         of_address = and_(suppression.c.account_id == account_id, suppression.c.address_key == key)
         found = delete(suppression).where(of_address).returning(suppression)
         rows = [dict(row._mapping) for row in transaction.execute(found).all()]  # noqa: SLF001 - its API
+        rows = [row for row in rows if row["reason"] != Reason.BYPASS.value]
         for row in rows:
             row |= {"id": self._ids.next(now), "address_key": hidden, "address": "", "detail": ""}
         if rows:

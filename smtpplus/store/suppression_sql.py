@@ -120,7 +120,10 @@ def lift(
     now: float,
     by: str,
 ) -> list[Row[Any]]:
-    """Lift what stands for `keys`, of the list and the reason where given; the rows."""
+    """Lift what stands for `keys`, of the list and the reason where given; the rows.
+
+    An operator's bypass is lifted by its own name alone.
+    """
     lifting = update(suppression).where(suppression.c.address_key.in_(keys), *_stands(now))
     if account_id is not None:
         lifting = lifting.where(suppression.c.account_id == account_id)
@@ -128,6 +131,8 @@ def lift(
         lifting = lifting.where(suppression.c.list_id == list_id)
     if reason is not None:
         lifting = lifting.where(suppression.c.reason == reason.value)
+    else:
+        lifting = lifting.where(suppression.c.reason != Reason.BYPASS.value)
     values = {"lifted_at": now, "lifted_by": safe_text(by)}
     lifted = transaction.execute(lifting.values(**values).returning(suppression)).all()
     if lifted:
@@ -227,4 +232,5 @@ def _row(row: Row[Any]) -> SuppressionRow:
         suppression=_suppression(row),
         list_name=row.list_name or "",
         lifted_by=row.lifted_by,
+        set_by=row.set_by,
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from smtpplus.ports import IClock, ISuppressions
-from smtpplus.rules.suppression import Bypass, Suppressed, decide
+from smtpplus.rules.suppression import Suppressed, decide
 from smtpplus.values.address import Address
 from smtpplus.values.submission import MailList
 
@@ -41,7 +41,8 @@ class SuppressedRecipients:
         Args:
             mail_list: the message's.
             addresses: recipients.
-            bypass: the message asks to pass suppressions; not all let themselves be passed.
+            bypass: the message asks to pass suppressions; not all let themselves be passed. An
+                operator's own bypass stands among them.
 
         Raises:
             StoreUnavailableError: it cannot be told now.
@@ -59,7 +60,7 @@ class SuppressedRecipients:
                 list_id=mail_list.id,
                 stream=mail_list.stream,
                 now=now,
-                bypass=Bypass.MESSAGE if bypass else Bypass.NONE,
+                bypass=bypass,
             )
             if suppressed is not None:
                 found[address.key] = suppressed

@@ -13,7 +13,15 @@ from smtpplus.values.submission import Account, MailList, Role
 from smtpplus.web.context import Visit
 from smtpplus.web.exchange import PageError
 
-__all__ = ["account_of", "check_may_change", "list_of", "may_change", "visible_accounts"]
+__all__ = [
+    "account_of",
+    "check_is_operator",
+    "check_may_change",
+    "is_operator",
+    "list_of",
+    "may_change",
+    "visible_accounts",
+]
 
 _MOST_DIGITS = 18
 
@@ -30,6 +38,21 @@ def check_may_change(visit: Visit, what: str) -> None:
         raise PageError(
             HTTPStatus.FORBIDDEN,
             f"Your role reads the pages. Ask an owner of the account to change {what}.",
+        )
+
+
+def is_operator(visit: Visit) -> bool:
+    """Does this person look after the whole installation?"""
+    return visit.person is not None and visit.person.role is Role.OPERATOR
+
+
+def check_is_operator(visit: Visit, what: str) -> None:
+    """Refuse (403) everybody but operators; `what` is what was to be done."""
+    check_may_change(visit, what)
+    if not is_operator(visit):
+        raise PageError(
+            HTTPStatus.FORBIDDEN,
+            f"Only an operator may change {what}. Ask whoever runs this installation.",
         )
 
 

@@ -56,6 +56,7 @@ def all_routes(shell: Shell) -> list[Route[Visit]]:
         Route("GET", "/recipient", recipients.show),
         Route("GET", "/suppressions", suppressions.show),
         Route("POST", "/suppressions", suppressions.add),
+        Route("POST", "/suppressions/bypass", suppressions.bypass),
         Route("GET", "/suppressions/lift", suppressions.ask),
         Route("POST", "/suppressions/lift", suppressions.lift),
         Route("GET", "/campaigns", campaigns.show_all),

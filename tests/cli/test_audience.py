@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from smtpplus.config import load
 from smtpplus.installation import Installation, open_installation, run
 from smtpplus.ports import IQueue
+from smtpplus.rules.suppression import Reason, Scope, Suppression
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import EnvelopeRecipient
 from smtpplus.values.ids import IdSource
@@ -161,6 +162,29 @@ class SuppressionTests(_Mailed):
         rows = self.json("suppression", "list", "--all", "--search", "anna")
         self.assertEqual([one["lifted_by"] for one in rows], ["command line"])
         self.assertIn("Nothing stands", self.refused("suppression", "lift", str(_ANNA)))
+
+    def test_P7_an_operators_bypass(self) -> None:
+        asked = ("explain", "--user", self.user, "--to", str(_MAX))
+        with open_installation(load(Path(self.shell.facts["config"]))) as opened:
+            [user] = run(opened.accounts.users(None))
+            hard = Suppression(Scope.ACCOUNT, Reason.HARD_BOUNCE, NOW)
+            run(opened.suppressions.add(user.account_id, str(_MAX), hard, ""))
+        found = self.json(*asked)["recipient"]
+        self.assertEqual((found["mailed"], found["bypass"]), (False, None))
+        out, _ = self.shell.run("suppression", "bypass", str(_MAX), "--until", "30d")
+        self.assertIn(f"{_MAX} is mailed by all lists of the account, whatever stands", out)
+        self.assertFalse(self.json("suppression", "bypass", str(_MAX))["changed"])
+        found = self.json(*asked)["recipient"]
+        self.assertTrue(found["mailed"])
+        self.assertIn("by an operator since", found["bypass"])
+        self.assertIn("beside it stands hard bounce", found["bypass"])
+        [row] = self.json("suppression", "list", "--reason", "bypass")
+        self.assertEqual((row["state"], row["by"]), ("holds", "command line"))
+        self.assertIsNotNone(row["until"])
+        [shown] = self.json("recipient", "show", str(_MAX))
+        self.assertIn("bypass", [one["reason"] for one in shown["suppressions"]])
+        self.json("suppression", "lift", str(_MAX), "--reason", "bypass")
+        self.assertFalse(self.json(*asked)["recipient"]["mailed"])
 
     def test_for_a_list_and_until(self) -> None:
         made = self.json("suppression", "add", str(_ANNA), "--list", "default", "--until", "30d")

@@ -259,6 +259,32 @@ class RecipientsContract(StoreCase):
         fresh = await self.suppressions.add(self.account, BOB, manual, "someone")
         self.assertNotEqual(fresh.id, row.id)
 
+    async def test_an_operators_bypass_stands_beside_and_is_lifted_by_its_name(self) -> None:
+        hard = Suppression(Scope.ACCOUNT, Reason.HARD_BOUNCE, NOW)
+        bypass = Suppression(Scope.LIST, Reason.BYPASS, NOW + 1, list_id=self.mails)
+        await self.suppressions.add(self.account, BOB, hard, "")
+        row = await self.suppressions.add(self.account, BOB, bypass, "op@example.com")
+        self.assertEqual((row.set_by, row.suppression.reason), ("op@example.com", Reason.BYPASS))
+        both = {
+            (Reason.HARD_BOUNCE, Scope.ACCOUNT, None),
+            (Reason.BYPASS, Scope.LIST, self.mails),
+        }
+        self.assertEqual(set(await self.holds()), both)
+        lift = self.suppressions.lift
+        self.assertEqual(await lift(None, BOB, self.mails, None, NOW + 2, "x"), 0)
+        self.assertEqual(await lift(None, BOB, None, None, NOW + 2, "x"), 1)
+        self.assertEqual(await self.holds(), [(Reason.BYPASS, Scope.LIST, self.mails)])
+        self.assertTrue(self.suppressions.may_hold(self.account, BOB))
+        self.assertEqual(await lift(None, BOB, None, Reason.BYPASS, NOW + 3, "y"), 1)
+        self.assertEqual(await self.holds(), [])
+
+    async def test_an_erased_address_has_no_bypass_any_more(self) -> None:
+        await self.fail_with(UNKNOWN_USER)
+        bypass = Suppression(Scope.ACCOUNT, Reason.BYPASS, NOW + 1)
+        await self.suppressions.add(self.account, BOB, bypass, "op@example.com")
+        await self.recipients.erase(self.account, BOB, NOW + 99, "me")
+        self.assertEqual(await self.holds(), [(Reason.HARD_BOUNCE, Scope.ACCOUNT, None)])
+
     async def test_an_expired_suppression_can_be_set_again(self) -> None:
         brief = Suppression(Scope.ACCOUNT, Reason.MANUAL, NOW - 60, expires_at=NOW - 30)
         first = await self.suppressions.add(self.account, BOB, brief, "")

@@ -199,6 +199,17 @@ class WorldTests(TestCase):
                 events = await self.store.history.events(message, 9)
                 self.assertIn("is suppressed for this list", str([one.detail for one in events]))
                 self.assertEqual(await self.store.history.attempts(message, 9), [])
+        operators = Suppression(Scope.LIST, Reason.BYPASS, now, list_id=news.id)
+        hard = Suppression(Scope.ACCOUNT, Reason.HARD_BOUNCE, now)
+        for one in (hard, operators):
+            await self.store.suppressions.add(account.id, "b@example.net", one, "")
+        for of_list, expected in (
+            (other.id, DeliveryState.CANCELLED),
+            (news.id, DeliveryState.DELIVERED),
+        ):
+            about = {**of_account, "list_id": of_list}
+            (row,) = await self.outcome(await self.submit(relay, "b@example.net", about=about))
+            self.assertIs(row.state, expected)
 
     async def test_O4_the_next_host_where_the_first_is_down_says_4xx_or_5xx(self) -> None:
         second = await self.host(_SECOND)

@@ -8,7 +8,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.rules.soft_bounces import DeliveryEnd, SoftCounts, SoftLimits, step
 from smtpplus.rules.suppression import (
-    Bypass,
     Reason,
     Scope,
     Suppression,
@@ -23,7 +22,7 @@ DAY = 86_400.0
 ADA = Address.parse("ada@example.com")
 A, L = Scope.ACCOUNT, Scope.LIST
 HARD, COMPLAINT, MANUAL = Reason.HARD_BOUNCE, Reason.COMPLAINT, Reason.MANUAL
-SOFT, GONE = Reason.REPEATED_SOFT_BOUNCE, Reason.UNSUBSCRIBE
+SOFT, GONE, OPERATOR = Reason.REPEATED_SOFT_BOUNCE, Reason.UNSUBSCRIBE, Reason.BYPASS
 T, S = Stream.TRANSACTIONAL, Stream.SUBSCRIBED
 
 
@@ -33,33 +32,51 @@ def made(scope: Scope, reason: Reason, list_id: int | None = None, **more: float
 
 TABLE = (
     # on record; list, stream, bypass; the reason that decides
-    ((), 1, T, Bypass.NONE, None),
-    ((made(A, HARD),), 1, T, Bypass.NONE, HARD),
-    ((made(A, HARD),), 1, T, Bypass.MESSAGE, HARD),
-    ((made(A, HARD),), 1, T, Bypass.OPERATOR, None),
-    ((made(A, COMPLAINT),), 1, S, Bypass.MESSAGE, COMPLAINT),
-    ((made(A, COMPLAINT),), 1, T, Bypass.OPERATOR, None),
-    ((made(L, COMPLAINT, 1),), 1, T, Bypass.MESSAGE, COMPLAINT),
-    ((made(L, COMPLAINT, 1),), 2, T, Bypass.NONE, None),
-    ((made(A, SOFT),), 1, T, Bypass.NONE, SOFT),
-    ((made(A, SOFT),), 1, T, Bypass.MESSAGE, None),
-    ((made(A, MANUAL),), 1, T, Bypass.NONE, MANUAL),
-    ((made(A, MANUAL),), 1, S, Bypass.MESSAGE, MANUAL),
-    ((made(L, MANUAL, 1),), 1, S, Bypass.MESSAGE, None),
-    ((made(L, GONE, 1),), 1, S, Bypass.NONE, GONE),
-    ((made(L, GONE, 1),), 1, T, Bypass.NONE, GONE),
-    ((made(L, GONE, 1),), 2, S, Bypass.NONE, None),
-    ((made(L, GONE, 1),), 1, S, Bypass.MESSAGE, None),
-    ((made(A, GONE),), 1, S, Bypass.NONE, GONE),
-    ((made(A, GONE),), 1, T, Bypass.NONE, None),
-    ((made(L, GONE, 1), made(A, HARD)), 1, T, Bypass.NONE, HARD),
-    ((made(A, GONE), made(A, COMPLAINT), made(A, SOFT)), 1, T, Bypass.NONE, COMPLAINT),
-    ((made(A, GONE), made(A, COMPLAINT), made(A, SOFT)), 1, T, Bypass.MESSAGE, COMPLAINT),
-    ((made(A, HARD, lifted_at=NOW - 1),), 1, T, Bypass.NONE, None),
-    ((made(A, HARD, lifted_at=NOW - 1), made(A, HARD)), 1, T, Bypass.NONE, HARD),
-    ((made(A, SOFT, expires_at=NOW),), 1, T, Bypass.NONE, None),
-    ((made(A, SOFT, expires_at=NOW + 1),), 1, T, Bypass.NONE, SOFT),
-    ((made(L, HARD, 1), made(A, MANUAL)), 1, T, Bypass.NONE, HARD),
+    ((), 1, T, False, None),
+    ((made(A, HARD),), 1, T, False, HARD),
+    ((made(A, HARD),), 1, T, True, HARD),
+    ((made(A, COMPLAINT),), 1, S, True, COMPLAINT),
+    ((made(A, HARD), made(A, OPERATOR)), 1, T, False, None),
+    ((made(A, COMPLAINT), made(A, OPERATOR)), 1, S, False, None),
+    ((made(A, MANUAL), made(L, GONE, 1), made(A, OPERATOR)), 1, S, False, None),
+    ((made(A, HARD), made(L, OPERATOR, 1)), 1, T, False, None),
+    ((made(A, HARD), made(L, OPERATOR, 1)), 2, T, False, HARD),
+    ((made(A, HARD), made(A, OPERATOR, lifted_at=NOW - 1)), 1, T, False, HARD),
+    ((made(A, HARD), made(A, OPERATOR, expires_at=NOW)), 1, T, True, HARD),
+    ((made(A, HARD), made(A, OPERATOR, expires_at=NOW + 1)), 1, T, False, None),
+    ((made(A, OPERATOR),), 1, T, False, None),
+    # What the recipient says after it holds; that it bounces again does not.
+    ((made(A, OPERATOR), Suppression(L, GONE, NOW, list_id=1)), 1, T, False, GONE),
+    ((made(A, OPERATOR), Suppression(A, COMPLAINT, NOW)), 1, T, False, COMPLAINT),
+    ((made(A, OPERATOR), Suppression(A, HARD, NOW)), 1, T, False, None),
+    (
+        (made(A, OPERATOR), Suppression(A, COMPLAINT, NOW), Suppression(A, OPERATOR, NOW)),
+        1,
+        T,
+        False,
+        None,
+    ),
+    ((made(L, COMPLAINT, 1),), 1, T, True, COMPLAINT),
+    ((made(L, COMPLAINT, 1),), 2, T, False, None),
+    ((made(A, SOFT),), 1, T, False, SOFT),
+    ((made(A, SOFT),), 1, T, True, None),
+    ((made(A, MANUAL),), 1, T, False, MANUAL),
+    ((made(A, MANUAL),), 1, S, True, MANUAL),
+    ((made(L, MANUAL, 1),), 1, S, True, None),
+    ((made(L, GONE, 1),), 1, S, False, GONE),
+    ((made(L, GONE, 1),), 1, T, False, GONE),
+    ((made(L, GONE, 1),), 2, S, False, None),
+    ((made(L, GONE, 1),), 1, S, True, None),
+    ((made(A, GONE),), 1, S, False, GONE),
+    ((made(A, GONE),), 1, T, False, None),
+    ((made(L, GONE, 1), made(A, HARD)), 1, T, False, HARD),
+    ((made(A, GONE), made(A, COMPLAINT), made(A, SOFT)), 1, T, False, COMPLAINT),
+    ((made(A, GONE), made(A, COMPLAINT), made(A, SOFT)), 1, T, True, COMPLAINT),
+    ((made(A, HARD, lifted_at=NOW - 1),), 1, T, False, None),
+    ((made(A, HARD, lifted_at=NOW - 1), made(A, HARD)), 1, T, False, HARD),
+    ((made(A, SOFT, expires_at=NOW),), 1, T, False, None),
+    ((made(A, SOFT, expires_at=NOW + 1),), 1, T, False, SOFT),
+    ((made(L, HARD, 1), made(A, MANUAL)), 1, T, False, HARD),
 )
 
 

@@ -228,6 +228,21 @@ class SuppressionTests(SubmissionTestCase):
             self.assertEqual([bool(one) for one in self._withheld()], [withheld], reason)
             await self._lift(BOB)
 
+    async def test_P7_an_operators_bypass_passes_what_is_final(self) -> None:
+        await self.start()
+        await self.set_list("suppressed_reply", "refuse")
+        for reason in (Reason.HARD_BOUNCE, Reason.COMPLAINT):
+            await self._suppress(BOB, reason)
+            self.assertIn(str(reason), await self.refused(self.send, a_mail()))
+            now = self.clock.now()
+            bypass = Suppression(Scope.LIST, Reason.BYPASS, now, self.alice.list_id, now + 900)
+            await self.store.suppressions.add(self.alice.account_id, BOB, bypass, "op")
+            await self.in_thread(self.send, a_mail())
+            self.assertEqual(self._withheld(), [""])
+            for lifted in (Reason.BYPASS, None):
+                of = (self.alice.account_id, BOB, None, lifted)
+                await self.store.suppressions.lift(*of, self.clock.now(), "op")
+
     async def test_nothing_is_read_for_those_who_are_not_suppressed(self) -> None:
         await self.start()
         await self._suppress("x@example.net", Reason.MANUAL)

@@ -32,6 +32,7 @@ TABLE: dict[tuple[str, str], tuple[int, ...]] = {
     ("GET", "/recipient"): (303, 200, 200, 404, 200, 403),
     ("GET", "/suppressions"): (303, 200, 200, 200, 200, 403),
     ("POST", "/suppressions"): (403, 403, 403, 403, 403, 403),
+    ("POST", "/suppressions/bypass"): (403, 403, 403, 403, 403, 403),
     ("GET", "/suppressions/lift"): (303, 400, 403, 400, 400, 403),
     ("POST", "/suppressions/lift"): (403, 403, 403, 403, 403, 403),
     ("GET", "/campaigns"): (303, 200, 200, 200, 200, 403),

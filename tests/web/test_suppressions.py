@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import urlencode
 
 from smtpplus.ports import SuppressionRow
-from smtpplus.rules.suppression import Reason, Scope, Suppression
+from smtpplus.rules.suppression import OPERATORS_ONLY, Reason, Scope, Suppression
 from tests.web.browser import Answer, Browser, PageTestCase, structure
 from tests.web.house import NOW
 
@@ -99,6 +100,57 @@ class SuppressionTests(PageTestCase):
         self.assertEqual(len(self.rows()), 1)
         self.add(other, address="c@example.net", account=str(self.a.account.id))
         self.assertEqual(self.rows()[0].account_id, self.b.account.id)
+
+    def hold(self, reason: Reason) -> None:
+        wanted = Suppression(Scope.ACCOUNT, reason, NOW - 9)
+        self.run_now(self.ports.suppressions.add(self.a.account.id, "b@example.net", wanted, ""))
+
+    def test_W9_what_is_final_is_lifted_by_an_operator(self) -> None:
+        account = str(self.a.account.id)
+        operator = self.browser(self.house.operator)
+        for reason in Reason:
+            self.hold(reason)
+            fields = {"address": "b@example.net", "account": account, "reason": reason.value}
+            ask = f"/suppressions/lift?{urlencode(fields)}"
+            own = reason not in OPERATORS_ONLY
+            for browser, may in ((self.owner, own), (operator, True)):
+                for page in ("/suppressions", "/recipient?address=b@example.net"):
+                    link = "/suppressions/lift?" in browser.get(page).text
+                    self.assertEqual(link, may, (reason, page))
+            self.assertEqual(self.owner.get(ask).status, 200 if own else 403, reason)
+            answer = self.owner.submit("/settings", "/suppressions/lift", fields)
+            self.assertEqual(answer.status, 303 if own else 403, reason)
+            self.assertEqual(self.rows()[0].suppression.lifted_at is not None, own, reason)
+            if not own:
+                self.assertIn("Ask whoever runs this installation", answer.text)
+                operator.submit("/settings", "/suppressions/lift", fields)
+                self.assertIsNotNone(self.rows()[0].suppression.lifted_at, reason)
+        self.hold(Reason.HARD_BOUNCE)
+        every = {"address": "b@example.net", "account": account}
+        answer = self.owner.submit("/settings", "/suppressions/lift", every)
+        self.assertEqual(answer.status, 403)
+        self.assertIsNone(self.rows()[0].suppression.lifted_at)
+
+    def test_W9_a_bypass_is_an_operators(self) -> None:
+        self.hold(Reason.COMPLAINT)
+        fields = {"address": "b@example.net", "account": str(self.a.account.id), "days": "30"}
+        page = "/recipient?address=b@example.net"
+        self.assertIn("All mail to this address is held back", self.owner.get(page).text)
+        self.assertNotIn("bypass", self.owner.get(page).text)
+        answer = self.owner.submit("/settings", "/suppressions/bypass", fields)
+        self.assertEqual((answer.status, len(self.rows())), (403, 1))
+        operator = self.browser(self.house.operator)
+        answer = operator.submit("/settings", "/suppressions/bypass", fields)
+        shown = operator.get(answer.header("location")).text
+        self.assertIn("Set: this address is mailed from now on", shown)
+        row = self.rows()[0]
+        self.assertEqual(
+            (row.suppression.reason, row.suppression.expires_at, row.set_by),
+            (Reason.BYPASS, NOW + 30 * 86400, self.house.operator.email),
+        )
+        text = self.owner.get(page).text
+        self.assertIn("by an operator&#39;s bypass, though a mail to it was reported", text)
+        self.assertIn(f"by <bdi>{self.house.operator.email}</bdi>", text)
 
     def test_an_operator_names_the_account(self) -> None:
         operator = self.browser(self.house.operator)

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from urllib.parse import urlencode
 
 from smtpplus.ports import MailRow, RecipientRow
-from smtpplus.rules.suppression import Reason
+from smtpplus.rules.suppression import Reason, is_passed
 from smtpplus.values.address import Address
 from smtpplus.values.errors import AddressError
 from smtpplus.values.ids import id_milliseconds, parse_id, show_id
@@ -21,7 +21,7 @@ from smtpplus.web.context import Visit
 from smtpplus.web.exchange import PageError, Response
 from smtpplus.web.fate import fate
 from smtpplus.web.pages.messages import MOST_SEARCH
-from smtpplus.web.pages.suppressions import Suppressed, done, suppressed
+from smtpplus.web.pages.suppressions import Suppressed, done, liftable, suppressed
 from smtpplus.web.rights import may_change, visible_accounts
 from smtpplus.web.shell import Shell
 from smtpplus.web.steps import Answers, Step, answers, steps
@@ -99,6 +99,7 @@ class RecipientPages:
             "is_first": before is None,
             "older": show_id(mails[_MAILS - 1].delivery.id) if len(mails) > _MAILS else "",
             "may_change": may_change(visit),
+            "may_lift": liftable(visit),
             "done": done(query),
         }
         return self._shell.show(visit, "recipient", values)
@@ -157,11 +158,22 @@ def _verdict(
 ) -> tuple[str, str]:
     """Does mail reach this recipient? Its colour, and one sentence."""
     standing = [one for one in suppressions if one.holds]
-    if standing:
-        everywhere = [one for one in standing if not one.row.list_name]
-        first = (everywhere or standing)[0]
+    bypasses = [one for one in suppressions if one.is_bypass and one.state == "holds"]
+    held = [
+        one
+        for one in standing
+        if not any(is_passed(one.row.suppression, by.row.suppression) for by in bypasses)
+    ]
+    if held:
+        everywhere = [one for one in held if not one.row.list_name]
+        first = (everywhere or held)[0]
         where = "All mail" if everywhere else f"Mail of list {first.row.list_name}"
-        return "bad", f"{where} to this address is held back: {_REASONS[first.reason]}."
+        let = sorted({one.row.list_name for one in bypasses} - {""}) if everywhere else []
+        but = f" but that of list {', '.join(let)} (an operator's bypass)" if let else ""
+        return "bad", f"{where}{but} to this address is held back: {_REASONS[first.reason]}."
+    if standing:
+        why = _REASONS[standing[0].reason]
+        return "warn", f"Mail goes to this address by an operator's bypass, though {why}."
     ended = [one for one in row.subscriptions if not one.is_active]
     if ended:
         return "warn", f"Unsubscribed from {ended[0].list_name}."

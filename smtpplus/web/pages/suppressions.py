@@ -1,7 +1,8 @@
 """Suppressions: what keeps mail from addresses; added and lifted by people who may.
 
 Guarantees: a suppression that was lifted stays on record with who lifted it; lifting is asked
-about first. Owners act in their account, operators in all, analysts nowhere. Raises `PageError`.
+about first. Owners act in their account, operators in all, analysts nowhere. A bypass is an
+operator's, and so is lifting it, a hard bounce or a complaint. Raises `PageError`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from http import HTTPStatus
 from urllib.parse import urlencode
 
 from smtpplus.ports import SuppressionRow
-from smtpplus.rules.suppression import Reason, Scope, Suppression
+from smtpplus.rules.suppression import OPERATORS_ONLY, Reason, Scope, Suppression
 from smtpplus.values.address import Address
 from smtpplus.values.errors import AddressError
 from smtpplus.values.ids import parse_id, show_id
@@ -21,31 +22,36 @@ from smtpplus.web.exchange import PageError, Response
 from smtpplus.web.pages.messages import MOST_SEARCH
 from smtpplus.web.rights import (
     account_of,
+    check_is_operator,
     check_may_change,
+    is_operator,
     list_of,
     may_change,
     visible_accounts,
 )
 from smtpplus.web.shell import Shell
 
-__all__ = ["Suppressed", "SuppressionPages", "done", "suppressed"]
+__all__ = ["Suppressed", "SuppressionPages", "done", "liftable", "suppressed"]
 
 _ROWS = 50
 _MOST_DETAIL = 500
 _DAY = 86_400.0
 _SPANS = {"": None, "30": 30 * _DAY, "90": 90 * _DAY, "365": 365 * _DAY}
 _WHAT = "suppressions"
+_OPERATORS_WHAT = "a bypass, or what stands for a hard bounce or a complaint"
 _DONE = {
     "lifted": "Lifted: mail goes to this address again. The record is kept.",
     "nothing": "Nothing was changed: it did not stand any more.",
     "added": "Added: this address is not mailed from now on.",
+    "bypassed": "Set: this address is mailed from now on, whatever stands against it.",
+    "ended": "The bypass is over: what stands against this address holds again.",
     "subscribed": "Subscribed again.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Suppressed:
-    """A suppression with the state it is in: holds, lifted, or over."""
+    """A suppression, or a bypass, with the state it is in: holds, lifted, or over."""
 
     row: SuppressionRow
     state: str
@@ -54,7 +60,12 @@ class Suppressed:
     @property
     def holds(self) -> bool:
         """Does it keep mail back now?"""
-        return self.state == "holds"
+        return self.state == "holds" and not self.is_bypass
+
+    @property
+    def is_bypass(self) -> bool:
+        """Is it an operator's word that the address is mailed?"""
+        return self.reason is Reason.BYPASS
 
 
 def suppressed(row: SuppressionRow, now: float) -> Suppressed:
@@ -73,6 +84,13 @@ def done(query: Mapping[str, str]) -> str:
     return _DONE.get(query.get("did", ""), "")
 
 
+def liftable(visit: Visit) -> frozenset[Reason]:
+    """The reasons that this person may lift."""
+    if not may_change(visit):
+        return frozenset()
+    return frozenset(Reason) if is_operator(visit) else frozenset(Reason) - OPERATORS_ONLY
+
+
 class SuppressionPages:
     """The list, adding and lifting."""
 
@@ -86,16 +104,24 @@ class SuppressionPages:
     async def add(self, visit: Visit) -> Response:
         """Suppress an address."""
         check_may_change(visit, _WHAT)
+        return await self._set(visit, Reason.MANUAL, "added")
+
+    async def bypass(self, visit: Visit) -> Response:
+        """Have an address mailed in spite of what stands against it."""
+        check_is_operator(visit, _OPERATORS_WHAT)
+        return await self._set(visit, Reason.BYPASS, "bypassed")
+
+    async def _set(self, visit: Visit, reason: Reason, did: str) -> Response:
         form, ports = visit.asked.form, self._shell.ports
-        account_id, wanted = await self._wanted(visit)
+        account_id, wanted = await self._wanted(visit, reason)
         try:
             address = str(Address.parse(form.get("address", "").strip()))
         except AddressError as error:
             return await self._page(visit, f"Not an address: {error}", form, HTTPStatus.BAD_REQUEST)
         await ports.suppressions.add(account_id, address, wanted, visit.who.email)
         if form.get("back") == "recipient":
-            return self._shell.go(_recipient(address, account_id, "added"))
-        return self._shell.go(f"/suppressions?{urlencode({'q': address, 'did': 'added'})}")
+            return self._shell.go(_recipient(address, account_id, did))
+        return self._shell.go(f"/suppressions?{urlencode({'q': address, 'did': did})}")
 
     async def ask(self, visit: Visit) -> Response:
         """What lifting would do, and a button."""
@@ -103,6 +129,7 @@ class SuppressionPages:
         query = visit.asked.query
         address, account_id = _address(query), await self._account(visit, query)
         reason = _reason(query.get("reason", ""))
+        _check_may_lift(visit, reason)
         name = ""
         if query.get("list"):
             name = (await list_of(visit, self._shell.ports.accounts, query["list"])).name
@@ -130,12 +157,15 @@ class SuppressionPages:
         if form.get("list"):
             list_id = (await list_of(visit, self._shell.ports.accounts, form["list"])).id
         reason = _reason(form.get("reason", ""))
+        _check_may_lift(visit, reason)
         lifted = await self._shell.ports.suppressions.lift(
             account_id, address, list_id, reason, visit.now, visit.who.email
         )
         did = "lifted" if lifted else "nothing"
         if lifted and reason is Reason.UNSUBSCRIBE and list_id is not None:
             did = "subscribed"
+        if lifted and reason is Reason.BYPASS:
+            did = "ended"
         if form.get("back") == "recipient":
             return self._shell.go(_recipient(address, account_id, did))
         return self._shell.go(f"/suppressions?{urlencode({'q': address, 'all': '1', 'did': did})}")
@@ -143,7 +173,7 @@ class SuppressionPages:
     async def _account(self, visit: Visit, fields: Mapping[str, str]) -> int:
         return await account_of(visit, self._shell.ports.accounts, fields.get("account", ""))
 
-    async def _wanted(self, visit: Visit) -> tuple[int, Suppression]:
+    async def _wanted(self, visit: Visit, reason: Reason) -> tuple[int, Suppression]:
         form, accounts = visit.asked.form, self._shell.ports.accounts
         detail = " ".join(form.get("detail", "").split())[:_MOST_DETAIL]
         span = _SPANS.get(form.get("days", ""))
@@ -154,9 +184,7 @@ class SuppressionPages:
             scope, list_id, account_id = Scope.LIST, mail_list.id, mail_list.account_id
         else:
             account_id = await self._account(visit, form)
-        return account_id, Suppression(
-            scope, Reason.MANUAL, visit.now, list_id, expires_at, detail=detail
-        )
+        return account_id, Suppression(scope, reason, visit.now, list_id, expires_at, detail=detail)
 
     async def _page(
         self, visit: Visit, error: str, form: Mapping[str, str], status: HTTPStatus
@@ -196,6 +224,7 @@ class SuppressionPages:
             "is_first": before is None,
             "older": older,
             "may_change": may_change(visit),
+            "may_lift": liftable(visit),
             "error": error,
             "given": {name: form.get(name, "") for name in ("address", "detail")},
             "done": done(query),
@@ -209,6 +238,12 @@ def _address(fields: Mapping[str, str]) -> str:
         return str(Address.parse(fields.get("address", "").strip()))
     except AddressError as error:
         raise PageError(HTTPStatus.BAD_REQUEST, "That is not a mail address.") from error
+
+
+def _check_may_lift(visit: Visit, reason: Reason | None) -> None:
+    """Without a reason all are meant."""
+    if reason is None or reason in OPERATORS_ONLY:
+        check_is_operator(visit, _OPERATORS_WHAT)
 
 
 def _reason(text: str) -> Reason | None:
