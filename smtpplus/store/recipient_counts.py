@@ -109,15 +109,17 @@ class MailedRow(NamedTuple):
 
 
 def mailed_row(item: Accepted, new: NewDelivery) -> MailedRow:
-    """The recipient of `new`."""
-    address = new.recipient.address
+    """The recipient of `new`. What is said to all is said to it, where it is the only one."""
+    address, fields = new.recipient.address, new.fields
+    if len(item.deliveries) == 1 and item.message.options.fields:
+        fields = {**item.message.options.fields, **fields}
     return MailedRow(
         item.message.account_id,
         address_key(address),
         item.message.received_at,
         safe_text(str(address)),
         safe_text(new.name),
-        fields_text(new.fields),
+        fields_text(fields),
     )
 
 

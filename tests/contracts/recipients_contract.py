@@ -16,6 +16,7 @@ from smtpplus.values.envelope import EnvelopeRecipient
 from smtpplus.values.errors import NotFoundError, UsageError
 from smtpplus.values.ids import IdSource
 from smtpplus.values.message import Accepted, DeliveryState, EventType, Settlement
+from smtpplus.values.options import Options
 from smtpplus.values.outcome import Outcome, Result, Stage
 from smtpplus.values.response import Response, ResponseKind
 from smtpplus.values.status_codes import EnhancedCode
@@ -229,6 +230,25 @@ class RecipientsContract(StoreCase):
         self.assertEqual(await self.holds(), [])
         await self.queue.settle([bounce(items[30], FULL)])
         self.assertEqual(await self.holds(), [(Reason.REPEATED_SOFT_BOUNCE, Scope.ACCOUNT, None)])
+
+    async def test_what_is_said_to_all_is_said_to_the_only_recipient(self) -> None:
+        said = Options(fields={"city": "Rome", "first": "friend"})
+
+        async def mail(*to: EnvelopeRecipient) -> list[dict[str, str]]:
+            item = self.make(*to)
+            first = replace(item.deliveries[0], fields={"first": "Bob"})
+            await self.queue.accept(
+                replace(
+                    item,
+                    message=replace(item.message, options=said),
+                    deliveries=(first, *item.deliveries[1:]),
+                )
+            )
+            found = [await self.recipients.recipient(None, str(one.address)) for one in to]
+            return [dict(rows[0].fields) for rows in found]
+
+        self.assertEqual(await mail(TO_BOB, TO_ZOE), [{"first": "Bob"}, {}])
+        self.assertEqual(await mail(TO_BOB), [{"city": "Rome", "first": "Bob"}])
 
     # ------------------------------------------------ suppressions
 

@@ -198,6 +198,21 @@ class RecipientTests(SubmissionTestCase):
         )
         self.assertNotIn(b"for <b@example.net>", self.taken.message.prepend)
 
+    async def test_what_the_recipient_is_known_by_in_every_dialect(self) -> None:
+        await self.start()
+        for place, head in enumerate(
+            (
+                smtpapi({"DynamicFields": [{"N": "city", "V": "Rome"}]}),
+                'X-SMTPPlus-Fields: {"city": "Rome"}\r\n',
+                'X-MC-MergeVars: {"city": "Rome"}\r\n',
+                smtpapi({"sub": {"city": ["Rome"]}}),
+            )
+        ):
+            address = f"r{place}@example.net"
+            await self.in_thread(self.send, a_mail(head=head), (address,))
+            (found,) = await self.store.recipients.recipient(None, address)
+            self.assertEqual(dict(found.fields), {"city": "Rome"}, head)
+
     async def test_fields_for_the_envelopes_recipients(self) -> None:
         await self.start()
         variables = json.dumps({"b@EXAMPLE.net": {"first": "Bob"}, "x@example.net": {"first": "X"}})
