@@ -14,8 +14,8 @@ __all__ = ["CampaignRow", "ICampaigns", "LinkRow"]
 class CampaignRow:
     """A campaign of a list. Its messages carry `key`; `name` is what people call it.
 
-    Times are Unix seconds of the first and (within an hour) the last message. `totals` are sums
-    per metric over all time, those of campaigns merged into it among them. `merged_into` is the
+    Times are Unix seconds of the first and (within a minute) the last message, `totals` sums per
+    metric over all time: those of campaigns merged into it are among both. `merged_into` is the
     key of the campaign that this one is counted in, "" where it stands for itself.
     """
 

@@ -1,6 +1,8 @@
 """Which campaign a message is counted in: the list's setting ``aggregation``, and what beats it.
 
-A campaign code in the message, then its first tag, then the SMTP user's code, then the policy.
+A campaign code in the message, then its first tag, then the SMTP user's code, then the policy. A
+campaign name is that of the code's (or tag's) campaign and decides nothing itself: without one it
+would name a bucket of other mail, and is left out.
 Keys begin with how they came about (``month:2026-11``, ``code:welcome``), so a changed policy
 makes new campaigns and leaves the old ones as they are.
 
@@ -80,7 +82,7 @@ def bucket(
         if code := plain_subject(given):
             return _made(kind, code, facts.campaign_name or code)
     made = POLICIES[policy](_Asked(facts, zone, learnt))
-    return _made(policy, made.key, facts.campaign_name or made.name)
+    return _made(policy, made.key, made.name)
 
 
 def _made(kind: str, key: str, name: str) -> CampaignKey:

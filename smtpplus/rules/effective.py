@@ -152,7 +152,10 @@ def settle(options: Options, user: SmtpUser, mail_list: MailList) -> Effective:
 
 
 def _campaign(answers: _Answers, user: SmtpUser) -> dict[str, Any]:
-    """A code, else the first tag, else the user's code, else the list's policy."""
+    """A code, else the first tag, else the user's code, else the list's policy.
+
+    A name is the code's: without one it says nothing.
+    """
     options, why = answers.options, answers.why
     aggregation = answers.of_list("aggregation")
     if options.campaign_code or options.tags:
@@ -161,10 +164,13 @@ def _campaign(answers: _Answers, user: SmtpUser) -> dict[str, Any]:
         code, why["campaign_code"] = user.campaign, Level.USER
     else:
         code, why["campaign_code"] = "", why["aggregation"]
+    name = answers.said("campaign_name", "")
+    if not code:
+        name, why["campaign_name"] = "", Level.DEFAULT
     why["tags"] = Level.MESSAGE if options.tags else Level.DEFAULT
     return {
         "campaign_code": code,
-        "campaign_name": answers.said("campaign_name", ""),
+        "campaign_name": name,
         "aggregation": aggregation,
         "tags": options.tags,
     }

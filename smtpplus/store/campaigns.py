@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Select, func, or_, select, tuple_, update
+from sqlalchemy import Connection, Row, Select, exists, func, or_, select, tuple_, update
 from zope.interface import implementer
 
 from smtpplus.ports import CampaignRow, ICampaigns, LinkRow
@@ -49,11 +50,11 @@ class SqlCampaigns:
         if word:
             name, key = func.lower(campaign.c.name), func.lower(campaign.c.key)
             query = query.where(or_(contains(name, word), contains(key, word)))
-        query = query.order_by(campaign.c.last_at.desc(), campaign.c.list_id, campaign.c.key)
-        query = query.offset(max(skip, 0)).limit(most)
-        return await self._transactions.read(
-            lambda connection: _with_totals(connection, connection.execute(query).all())
-        )
+
+        def work(connection: Connection) -> list[CampaignRow]:
+            return _with_totals(connection, _newest(connection, query, max(skip, 0), most))
+
+        return await self._transactions.read(work)
 
     async def campaign(self, account_id: int | None, list_id: int, key: str) -> CampaignRow | None:
         """See `ICampaigns.campaign`."""
@@ -147,6 +148,43 @@ class SqlCampaigns:
         return await self._transactions.write(work)
 
 
+def _newest(connection: Connection, query: Select[Any], skip: int, most: int) -> Sequence[Row[Any]]:
+    """Of `query` those with the newest mails, what was merged into them among it.
+
+    The few whose newest mail is a merged one's are read whole; of the others, by their index,
+    those that may stand between them.
+    """
+    merged = campaign.alias("merged")
+    newest = (
+        select(merged.c.list_id, merged.c.merged_into, func.max(merged.c.last_at).label("at"))
+        .where(merged.c.merged_into.is_not(None))
+        .group_by(merged.c.list_id, merged.c.merged_into)
+        .subquery()
+    )
+    moved = connection.execute(
+        query.add_columns(newest.c.at)
+        .join(
+            newest,
+            (newest.c.list_id == campaign.c.list_id) & (newest.c.merged_into == campaign.c.key),
+        )
+        .where(newest.c.at > campaign.c.last_at)
+    ).all()
+    if moved:
+        is_moved = exists().where(
+            merged.c.list_id == campaign.c.list_id,
+            merged.c.merged_into == campaign.c.key,
+            merged.c.last_at > campaign.c.last_at,
+        )
+        query = query.where(~is_moved)
+    passed = max(skip - len(moved), 0)
+    query = query.order_by(campaign.c.last_at.desc(), campaign.c.list_id, campaign.c.key)
+    others = connection.execute(query.offset(passed).limit(skip - passed + most)).all()
+    found = [(-row.at, row.list_id, row.key, row) for row in moved]
+    found += [(-row.last_at, row.list_id, row.key, row) for row in others]
+    found.sort(key=lambda one: one[:3])
+    return [row for *_, row in found[skip - passed : skip - passed + most]]
+
+
 def _is(list_id: int, key: str) -> Any:
     return (campaign.c.list_id == list_id) & (campaign.c.key == safe_text(key))
 
@@ -164,14 +202,17 @@ def _one(transaction: Transaction, account_id: int | None, list_id: int, key: st
 
 
 def _with_totals(connection: Connection, rows: Sequence[Row[Any]]) -> list[CampaignRow]:
-    """The rows, each with its sums and those of what was merged into it."""
+    """The rows, each with its sums and times and those of what was merged into it."""
+    spans = {(row.list_id, row.key): (row.first_at, row.last_at) for row in rows}
     into = {(row.account_id, row.list_id, row.key): (row.list_id, row.key) for row in rows}
     for pairs in _pieces(list(into.values())):
         merged = select(campaign).where(
             tuple_(campaign.c.list_id, campaign.c.merged_into).in_(pairs)
         )
         for row in connection.execute(merged):
-            into[row.account_id, row.list_id, row.key] = (row.list_id, row.merged_into)
+            pair = into[row.account_id, row.list_id, row.key] = (row.list_id, row.merged_into)
+            first_at, last_at = spans[pair]
+            spans[pair] = min(first_at, row.first_at), max(last_at, row.last_at)
     sums: defaultdict[tuple[int, str], defaultdict[str, int]]
     sums = defaultdict(lambda: defaultdict(int))
     columns = counter_campaign.c
@@ -182,7 +223,12 @@ def _with_totals(connection: Connection, rows: Sequence[Row[Any]]) -> list[Campa
             counted.group_by(*of, columns.metric)
         ).all():
             sums[into[account_id, list_id, key]][metric] += int(n)
-    return [_row(row, dict(sums[row.list_id, row.key])) for row in rows]
+    found = [_row(row, dict(sums[row.list_id, row.key])) for row in rows]
+    times = [spans[row.list_id, row.key] for row in rows]
+    return [
+        replace(one, first_at=first_at, last_at=last_at)
+        for one, (first_at, last_at) in zip(found, times, strict=True)
+    ]
 
 
 def _pieces(keys: list[T]) -> Iterator[list[T]]:

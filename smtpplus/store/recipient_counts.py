@@ -18,7 +18,6 @@ from smtpplus.rules.soft_bounces import DeliveryEnd, SoftCounts, step
 from smtpplus.rules.suppression import Suppression
 from smtpplus.store.commits import Transaction
 from smtpplus.store.dialects import StoreDialect, insert_sql, select_sql, update_sql
-from smtpplus.store.facts import hour_of
 from smtpplus.store.rows import address_key, fields_text, safe_text
 from smtpplus.store.schema import campaign, recipient
 from smtpplus.values.ids import IdSource
@@ -41,9 +40,11 @@ __all__ = [
 Key: TypeAlias = tuple[int, str]  # account, address key
 
 _MOST_CAMPAIGNS = 10_000
+_NEVER = (-1.0, False)
 _DETAIL = 500
 _DELIVERED, _NEUTRAL = DeliveryEnd.DELIVERED.value, DeliveryEnd.NEUTRAL.value
-_AT = 4  # of a campaign's row: when it was mailed
+_KEY, _NAME, _AT = 1, 3, 4  # of a campaign's row; when it was mailed
+_MINUTE = 60.0
 
 _MAILED_AGAIN = (
     " ON CONFLICT (account_id, address_key) DO UPDATE SET"
@@ -55,8 +56,12 @@ _MAILED_AGAIN = (
     " THEN excluded.last_mail_at ELSE recipient.last_mail_at END,"
     " mails = recipient.mails + excluded.mails"
 )
+# One that is called by its code takes the name that comes later; what a person called it stays.
 _CAMPAIGN_AGAIN = (
-    " ON CONFLICT (list_id, key) DO UPDATE SET last_at = CASE"
+    " ON CONFLICT (list_id, key) DO UPDATE SET"
+    " name = CASE WHEN campaign.key IN ('code:' || campaign.name, 'tag:' || campaign.name)"
+    " THEN excluded.name ELSE campaign.name END,"
+    " last_at = CASE"
     " WHEN excluded.last_at > campaign.last_at THEN excluded.last_at ELSE campaign.last_at END"
 )
 _OF_KEY = (
@@ -280,26 +285,41 @@ class CampaignRows:
 
     def __init__(self, dialect: StoreDialect) -> None:
         self._insert = insert_sql(campaign, dialect, _CAMPAIGN_AGAIN)
-        self._known: dict[tuple[int, str], int] = {}  # the hour it was last written in
+        # The minute it was last written in, and whether a name has come.
+        self._known: dict[tuple[int, str], tuple[float, bool]] = {}
 
     def write(self, transaction: Transaction, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Those of `campaign_row`; one that was written in the same hour is left alone."""
+        """Those of `campaign_row`; one that was written in the same minute is left alone.
+
+        But for its first name.
+        """
         fresh: dict[tuple[int, str], tuple[Any, ...]] = {}
+        known: dict[tuple[int, str], tuple[float, bool]] = {}
         for row in rows:
-            key = (row[0], row[1])
-            if self._known.get(key, -1) < hour_of(row[_AT]):
-                fresh[key] = row
+            key = (row[0], row[_KEY])
+            minute, has_name = known.get(key) or self._known.get(key, _NEVER)
+            is_later, is_named = minute < row[_AT] // _MINUTE, _has_name(row)
+            if not is_later and (has_name or not is_named):
+                continue
+            if key in fresh and has_name and not is_named:
+                row = (*row[:_NAME], fresh[key][_NAME], *row[_AT:])  # noqa: PLW2901 - as it is written
+            fresh[key] = row
+            known[key] = max(minute, row[_AT] // _MINUTE), has_name or is_named
         if not fresh:
             return
         made = [(*row, row[_AT], None) for _, row in sorted(fresh.items(), key=_by_campaign)]
         transaction.many(self._insert, made)
-        hours = {key: hour_of(row[_AT]) for key, row in fresh.items()}
-        transaction.after_commit(lambda: self._know(hours))
+        transaction.after_commit(lambda: self._know(known))
 
-    def _know(self, hours: dict[tuple[int, str], int]) -> None:
+    def _know(self, known: dict[tuple[int, str], tuple[float, bool]]) -> None:
         if len(self._known) >= _MOST_CAMPAIGNS:
             self._known = {}
-        self._known.update(hours)
+        self._known.update(known)
+
+
+def _has_name(row: tuple[Any, ...]) -> bool:
+    """Is the campaign called otherwise than by its code?"""
+    return row[_KEY] not in {f"code:{row[_NAME]}", f"tag:{row[_NAME]}"}
 
 
 def _by_campaign(item: tuple[tuple[int, str], Any]) -> tuple[int, str]:

@@ -473,7 +473,7 @@ campaign = Table(
     Column("account_id", _Id, nullable=False),
     Column("name", Text, nullable=False),
     Column("first_at", Float, nullable=False),
-    Column("last_at", Float, nullable=False),  # within an hour
+    Column("last_at", Float, nullable=False),  # within a minute; without those merged into it
     Column("merged_into", Text),  # the key of another one of the list, which is not merged
     Index(None, "account_id", "last_at"),
     Index(None, "last_at"),

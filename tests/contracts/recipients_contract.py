@@ -71,8 +71,10 @@ class RecipientsContract(StoreCase):
     def make(self, *to: EnvelopeRecipient, **options: object) -> Accepted:
         """A message of the first list."""
         campaign = str(options.pop("campaign", "code:orders"))
+        name = str(options.pop("name", ""))
         item = accepted(self.ids, *to, leased=True, **options)  # type: ignore[arg-type]
         values = {"account_id": self.account, "list_id": self.mails, "campaign": campaign}
+        values["campaign_name"] = name
         return replace(item, message=replace(item.message, **values))  # type: ignore[arg-type]
 
     async def send(self, *to: EnvelopeRecipient, **options: object) -> Accepted:
@@ -547,6 +549,56 @@ class RecipientsContract(StoreCase):
         assert found is not None
         self.assertEqual((found.merged_into, found.totals["delivered"]), ("", 1))
         self.assertEqual(len(await self.campaigns.campaigns(None, "", 1, 9)), 1)
+
+    async def test_a_code_takes_a_later_name_and_a_persons_name_stays(self) -> None:
+        async def names() -> dict[str, str]:
+            rows = await self.campaigns.campaigns(None, "", 0, 9)
+            return {row.key: row.name for row in rows}
+
+        for key, code in (("code:inv", "inv"), ("tag:inv", "inv"), ("subject:inv", "inv")):
+            await self.send(campaign=key, name=code)
+            await self.send(campaign=key, name="Invoices")
+        found = {"code:inv": "Invoices", "tag:inv": "Invoices", "subject:inv": "inv"}
+        self.assertEqual(await names(), found)
+        for name in ("inv", "Other"):
+            await self.send(campaign="code:inv", name=name, at=NOW + 7_200)
+        self.assertEqual(await names(), found)
+        await self.send(campaign="code:x", name="x")
+        await self.campaigns.rename(None, self.mails, "code:x", "Mine")
+        await self.send(campaign="code:x", name="Theirs", at=NOW + 7_200)
+        self.assertEqual((await names())["code:x"], "Mine")
+
+    async def test_the_last_mail_is_known_to_the_minute_and_counts_what_was_merged(self) -> None:
+        async def order() -> list[tuple[str, float]]:
+            rows = await self.campaigns.campaigns(None, "", 0, 99)
+            one_by_one = [
+                row
+                for skip in range(len(rows) + 1)
+                for row in await self.campaigns.campaigns(None, "", skip, 1)
+            ]
+            self.assertEqual(one_by_one, rows)
+            self.assertEqual(await self.campaigns.campaigns(None, "", 1, 2), rows[1:3])
+            return [(row.key, row.last_at - begin) for row in rows]
+
+        begin = NOW - NOW % 3_600
+        for place, key in enumerate("abcdef"):
+            await self.send(campaign=key, at=begin + place)
+        for key, at in (("a", 60), ("b", 120), ("a", 179)):
+            await self.send(campaign=key, at=begin + at)
+        found = [("a", 179.0), ("b", 120.0), ("f", 5.0), ("e", 4.0), ("d", 3.0), ("c", 2.0)]
+        self.assertEqual(await order(), found)
+        for key, into in (("a", "c"), ("b", "d")):
+            await self.campaigns.merge(None, self.mails, key, into)
+        found = [("c", 179.0), ("d", 120.0), ("f", 5.0), ("e", 4.0)]
+        self.assertEqual(await order(), found)
+        for key, at in (("b", 240), ("e", 200)):
+            await self.send(campaign=key, at=begin + at)
+        self.assertEqual(await order(), [("d", 240.0), ("e", 200.0), ("c", 179.0), ("f", 5.0)])
+        shown = await self.campaigns.campaign(None, self.mails, "d")
+        assert shown is not None
+        self.assertEqual((shown.first_at, shown.last_at), (begin + 1, begin + 240))
+        await self.campaigns.merge(None, self.mails, "b", "")
+        self.assertEqual((await order())[-1], ("d", 3.0))
 
     async def test_merges_follow_each_other_and_make_no_circle(self) -> None:
         for key in ("a", "b", "c"):

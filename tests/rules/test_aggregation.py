@@ -97,7 +97,8 @@ class PolicyTests(SynchronousTestCase):
             ({"tags": ("t", "u"), "default_code": "d"}, "tag:t", "t"),
             ({"default_code": "d"}, "code:d", "d"),
             ({"campaign_code": "w1", "campaign_name": "Welcome"}, "code:w1", "Welcome"),
-            ({"campaign_name": "Welcome"}, "month:2026-11", "Welcome"),
+            ({"default_code": "usual", "campaign_name": "Welcome"}, "code:usual", "Welcome"),
+            ({"campaign_name": "Welcome"}, "month:2026-11", "2026-11"),  # of other mail, too
             ({"campaign_code": " \n", "tags": ("",)}, "month:2026-11", "2026-11"),
         )
         for more, key, name in table:
