@@ -11,7 +11,7 @@ from smtpplus.cli.recipients import find_account
 from smtpplus.cli.times import parse_time
 from smtpplus.installation import run
 from smtpplus.values.errors import UsageError
-from smtpplus.web.figures import Figures
+from smtpplus.web.figures import UNKNOWN, Figures, figures_by
 
 __all__ = ["stats_command"]
 
@@ -61,7 +61,8 @@ def stats_command(
     Messages are submissions; the other columns count recipients, `deferred` each attempt.
     `opened` and `clicked` are mails in which a person did, each once; `opens` and `clicks` count
     every time, those of machines apart (all columns are in --json). `opened` is not known of
-    lists in privacy mode. Times are whole hours.
+    lists in privacy mode. Times are whole hours. A provider is known when its servers are asked:
+    by provider there is nothing of what was accepted.
     """
     now = time.time()
     start = parse_time(since, now, ahead=False) if since else (now // _DAY - (days - 1)) * _DAY
@@ -72,13 +73,16 @@ def stats_command(
         scope = find_account(opened, account)
         found = run(opened.history.totals(scope, start, end, by))
     rows = [
-        {by: name, **{column: _count(Figures(name, sums), column) for column in _COLUMNS}}
-        for name, sums in found
+        {by: one.name, **{column: _count(by, one, column) for column in _COLUMNS}}
+        for one in figures_by(by, found)
     ]
-    context.show_rows((by, *_SHOWN), rows)
+    unknown = UNKNOWN.get(by, frozenset())
+    context.show_rows((by, *(one for one in _SHOWN if one not in unknown)), rows)
 
 
-def _count(figures: Figures, column: str) -> int | None:
+def _count(by: str, figures: Figures, column: str) -> int | None:
+    if column in UNKNOWN.get(by, ()):
+        return None
     if column in {"bounced", "expired"}:  # here apart, on the pages one number
         return figures.sums.get(column, 0)
     found: int | None = getattr(figures, _COLUMNS[column])

@@ -153,5 +153,6 @@ class IHistory(Interface):
 
         Grouped `by` ``user``, ``list``, ``day``, ``campaign`` (its name as it is now; what was
         merged is counted with what it was merged into) or ``provider`` (whose servers an attempt
-        spoke to; what was not attempted stands under ``(none)``).
+        spoke to; what was not attempted stands under ``(none)``, and with it all
+        that is counted before: ``accepted`` and ``messages``).
         """

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Figures", "table_csv"]
+__all__ = ["UNKNOWN", "Figures", "figures_by", "table_csv"]
 
+# What is counted before a group is known. The provider is, when its servers are asked.
+UNKNOWN: Mapping[str, frozenset[str]] = {"provider": frozenset({"messages", "accepted"})}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -142,13 +144,26 @@ _COLUMNS: tuple[tuple[str, str], ...] = (
 )
 
 
+def figures_by(by: str, found: Iterable[tuple[str, Mapping[str, int]]]) -> list[Figures]:
+    """Rows of the sums of groups, without what is not known of any of them."""
+    unknown = UNKNOWN.get(by)
+    if unknown is None:
+        return [Figures(name, sums) for name, sums in found]
+    known = [
+        (name, {one: n for one, n in sums.items() if one not in unknown}) for name, sums in found
+    ]
+    return [Figures(name, sums) for name, sums in known if sums]
+
+
 def table_csv(by: str, rows: Sequence[Figures]) -> bytes:
     """The table for a spreadsheet."""  # RFC 4180 §2
+    unknown = UNKNOWN.get(by, frozenset())
+    columns = [one for one in _COLUMNS if one[0] not in unknown]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow([by, *(label for _, label in _COLUMNS)])
+    writer.writerow([by, *(label for _, label in columns)])
     for row in rows:
-        writer.writerow([_cell(row.name), *(getattr(row, name) for name, _ in _COLUMNS)])
+        writer.writerow([_cell(row.name), *(getattr(row, name) for name, _ in columns)])
     return out.getvalue().encode("utf-8", "replace")
 
 

@@ -74,6 +74,19 @@ class StatisticsTests(PageTestCase):
         row = page.partition("quiet")[2].partition("</tr>")[0]
         self.assertIn('data-label="Opened">\N{EN DASH}', row)
 
+    def test_a_provider_has_nothing_of_what_was_accepted(self) -> None:
+        browser = self.browser(self.a.owner)
+        page = browser.get("/statistics?by=provider").text
+        self.assertNotIn('data-label="Accepted"', page)
+        self.assertIn('data-label="Delivered"', page)
+        self.assertIn("known when they are asked", page)
+        self.assertIn('data-label="Accepted"', browser.get("/statistics?by=list").text)
+        text = browser.get("/statistics.csv?by=provider").text
+        rows = list(csv.DictReader(io.StringIO(text)))
+        self.assertEqual({"accepted", "messages"} & rows[0].keys(), set())
+        self.assertEqual(sum(int(row["delivered"]) for row in rows), 2)
+        self.assertTrue(all(any(int(n) for n in [*row.values()][1:]) for row in rows), rows)
+
     def test_every_group_and_every_span(self) -> None:
         browser = self.browser(self.house.operator)
         for by in ("campaign", "user", "list", "provider", "day", "nonsense"):

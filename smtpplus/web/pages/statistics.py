@@ -1,7 +1,8 @@
 """Statistics: what was sent and what came of it, by campaign, SMTP user, list, provider or day.
 
 Guarantees: charts, table and CSV come from the same counters; recipients are counted, not
-messages. An unreadable filter is as good as none.
+messages. A provider's row has nothing of what was accepted: it is known when its servers are
+asked. An unreadable filter is as good as none.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from smtpplus.web.context import Visit
 from smtpplus.web.exchange import Response
-from smtpplus.web.figures import Figures, table_csv
+from smtpplus.web.figures import UNKNOWN, Figures, figures_by, table_csv
 from smtpplus.web.mail_charts import mail_charts, response_charts
 from smtpplus.web.shell import Shell
 from smtpplus.web.spans import SPANS, span_of, times
@@ -54,6 +55,7 @@ class StatisticsPages:
         total = Figures("All", {name: sum(values) for name, values in counters.items()})
         values = {
             "by": by,
+            "unknown": UNKNOWN.get(by, ()),
             "groups": GROUPS,
             "span": span,
             "spans": SPANS,
@@ -80,7 +82,7 @@ class StatisticsPages:
 
     async def _rows(self, visit: Visit, by: str, since: float, until: float) -> list[Figures]:
         found = await self._shell.ports.history.totals(visit.scope, since, until, by)
-        return [Figures(name, sums) for name, sums in found]
+        return figures_by(by, found)
 
 
 def _group(visit: Visit) -> str:
