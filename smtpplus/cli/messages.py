@@ -10,7 +10,7 @@ from smtpplus.cli.context import Context, Group, moment, pass_context
 from smtpplus.installation import Installation, run
 from smtpplus.ports import AttemptRow, DeliveryRow, MessageRow
 from smtpplus.rules.effective import settle
-from smtpplus.rules.explained import explained
+from smtpplus.rules.explained import as_of, explained
 from smtpplus.values.errors import NotFoundError
 from smtpplus.values.ids import parse_id, show_id
 from smtpplus.values.message import Event, Message
@@ -43,6 +43,8 @@ def show(context: Context, identifier: str, transcripts: bool) -> None:
     for title in ("options", "deliveries", "attempts", "events"):
         click.echo(f"\n{title.capitalize()}")
         context.show_rows(_COLUMNS[title], [_readable(row) for row in found[title]])
+        if title == "options" and found["options_as_of"]:
+            click.echo(found["options_as_of"])
     if transcripts:
         for attempt in found["attempts"]:
             context.show({}, f"\n{attempt['at']} {attempt['host']}\n{attempt['transcript']}")
@@ -90,7 +92,7 @@ def story(opened: Installation, message_id: int) -> dict[str, Any]:
     names = {delivery.id: delivery.address for delivery in deliveries}
     return {
         "message": _message(row),
-        "options": _options(opened, row.message),
+        **_options(opened, row.message),
         "deliveries": [_delivery(one) for one in deliveries],
         "attempts": [_attempt(one, names) for one in run(history.attempts(message_id, _MOST))],
         "events": [_event(one, names) for one in run(history.events(message_id, _MOST))],
@@ -120,16 +122,18 @@ def _message(row: MessageRow) -> dict[str, Any]:
     }
 
 
-def _options(opened: Installation, message: Message) -> list[dict[str, Any]]:
-    """What holds for it, as SMTP user and list are set now; none for a report of our own."""
+def _options(opened: Installation, message: Message) -> dict[str, Any]:
+    """What holds for it, and of when that is; none for a report of our own."""
     user = run(opened.accounts.user_by_id(message.user_id))
     mail_list = run(opened.accounts.list_by_id(message.list_id))
     if user is None or mail_list is None:
-        return []
+        return {"options": [], "options_as_of": None}
     found = explained(settle(message.options, user, mail_list), lambda at: moment(at) or "")
     rows = [{"option": one.key, "value": one.text, "decided_by": one.level.value} for one in found]
     ignored = [{"option": name, "value": "not known here"} for name in message.options.unknown]
-    return rows + [{**one, "decided_by": "message"} for one in ignored]
+    rows += [{**one, "decided_by": "message"} for one in ignored]
+    about = as_of(user, mail_list, message.received_at, lambda at: moment(at) or "")
+    return {"options": rows, "options_as_of": about}
 
 
 def _delivery(row: DeliveryRow) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from typing import Any
 
 from smtpplus.rules.effective import Effective, Level
 from smtpplus.values.options import Utm
+from smtpplus.values.submission import MailList, SmtpUser
 
-__all__ = ["Explained", "explained"]
+__all__ = ["Explained", "as_of", "explained"]
 
 _MOST_TEXT = 200
 _MOST_FIELDS = 20
@@ -33,6 +34,20 @@ class Explained:
 def explained(effective: Effective, moment: Callable[[float], str]) -> list[Explained]:
     """The answers, in the order people ask; `moment` writes Unix seconds."""
     return list(_rows(effective, moment))
+
+
+def as_of(
+    user: SmtpUser, mail_list: MailList, accepted_at: float, moment: Callable[[float], str]
+) -> str:
+    """Of when the answers are, beside those for a message that was accepted at `accepted_at`.
+
+    They are those of now. What was changed since may have been otherwise when the mail was made.
+    """
+    text = "As SMTP user and list are set now"
+    for what, changed_at in (("SMTP user", user.changed_at), ("list", mail_list.changed_at)):
+        if changed_at is not None and changed_at > accepted_at:
+            text += f"; the {what} was changed since ({moment(changed_at)})"
+    return f"{text}."
 
 
 def _rows(effective: Effective, moment: Callable[[float], str]) -> Iterator[Explained]:

@@ -281,6 +281,8 @@ class StatsTests(_Mailed):
 
 class MessageOptionTests(_Mailed):
     def test_P3_who_decided(self) -> None:
+        found = self.json("message", "show", _shown(self.messages[0]))
+        self.assertEqual(found["options_as_of"], "As SMTP user and list are set now.")
         self.shell.run("list", "set", "default", "footer", "on")
         self.shell.run("user", "set", self.user, "priority", "2")
         found = self.json("message", "show", _shown(self.messages[0]))
@@ -291,6 +293,10 @@ class MessageOptionTests(_Mailed):
         self.assertEqual(rows["header"], ("off", "default"))
         self.assertEqual(rows["X-Odd"], ("not known here", "message"))
         self.assertEqual(found["message"]["campaign"], "Orders")
+        for what in ("SMTP user", "list"):
+            self.assertIn(f"the {what} was changed since (", found["options_as_of"])
+        text, _ = self.shell.run("message", "show", _shown(self.messages[0]))
+        self.assertIn(f"\n{found['options_as_of']}\n", text)
 
     def test_a_withheld_recipient_says_why(self) -> None:
         with open_installation(load(Path(self.shell.facts["config"]))) as opened:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.rules.effective import Effective, Level, settle
-from smtpplus.rules.explained import Explained, explained
+from smtpplus.rules.explained import Explained, as_of, explained
 from smtpplus.values.options import NOTHING_SAID, Options, Utm
 from smtpplus.values.submission import MailList, ScramVerifier, SmtpUser, Stream
 
@@ -33,6 +33,18 @@ class ExplainedTests(SynchronousTestCase):
             ("priority", "3", Level.DEFAULT),
         ):
             self.assertEqual((found[key].text, found[key].level), (text, level), key)
+
+    def test_of_when_the_answers_are(self) -> None:
+        now = "As SMTP user and list are set now"
+        for user_at, list_at, told in (
+            (None, None, ""),
+            (5.0, 10.0, ""),
+            (None, 10.5, "; the list was changed since (at 10.5)"),
+            (11.0, 9.0, "; the SMTP user was changed since (at 11.0)"),
+        ):
+            user, mails = replace(_USER, changed_at=user_at), replace(_LIST, changed_at=list_at)
+            found = as_of(user, mails, 10.0, lambda at: f"at {at}")
+            self.assertEqual(found, f"{now}{told}.")
 
     def test_what_nobody_asked_for_has_no_row(self) -> None:
         found = rows(NOTHING_SAID)

@@ -134,6 +134,23 @@ class ListTests(AccountCase):
         self.assertEqual(await self.accounts.lists(other.account_id), [other])
         self.assertEqual(await self.accounts.lists(None), [one, other])
 
+    async def test_when_what_holds_for_messages_was_changed_is_kept(self) -> None:
+        user = await self.user()
+        self.assertIsNone(user.changed_at)
+        mails = await self.accounts.list_by_id(user.list_id)
+        assert mails is not None
+        self.assertIsNone(mails.changed_at)
+        for key, value in (("footer_text", "Bye"), ("stream", "subscribed")):
+            changed = await self.accounts.set_list(mails.id, key, value)
+            self.assertEqual(changed.changed_at, NOW)
+        others = {"limit_day": 9, "senders": (), "block_reason": "x"}
+        self.assertIsNone((await self.accounts.set_user("web", others)).changed_at)
+        of_messages: dict[str, object] = {"priority": 1, "campaign": "x", "recall": 9.0}
+        for name, one in of_messages.items():
+            changed_user = await self.accounts.set_user("web", {name: one})
+            self.assertEqual(changed_user.changed_at, NOW, name)
+            await self.accounts.set_user("web", {**others})
+
     async def test_settings_are_kept_and_taken_back(self) -> None:
         mails = await self.list()
         await self.accounts.set_list(mails.id, "footer_text", "Bye — 再见")

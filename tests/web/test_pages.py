@@ -128,6 +128,17 @@ class MessageTests(PageTestCase):
         ):
             self.assertIn(wanted, text)
 
+    def test_what_holds_is_that_of_now_and_the_page_says_what_was_changed_since(self) -> None:
+        tenant = self.house.tenants[0]
+        message = self.run_now(self.house.send(tenant, (DELIVERED,), Texts(), NOW - 900))
+        browser = self.browser(tenant.owner)
+        path = f"/messages/{show_id(message)}"
+        self.assertIn("As SMTP user and list are set now.", browser.get(path).text)
+        accounts = self.house.store.accounts
+        self.run_now(accounts.set_list(tenant.mail_list.id, "footer", False))
+        text = browser.get(path).text
+        self.assertIn("are set now; the list was changed since (23 Nov 2026, 14:05:33 UTC).", text)
+
     def test_a_thousand_recipients_are_one_page(self) -> None:
         tenant = self.house.tenants[0]
         sent = self.run_now(self.house.send(tenant, (WAITING,) * 1000))

@@ -9,10 +9,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 from smtpplus.ports import AttemptRow, DeliveryRow
 from smtpplus.rules.effective import settle
-from smtpplus.rules.explained import Explained, explained
+from smtpplus.rules.explained import as_of, explained
 from smtpplus.values.ids import parse_id
 from smtpplus.values.message import Event, Message
 from smtpplus.web.context import Visit
@@ -78,19 +79,22 @@ class MessagePage:
             "open_up_to": _OPEN_UP_TO if len(recipients) <= _OPEN_UP_TO else 0,
             "too_many_attempts": len(attempts) == _MOST_ATTEMPTS,
             "too_many_events": len(events) == _MOST_EVENTS,
-            "held_for_it": await self._held_for_it(row.message),
+            **await self._held_for_it(row.message),
             "unknown": row.message.options.unknown,
         }
         return self._shell.show(visit, "message", values)
 
-    async def _held_for_it(self, message: Message) -> list[Explained]:
-        """What holds for the message and who said so; none for a report of our own."""
+    async def _held_for_it(self, message: Message) -> dict[str, Any]:
+        """What holds for the message, who said so and of when; none for a report of our own."""
         accounts = self._shell.ports.accounts
         user = await accounts.user_by_id(message.user_id)
         mail_list = await accounts.list_by_id(message.list_id)
         if user is None or mail_list is None:
-            return []
-        return explained(settle(message.options, user, mail_list), moment)
+            return {"held_for_it": ()}
+        return {
+            "held_for_it": explained(settle(message.options, user, mail_list), moment),
+            "as_of": as_of(user, mail_list, message.received_at, moment),
+        }
 
 
 def _recipients(
