@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from smtpplus.rules.subject_patterns import pattern_of
 from smtpplus.values.learnt_pattern import PLACEHOLDER, LearntPattern
@@ -72,11 +73,12 @@ def grown(
     """What is known of a list after `found` was learnt of it; at most 30 patterns.
 
     What was known stays, so that messages go on being counted where they were: found again it has
-    the newer numbers, and what it covers already is nothing new. Where there are too many, those
-    go first that were not found again.
+    the newer numbers, else its hint loses its examples: their messages may be gone. What is
+    covered already is nothing new. Where there are too many, those go first that were not found
+    again.
     """
     fresh = {one.key: one for one in found}
-    kept = [fresh.get(one.key, one) for one in known]
+    kept = [fresh.get(one.key) or replace(one, hint=_hint(one.text, one.subjects)) for one in known]
     keys = {one.key for one in kept}
     for one in found:
         if one.key not in keys and not any(_matches(old.words, one.words) for old in kept):
@@ -155,8 +157,14 @@ def _pattern(
         text,
         len(members),
         sum(messages[one] for one in members),
-        f"{len(members)} subjects such as {examples} can count as one campaign, “{text}”."
-        " A campaign code in the messages names it and needs no guessing.",
+        _hint(text, len(members), f" such as {examples}"),
+    )
+
+
+def _hint(text: str, subjects: int, examples: str = "") -> str:
+    return (
+        f"{subjects} subjects{examples} can count as one campaign, “{text}”."
+        " A campaign code in the messages names it and needs no guessing."
     )
 
 
