@@ -1,8 +1,8 @@
 """May a content hold an unsubscribe tag? Asked where nothing else is put into it.
 
 Such a content goes out without being looked through, so this must cost little. A text that stands
-as it is, without a mark that a tag begins with: 2 µs for 10 KB. Any other is searched for a word,
-15 to 35 µs. Only where it may be in base64 the parts are found and decoded, some 100 µs.
+as it is, without a mark that a tag begins with: 3 µs for 10 KB. Any other is searched for a word,
+some 20 µs. Only where it may be in base64 the parts are found and decoded, some 70 µs.
 
 Guarantees: pure, never raises, linear time. What it says no to holds no tag in a part that would
 be changed.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Sequence
+from string import ascii_lowercase, ascii_uppercase
 
 from smtpplus.message.body_parts import body_parts
 from smtpplus.message.encoded_body import PLAIN_ENCODINGS
@@ -24,7 +25,7 @@ __all__ = ["may_unsubscribe"]
 _MARKS = (b"[", b"%", b"{", b"*")  # one of them begins each tag of `unsubscribe_tags`
 _WORD = b"unsub"
 _PARTS = "parts"
-_SOFT_BREAK = b"=\r\n"
+_LOWER = bytes.maketrans(ascii_uppercase.encode(), ascii_lowercase.encode())
 _MAX_ENCODED = 3 * 1024 * 1024  # octets: a longer part is left alone anyway
 
 
@@ -42,11 +43,11 @@ def may_unsubscribe(content: bytes, start: int, fields: Sequence[HeaderField]) -
         if not _has_mark(body) or _WORD not in body.lower():
             return False
     elif encoding != "base64":
-        lower = body.lower()
-        if not _has_word(lower) and (encoding != _PARTS or b"base64" not in lower):
+        joined = _joined(body)
+        if _WORD not in joined and (encoding != _PARTS or b"base64" not in joined):
             return False
     found = body_parts(scan(content))[0]
-    return any(_has_word(_decoded(content, one.part).lower()) for one in found)
+    return any(_WORD in _joined(_decoded(content, one.part)) for one in found)
 
 
 def _encoding(fields: Sequence[HeaderField]) -> str:
@@ -68,11 +69,9 @@ def _has_mark(body: bytes) -> bool:
     return False
 
 
-def _has_word(lower: bytes) -> bool:
-    """Is it there, perhaps with a soft line break of quoted-printable in it (RFC 2045 §6.7)?"""
-    if _WORD in lower:
-        return True
-    return _SOFT_BREAK in lower and _WORD in lower.replace(_SOFT_BREAK, b"")
+def _joined(body: bytes) -> bytes:
+    """In lower case, without quoted-printable's soft line breaks (RFC 2045 §6.7), in one pass."""
+    return body.translate(_LOWER, b"=\r\n")
 
 
 def _decoded(content: bytes, part: Part) -> bytes:
