@@ -8,41 +8,42 @@ their end within `STOP_SECONDS` each (D12). Everything is known here and nowhere
 from __future__ import annotations
 
 import functools
-import random
-import secrets
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from smtpplus.config import Config, effective
-from smtpplus.feedback.service import FeedbackPorts, FeedbackService
 from smtpplus.installation import read_secret
 from smtpplus.log import LeastLevel, MailLog, UserNames
-from smtpplus.message.token import Tokens
 from smtpplus.metrics import CountedQueue, Metrics
 from smtpplus.net.bound import BoundPorts
 from smtpplus.net.certificates import CertificateFiles
 from smtpplus.net.clock import ReactorClock
 from smtpplus.net.delay import ReactorDelay
-from smtpplus.net.dialer import Dialer
-from smtpplus.net.own_addresses import has_ipv6, is_own_address
-from smtpplus.net.resolver import Resolver
 from smtpplus.net.spawn import Spawn
 from smtpplus.net.tally import SharedTally, Tally
-from smtpplus.net.tls import OutboundTls, ServerTls
+from smtpplus.net.tls import ServerTls
 from smtpplus.net.workers import Workers
+from smtpplus.parts import (
+    NoRelay,
+    Shared,
+    Watched,
+    feedback_service,
+    relay_service,
+    resolver,
+    sandbox_service,
+    submission_service,
+    web_service,
+)
 from smtpplus.ports import IDispatch, IQueue
-from smtpplus.relay.service import RelayNeeds, RelayService
+from smtpplus.relay.service import RelayService
 from smtpplus.reload import Reloaded, reloaded
 from smtpplus.rules.tracking_hosts import fault_of
-from smtpplus.sandbox.service import SandboxService, SandboxSettings
 from smtpplus.settings import (
     STOP_SECONDS,
-    feedback_settings,
     node_name,
     relay_settings,
     submission_settings,
@@ -53,11 +54,9 @@ from smtpplus.siblings import SiblingOf, Siblings
 from smtpplus.store.leases import NodeLeases
 from smtpplus.store.store import ALONE, Place, Store, open_store
 from smtpplus.store.topics import DUE, QUEUE
-from smtpplus.submission.service import SubmissionPorts, SubmissionService
+from smtpplus.submission.service import SubmissionService
 from smtpplus.values.errors import ConfigError, StoreCorruptError
 from smtpplus.values.ids import show_id
-from smtpplus.values.message import Accepted
-from smtpplus.web.context import TrackingPorts, WebPorts
 from smtpplus.web.service import WebService
 
 __all__ = ["Assembly", "assemble"]
@@ -108,12 +107,9 @@ class Assembly(Service):
         self._put_line = put_line
         self._least = least
         self._bound = BoundPorts()
-        self._tally: Tally | None = None
+        tally: Tally | None = None
         self._siblings: Siblings | None = None
         self._is_bound = sibling is not None
-        self._secret = b""
-        self._tls: ServerTls | None = None
-        self._sandbox: SandboxService | None = None
         self._relay: RelayService | None = None
         self._web: WebService | None = None
         self._submission: SubmissionService | None = None
@@ -121,7 +117,7 @@ class Assembly(Service):
         self._clock = ReactorClock(reactor)
         if sibling is not None:
             self._bound.adopt(sibling.sockets)
-            self._tally = SharedTally(sibling.processes, sibling.number, sibling.tally)
+            tally = SharedTally(sibling.processes, sibling.number, sibling.tally)
         elif self._place.processes > 1:
             self._siblings = Siblings(
                 reactor,
@@ -133,11 +129,18 @@ class Assembly(Service):
                 put_line=put_line,
                 writer=writer_settings(config),
             )
-            self._tally = self._siblings.tally
-        self._spawn = Spawn(self._clock)
-        self._signing = Workers(reactor, "signing", _SIGNING_THREADS, yield_to_others=True)
-        self._passwords = Workers(reactor, "passwords", _PASSWORD_THREADS)
-        self._dns = Workers(reactor, "dns", _DNS_THREADS)
+            tally = self._siblings.tally
+        self._shared = Shared(
+            reactor=reactor,
+            clock=self._clock,
+            spawn=Spawn(self._clock),
+            signing=Workers(reactor, "signing", _SIGNING_THREADS, yield_to_others=True),
+            passwords=Workers(reactor, "passwords", _PASSWORD_THREADS),
+            dns=Workers(reactor, "dns", _DNS_THREADS),
+            bound=self._bound,
+            tally=tally,
+            processes=self._place.processes,
+        )
         self._stops: list[tuple[str, Any]] = []  # what was started, and how to stop it
         self._metrics = Metrics(self._clock)
         self._delay = ReactorDelay(self._clock, self._metrics.delay)
@@ -182,16 +185,16 @@ class Assembly(Service):
         """
         found = reloaded(self._config, wanted)
         config = found.config
-        processes = self._place.processes
-        relay = relay_settings(config, self._sandbox, self._secret, processes)
-        submission = submission_settings(config, self._secret, processes)
+        shared, processes = self._shared, self._place.processes
+        relay = relay_settings(config, shared.sandbox, shared.secret, processes)
+        submission = submission_settings(config, shared.secret, processes)
         web = web_settings(config)
         certificate, key = config.submission.certificate, config.submission.private_key
-        if self._tls is not None and certificate is not None and key is not None:
-            self._tls.replace(CertificateFiles(certificate, key))
+        if shared.tls is not None and certificate is not None and key is not None:
+            shared.tls.replace(CertificateFiles(certificate, key))
         self._config = config
         if self._relay is not None:
-            self._relay.reconfigure(relay, self._resolver())
+            self._relay.reconfigure(relay, resolver(shared, config))
         if self._submission is not None:
             self._submission.reconfigure(submission)
         if self._web is not None:
@@ -246,10 +249,10 @@ class Assembly(Service):
         config = self._config
         if self._siblings is not None:
             self.bind()
-        for workers in (self._signing, self._passwords, self._dns):
+        for workers in self._workers.values():
             workers.start()
             self._stops.append(("workers", workers.stop))
-        secret = self._secret = read_secret(config)
+        secret = self._shared.secret = read_secret(config)
         store = open_store(
             config.store_url,
             config.server.data_dir,
@@ -278,10 +281,10 @@ class Assembly(Service):
         fault = fault_of(config.tracking_url)
         if fault and config.relay.deliver != "sandbox":
             self._log.warn("{fault} Set web.tracking_url.", fault=fault)
-        self._tls = self._server_tls()
+        self._shared.tls = self._server_tls()
         if config.relay.deliver == "sandbox":
-            self._sandbox = self._make_sandbox(store)
-            self._begin("sandbox", self._sandbox)
+            sandbox = self._shared.sandbox = sandbox_service(self._shared, store)
+            self._begin("sandbox", sandbox)
         self._start_roles(store, queue)
         if self._siblings is not None:
             self._stops.append(("siblings", self._siblings.terminate))  # they stop beside us
@@ -289,24 +292,33 @@ class Assembly(Service):
     def _start_roles(self, store: Store, queue: CountedQueue) -> None:
         """Last of all: first what sends, then what takes in."""
         roles = self._roles
-        dispatch: IDispatch = _NoRelay()
+        dispatch: IDispatch = NoRelay()
         queue_changed: Callable[[], None] = dispatch.wake
         if "relay" in roles:
             relay = self._start_relay(store, queue)
             dispatch, queue_changed = relay.dispatch, relay.changed
         if "web" in roles:
-            web = self._web = self._make_web(store, queue, queue_changed)
+            watched = Watched(
+                unready=self.unready,
+                metrics=self._metrics.page,
+                worst_delay=lambda: self._delay.worst,
+            )
+            web = self._web = web_service(
+                self._shared, self._config, store, queue, queue_changed, watched
+            )
             self._begin("web", web)
             self._metrics.sources.responses = lambda: web.responses
         if "feedback" in roles:
             self._start_feedback(store)
         if "submission" in roles:
-            self._submission = self._make_submission(store, queue, dispatch)
+            self._submission = submission_service(
+                self._shared, self._config, store, queue, dispatch, self._is_crowded
+            )
             self._begin("submission", self._submission)
             self._metrics.sources.listeners.append(self._submission.listeners)
 
     def _start_relay(self, store: Store, queue: IQueue) -> RelayService:
-        relay = self._relay = self._make_relay(store, queue)
+        relay = self._relay = relay_service(self._shared, self._config, store, queue)
         relay.start()
         store.changed.subscribe(relay.changed, QUEUE)
         store.changed.subscribe(relay.dispatch.wake, DUE)
@@ -319,6 +331,20 @@ class Assembly(Service):
         self._metrics.sources.lanes_down = lambda: relay.lanes_down
         self._stops.append(("relay", lambda: relay.stop(STOP_SECONDS)))
         return relay
+
+    def _start_feedback(self, store: Store) -> None:
+        feedback = feedback_service(self._shared, self._config, store)
+        if feedback is None:
+            self._has_come_up("feedback")
+            return
+        self._begin("feedback", feedback)
+        self._metrics.sources.listeners.append(feedback.listeners)
+        self._metrics.sources.returns = lambda: feedback.returns
+
+    @property
+    def _workers(self) -> dict[str, Workers]:
+        shared = self._shared
+        return {"signing": shared.signing, "passwords": shared.passwords, "dns": shared.dns}
 
     @property
     def _node_name(self) -> str:
@@ -353,10 +379,9 @@ class Assembly(Service):
         sources.history, sources.queue = store.history, queue
         sources.trouble = lambda: queue.noted_trouble
         sources.unwritten = lambda: queue.unwritten
-        sources.background = lambda: self._spawn.running
+        sources.background = lambda: self._shared.spawn.running
         sources.worst_delay = lambda: self._delay.worst
-        pools = {"signing": self._signing, "passwords": self._passwords, "dns": self._dns}
-        for name, pool in pools.items():
+        for name, pool in self._workers.items():
             sources.workers[name] = functools.partial(getattr, pool, "unfinished")
         store.observe_commits(self._metrics.commit)
         self._delay.start()
@@ -372,7 +397,7 @@ class Assembly(Service):
                 self._log.failure("{name} did not stop well", name=name)
 
     async def _drain(self) -> None:
-        await self._spawn.drain(_DRAIN_SECONDS)
+        await self._shared.spawn.drain(_DRAIN_SECONDS)
 
     async def _recover(self, queue: IQueue) -> None:
         try:
@@ -400,7 +425,7 @@ class Assembly(Service):
     # ------------------------------------------------ the parts
 
     def _mail_log(self, store: Store) -> MailLog:
-        names = UserNames(lambda: store.accounts.users(None), self._spawn)
+        names = UserNames(lambda: store.accounts.users(None), self._shared.spawn)
         return MailLog(self._put_line, self._least, names)
 
     async def _tell_how_it_writes(self, store: Store) -> None:
@@ -426,122 +451,6 @@ class Assembly(Service):
         tls.start()
         self._stops.append(("certificates", tls.stop))
         return tls
-
-    def _make_sandbox(self, store: Store) -> SandboxService:
-        return SandboxService(
-            self._reactor,
-            SandboxSettings(),
-            sandbox=store.sandbox,
-            clock=self._clock,
-            spawn=self._spawn,
-            ids=store.ids,
-            tls=self._tls,
-        )
-
-    def _resolver(self) -> Resolver:
-        return Resolver(
-            self._clock,
-            self._dns,
-            self._spawn,
-            nameservers=self._config.dns.nameservers,
-            ipv6=has_ipv6(),
-            total_seconds=self._config.dns.timeout.seconds,
-        )
-
-    def _make_relay(self, store: Store, queue: IQueue) -> RelayService:
-        settings = relay_settings(self._config, self._sandbox, self._secret, self._place.processes)
-        needs = RelayNeeds(
-            clock=self._clock,
-            spawn=self._spawn,
-            queue=queue,
-            contents=store.contents,
-            accounts=store.accounts,
-            suppressions=store.suppressions,
-            resolver=self._resolver(),
-            dialer=Dialer(self._reactor, self._clock, OutboundTls()),
-            signing=self._signing,
-            ids=store.ids,
-            is_own_address=is_own_address,
-            chance=random.random,
-        )
-        return RelayService(settings, needs)
-
-    def _make_submission(
-        self, store: Store, queue: IQueue, dispatch: IDispatch
-    ) -> SubmissionService:
-        settings = submission_settings(self._config, self._secret, self._place.processes)
-        ports = SubmissionPorts(
-            accounts=store.accounts,
-            suppressions=store.suppressions,
-            queue=queue,
-            contents=store.contents,
-            dispatch=dispatch,
-            clock=self._clock,
-            workers=self._passwords,
-            spawn=self._spawn,
-            ids=store.ids,
-            free_octets=store.free_octets,
-            is_crowded=self._is_crowded,
-        )
-        return SubmissionService(
-            self._reactor, settings, ports, self._tls, bound=self._bound, tally=self._tally
-        )
-
-    def _start_feedback(self, store: Store) -> None:
-        settings = feedback_settings(self._config, self._secret)
-        if settings is None:
-            self._has_come_up("feedback")
-            return
-        ports = FeedbackPorts(responses=store.responses, clock=self._clock, spawn=self._spawn)
-        feedback = FeedbackService(self._reactor, settings, ports, self._tls, bound=self._bound)
-        self._begin("feedback", feedback)
-        self._metrics.sources.listeners.append(feedback.listeners)
-        self._metrics.sources.returns = lambda: feedback.returns
-
-    def _make_web(
-        self, store: Store, queue: IQueue, queue_changed: Callable[[], None]
-    ) -> WebService:
-        config = self._config
-        is_sandbox = config.relay.deliver == "sandbox"
-        ports = WebPorts(
-            accounts=store.accounts,
-            people=store.people,
-            history=store.history,
-            queue=queue,
-            recipients=store.recipients,
-            suppressions=store.suppressions,
-            campaigns=store.campaigns,
-            sandbox=store.sandbox if is_sandbox else None,
-            clock=self._clock,
-            spawn=self._spawn,
-            workers=self._passwords,
-            random=secrets.token_bytes,
-            unready=self.unready,
-            metrics=self._metrics.page,
-            worst_delay=lambda: self._delay.worst,
-            queue_changed=queue_changed,
-            tracking=TrackingPorts(Tokens([self._secret]), store.responses),
-        )
-        return WebService(
-            ports, web_settings(config), self._reactor, config.web.listen, self._bound
-        )
-
-
-@implementer(IDispatch)
-class _NoRelay:
-    """A process that does not deliver: what it accepts waits for one that does."""
-
-    def reserve(self, deliveries: int, domains: Collection[str] = (), priority: int = 3) -> bool:
-        return False
-
-    def dispatch(self, accepted: Accepted) -> None:
-        raise AssertionError("nothing was reserved")
-
-    def cancel(self, deliveries: int, priority: int = 3) -> None:
-        pass
-
-    def wake(self, at: float = 0.0) -> None:
-        pass
 
 
 def _place(config: Config, sibling: SiblingOf | None) -> Place:

@@ -20,6 +20,7 @@ FLOORS = (
         "settings",
         "reload",
         "ownership",
+        "parts",
         "parent",
         "backup",
         "doctor",
