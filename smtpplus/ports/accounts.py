@@ -73,7 +73,8 @@ class IAccounts(Interface):
         """What the list's subjects have in common, learnt again if that is ten minutes ago.
 
         From the account's newest messages, and kept: what was known stays (`MailList.learnt`).
-        The work is done in a thread, at most once in ten minutes for a list, whoever asks.
+        The work is done in a thread, at most once in ten minutes for a list, whoever asks; once a
+        minute where nothing is known yet and there are few subjects to learn from.
         """
 
     async def users(account_id: int | None) -> Sequence[SmtpUser]:

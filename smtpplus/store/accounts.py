@@ -39,6 +39,8 @@ __all__ = ["SqlAccounts"]
 T = TypeVar("T")
 
 _LEARN_SECONDS = 600.0
+_FIRST_SECONDS = 60.0  # of a list that nothing is known of, while it has few subjects
+_FEW = 500
 _LEARN_FROM = 5_000  # the account's newest messages
 
 _Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -152,11 +154,14 @@ class SqlAccounts:
         at, known = await self._transactions.read(
             lambda connection: subject_sql.learnt(connection, list_id)
         )
-        if at is not None and at <= now < at + _LEARN_SECONDS:
+        is_recent = at is not None and at <= now < at + _LEARN_SECONDS
+        if at is not None and is_recent and (known or now < at + _FIRST_SECONDS):
             return Learnt(at, known)
         counts = await self._transactions.read(
             lambda connection: subject_sql.subjects(connection, list_id, _LEARN_FROM)
         )
+        if at is not None and is_recent and len(counts) > _FEW:
+            return Learnt(at, known)
         found = await self._transactions.in_files(learn, counts)  # it takes a while
 
         def work(transaction: Transaction) -> tuple[bool, tuple[LearntPattern, ...]]:

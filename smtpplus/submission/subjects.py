@@ -17,7 +17,6 @@ from smtpplus.values.errors import STORE_ERRORS
 __all__ = ["LOOK_SECONDS", "SubjectLearning"]
 
 LOOK_SECONDS = 60.0
-_AGAIN_SECONDS = 600.0
 _MOST_LISTS = 20  # in one look
 
 
@@ -80,4 +79,4 @@ class SubjectLearning:
             self._log.warn("subjects could not be learnt from: {error}", error=str(error))
             return
         if found.at != now:  # it was not long ago: what came since is learnt from later
-            self._noted[list_id] = now + _AGAIN_SECONDS
+            self._noted[list_id] = now + LOOK_SECONDS

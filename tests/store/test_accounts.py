@@ -82,6 +82,15 @@ class LearningTests(AccountCase):
         both = ["report of * is ready", "photos of * are here"]
         self.assertEqual(await self.keys(mails.id), both)
 
+    async def test_while_nothing_is_known_a_minute_is_enough(self) -> None:
+        mails = await self.list()
+        await self.send(mails, *(f"Report of {name} is ready" for name in "ABC"))
+        self.assertEqual((await self.accounts.learn(mails.id, NOW)).patterns, ())
+        await self.send(mails, *(f"Report of {name} is ready" for name in "DEFGH"))
+        self.assertEqual((await self.accounts.learn(mails.id, NOW + 59)).at, NOW)
+        again = await self.accounts.learn(mails.id, NOW + 60)
+        self.assertEqual((again.at, len(again.patterns)), (NOW + 60, 1))
+
     async def test_other_processes_are_told_where_messages_count_otherwise(self) -> None:
         mails = await self.list()
         await self.send(mails, *(f"Report of {name} is ready" for name in "ABCDEFGHI"))
