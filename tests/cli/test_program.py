@@ -30,8 +30,8 @@ WRONGLY_CALLED = (
     (("restore", "/nonexistent"), "'/nonexistent' does not exist"),
 )
 REFUSED = (
-    (("queue", "cancel", _ID), f"Nothing waits under {_ID}; see `smtpplus queue list`"),
-    (("queue", "release", _ID), "Nothing waits under"),
+    (("queue", "cancel", _ID), f"There is no message or delivery {_ID}"),
+    (("queue", "release", _ID), "There is no message or delivery"),
     (("queue", "hold", "--domain", "x y"), "x y is no mail domain"),
     (("domain", "add", "trial", "x y"), "x y is no mail domain"),
     (("domain", "key", "example.com", "add", "a b"), "a b is no selector: expected"),
