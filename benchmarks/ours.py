@@ -66,6 +66,8 @@ class Smtpplus:
             "server.processes": str(processes),
             "relay.deliver": "internet",  # by routes: a sandbox has one process
         }
+        if self._wants:
+            self._settings["feedback.domain"] = f'"bounce.{SIGNED.partition("@")[2]}"'
         if database is not None:
             self._settings["store.url"] = f'"{database.url}"'
             _move(self.config, database.url)
@@ -131,8 +133,6 @@ class Smtpplus:
         if done.returncode:
             raise RuntimeError(f"smtpplus init: {done.stdout}{done.stderr}")
         facts: dict[str, str] = json.loads(done.stdout)
-        if not self._wants:
-            _without_returns(facts["config"])
         now = time.time()
         with open_installation(load(Path(facts["config"]), [])) as installation:
             accounts = installation.accounts
@@ -142,13 +142,6 @@ class Smtpplus:
                 run(accounts.set_list(run(accounts.lists(None))[0].id, key, value))
             run(accounts.add_domain(account.name, UNSIGNED.partition("@")[2], now, now))
         return facts["config"]
-
-
-def _without_returns(config: str) -> None:
-    """No bounce domain: mail keeps its sender's return path, as Postfix leaves it."""
-    file = Path(config)
-    lines = file.read_text().splitlines(keepends=True)
-    file.write_text("".join(one for one in lines if not one.startswith("domain = ")))
 
 
 def _move(config: str, url: str) -> None:

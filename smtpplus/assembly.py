@@ -166,7 +166,7 @@ class Assembly(Service):
         try:
             if "web" in self._roles:
                 self._bound.bind(config.web.listen.host, config.web.listen.port)
-            if "feedback" in self._roles and config.feedback.domain is not None:
+            if "feedback" in self._roles and config.takes_returns:
                 for where in config.feedback.listen:
                     self._bound.bind(where.host, where.port)
             if "submission" in self._roles:

@@ -158,7 +158,7 @@ def submission_service(
 
 
 def feedback_service(shared: Shared, config: Config, store: Store) -> FeedbackService | None:
-    """Who takes what comes back; None: there is no bounce domain."""
+    """Who takes what comes back; None: nothing does."""
     settings = feedback_settings(config, shared.secret)
     if settings is None:
         return None

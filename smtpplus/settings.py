@@ -119,11 +119,11 @@ def _share(most: int, processes: int) -> int:
 
 def feedback_settings(config: Config, secret: bytes) -> FeedbackSettings | None:
     """What feedback is told; None: without a bounce domain nothing comes back."""
-    if config.feedback.domain is None:
+    if not config.takes_returns:
         return None
     return FeedbackSettings(
         hostname=str(config.server.hostname),
-        domain=str(config.feedback.domain),
+        domain=str(config.feedback.domain or ""),
         tokens=Tokens([secret]),
         listen=tuple(config.feedback.listen),
         max_message_bytes=config.submission.max_message_bytes,

@@ -61,7 +61,8 @@ deliver = "sandbox"
 
 [feedback]
 listen = ["127.0.0.1:2525"]
-domain = "bounce.example.com"
+# A bounce domain: each mail gets a return path and an address to unsubscribe at in it.
+# domain = "bounce.example.com"
 
 [web]
 listen = "127.0.0.1:8025"

@@ -69,6 +69,12 @@ class Config(sections.Section, frozen=True):
         return self.server.data_dir / "secret.key"
 
     @property
+    def takes_returns(self) -> bool:
+        """Is `feedback.listen` listened on? A trial does, though it may have no bounce domain."""
+        has_domain = self.feedback.domain is not None or self.relay.deliver == "sandbox"
+        return "feedback" in self.server.roles and has_domain
+
+    @property
     def named_files(self) -> dict[str, Path]:
         """The files that keys of this configuration name, by key."""
         named = {

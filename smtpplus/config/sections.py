@@ -254,7 +254,7 @@ class Feedback(Section, frozen=True):
         tuple[Endpoint, ...],
         Meta(
             description="Addresses where mail to the bounce domain arrives: it unsubscribes whom "
-            "List-Unsubscribe's mailto names. Not listened on without a domain."
+            "List-Unsubscribe's mailto names. Not listened on without a domain, but for a trial."
         ),
     ] = (Endpoint("0.0.0.0:25"),)
     domain: Annotated[

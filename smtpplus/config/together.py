@@ -131,7 +131,7 @@ def _listened_on(config: Config) -> list[tuple[KeyPath, Endpoint]]:
     if "submission" in config.server.roles:
         for key in ("listen", "listen_tls"):
             found += [(("submission", key), one) for one in getattr(config.submission, key)]
-    if "feedback" in config.server.roles and config.feedback.domain is not None:
+    if config.takes_returns:
         found += [(("feedback", "listen"), one) for one in config.feedback.listen]
     if "web" in config.server.roles:
         found.append((("web", "listen"), config.web.listen))

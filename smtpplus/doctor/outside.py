@@ -28,7 +28,7 @@ def ports(config: Config) -> Iterator[Finding]:
     wanted: list[Endpoint] = []
     if "submission" in config.server.roles:
         wanted += [*config.submission.listen, *config.submission.listen_tls]
-    if "feedback" in config.server.roles and config.feedback.domain is not None:
+    if config.takes_returns:
         wanted += config.feedback.listen
     if "web" in config.server.roles:
         wanted.append(config.web.listen)

@@ -32,7 +32,7 @@ _LIMITS = ConnectionLimits(per_address=20, total=500)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedbackSettings:
-    """What the configuration says; `domain` is the bounce domain."""
+    """What the configuration says; `domain` is the bounce domain, "": there is none yet."""
 
     hostname: str
     domain: str

@@ -179,7 +179,8 @@ class NamesTests(_DoctorCase):
         self.assertEqual(found["text"], "mail.example.org has no address.")
 
     async def test_the_records_of_sender_domains(self) -> None:
-        records = self.shell.json("domain", "records", "example.com")["records"]
+        self.sets += ["--set", "feedback.domain=bounce.example.com"]
+        records = self.shell.json(*self.sets, "domain", "records", "example.com")["records"]
         by_purpose = {one["purpose"]: one for one in records}
         found = await deferToThread(self._dns, self.server.where, 1, "domains")
         self.assertEqual(

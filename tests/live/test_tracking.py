@@ -35,7 +35,12 @@ class TrackingTests(SynchronousTestCase):
         self.sink = Sink(self, self.directory)
         self.shop = self.start_shop()
         self.service = Installation(
-            self, self.directory, {"relay.routes": f'{{"*" = "127.0.0.1:{self.sink.port}"}}'}
+            self,
+            self.directory,
+            {
+                "relay.routes": f'{{"*" = "127.0.0.1:{self.sink.port}"}}',
+                "feedback.domain": "bounce.example.com",
+            },
         )
         for key in ("track_opens", "track_clicks", "unsubscribe", "footer"):
             self.service.cli("list", "set", "default", key, "on")
