@@ -8,10 +8,12 @@ from contextlib import closing
 from itertools import islice
 from sqlite3 import connect
 
+from sqlalchemy import update
 from twisted.internet.task import Clock
 
 from smtpplus.net.clock import ReactorClock
 from smtpplus.store.commits import Transaction
+from smtpplus.store.schema import delivery
 from smtpplus.store.store import open_store_blocking, run
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import Envelope, EnvelopeRecipient
@@ -49,6 +51,9 @@ def stock(house: House, number: int, domain: str, due_in_seconds: float) -> None
         def write(transaction: Transaction, batch: list[Accepted] = batch) -> None:
             accepts = store.queue._accepts
             accepts.write(transaction, [accepts.rows(one) for one in batch])
+            ids = [new.id for one in batch for new in one.deliveries]
+            tried = update(delivery).where(delivery.c.id.in_(ids)).values(attempts=1)
+            transaction.execute(tried)  # or it were scheduled, which a flush leaves alone
 
         run(_awaited(store._transactions.write(write)))
     run(store.close())
