@@ -10,17 +10,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import pwd
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from smtpplus.values.errors import ConfigError, UsageError
+from smtpplus.values.errors import ConfigError
 
 if TYPE_CHECKING:
     from smtpplus.config import Config
@@ -30,7 +28,6 @@ __all__ = [
     "Command",
     "Context",
     "Group",
-    "check_owner",
     "command",
     "key_table",
     "moment",
@@ -67,8 +64,6 @@ class Context:
         """The opened installation."""
         from smtpplus.installation import open_installation
 
-        if self.config.store_url.startswith("sqlite:"):
-            check_owner(self.config.queue_dir, os.geteuid())
         with open_installation(self.config) as opened:
             yield opened
 
@@ -111,27 +106,6 @@ class Context:
 
         encoded = msgspec.json.encode(value, enc_hook=str, order=None)
         click.echo(msgspec.json.format(encoded, indent=2).decode())
-
-
-def check_owner(folder: Path, user: int) -> None:
-    """A store in a file is its owner's: another user cannot change it, and root leaves files.
-
-    Raises:
-        UsageError: `user`, by its number, is neither the owner of `folder` nor root.
-    """
-    try:
-        owner = folder.stat().st_uid
-    except OSError:
-        return  # whoever opens the store says what is missing
-    if user in {0, owner}:
-        return
-    try:
-        name = pwd.getpwuid(owner).pw_name
-    except KeyError:
-        name = f"#{owner}"
-    raise UsageError(
-        f"{folder} belongs to {name}: run the command as that user (sudo -u {name} smtpplus …)."
-    )
 
 
 def _is_wide() -> bool:

@@ -10,9 +10,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from smtpplus.cli.context import check_owner
 from smtpplus.cli.messages import _readable
-from smtpplus.values.errors import UsageError
 from tests.cli.shell import Shell
 
 _PROGRAM = (sys.executable, "-c", "from smtpplus.cli import main; main()")
@@ -90,14 +88,6 @@ class WrongInputTests(SynchronousTestCase):
         self.assertIn("secret: Is a directory.", self.shell.refused("user", "list"))
         config.write_bytes(b"\xff")
         self.assertIn("smtpplus.toml: cannot be read: 'utf-8'", self.shell.refused("user", "list"))
-
-    def test_another_user_is_told_whose_it_is(self) -> None:
-        check_owner(self.shell.folder, os.geteuid())
-        check_owner(self.shell.folder, 0)
-        check_owner(self.shell.folder / "nothing", 1)
-        owner = self.shell.folder.stat().st_uid
-        error = self.assertRaises(UsageError, check_owner, self.shell.folder, owner + 1)
-        self.assertIn("run the command as that user (sudo -u ", str(error))
 
 
 class StreamTests(SynchronousTestCase):
