@@ -156,7 +156,7 @@ def _timezone(text: str) -> str:
 
 
 _ON_OFF = "on or off"
-_ON_LINKS = "added to links that have none"
+_ON_LINKS = "added to links without it"
 _ONE_LINE = f"up to {_MAX_WORDS} characters on one line"
 _TABLE = (
     ListSetting("header_html", "put before the HTML part", "HTML", "", _text, is_long=True),
@@ -175,11 +175,11 @@ _TABLE = (
         False,
         _switch,
     ),
-    ListSetting("utm_source", f"utm_source {_ON_LINKS}", _ONE_LINE, "", _words),
-    ListSetting("utm_medium", f"utm_medium {_ON_LINKS}", _ONE_LINE, "", _words),
-    ListSetting("utm_campaign", f"utm_campaign {_ON_LINKS}", _ONE_LINE, "", _words),
-    ListSetting("utm_term", f"utm_term {_ON_LINKS}", _ONE_LINE, "", _words),
-    ListSetting("utm_content", f"utm_content {_ON_LINKS}", _ONE_LINE, "", _words),
+    ListSetting("utm_source", f"the parameter utm_source, {_ON_LINKS}", _ONE_LINE, "", _words),
+    ListSetting("utm_medium", f"the parameter utm_medium, {_ON_LINKS}", _ONE_LINE, "", _words),
+    ListSetting("utm_campaign", f"the parameter utm_campaign, {_ON_LINKS}", _ONE_LINE, "", _words),
+    ListSetting("utm_term", f"the parameter utm_term, {_ON_LINKS}", _ONE_LINE, "", _words),
+    ListSetting("utm_content", f"the parameter utm_content, {_ON_LINKS}", _ONE_LINE, "", _words),
     ListSetting(
         "utm_domains",
         "the only hosts whose links get the utm parameters, with what is below them; empty: all",
