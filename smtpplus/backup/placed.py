@@ -51,7 +51,7 @@ class Placed:
         sync_folder(place.parent)
 
     def take_away(self) -> None:
-        """Remove it all, the last first; a folder stays in which somebody else has put something."""
+        """Remove it all, the last first; a folder in which is something of others stays."""
         while self._made:
             path = self._made.pop()
             with contextlib.suppress(OSError):

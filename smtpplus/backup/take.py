@@ -150,7 +150,7 @@ def _database(config: Config, _: Path, now: float) -> Iterator[_Taken]:
 
 
 def _installation_files(config: Config) -> tuple[dict[str, Path], tuple[str, ...]]:
-    """Secret, configuration, and the files that it names in its own folder; and which it names elsewhere."""
+    """Secret, configuration and the files that it names in its folder; and those elsewhere."""
     found = {"secret.key": config.secret_key_file}
     left_out = []
     if config.file is not None:

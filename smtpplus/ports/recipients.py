@@ -171,7 +171,8 @@ class ISuppressions(Interface):
     ) -> int:
         """Lift those that stand (of this scope and reason, where given). They stay on record.
 
-        An operator's bypass stays without its reason. A list's unsubscribe takes the subscription's end with it.
+        An operator's bypass stays without its reason. A list's unsubscribe takes the
+        subscription's end with it.
         """
 
 

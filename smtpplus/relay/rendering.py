@@ -94,8 +94,8 @@ class Rendered:
 
     `head` is what we prepended and the submitted head without its cuts; `fields` are its fields.
     `block` are the field lines in front of it, or make them for each recipient. `is_plain`: they
-    are the same for all, and nothing else changes but To where it is a recipient's own. `left_alone`
-    is what the list wants and the plan leaves out, for this message's sake.
+    are the same for all, and nothing else changes but To where it is a recipient's own.
+    `left_alone` is what the list wants and the plan leaves out, for this message's sake.
     """
 
     head: bytes

@@ -3,9 +3,10 @@
 A suppression has a scope (one list, or the account) and a reason. The strongest that holds
 decides: hard bounce and complaint of the account first. Those two beat everything but an
 operator's explicit bypass, which stands on record beside them and passes all of them but what the
-recipient says after it: an unsubscribe or a complaint that came later holds. A message's own bypass passes the others, but not what an operator has suppressed for the whole
-account; an unsubscribe from the whole account stops subscribed streams only, one from a list stops
-that list whatever its stream.
+recipient says after it: an unsubscribe or a complaint that came later holds. A message's own
+bypass passes the others, but not what an operator has suppressed for the whole account; an
+unsubscribe from the whole account stops subscribed streams only, one from a list stops that list
+whatever its stream.
 
 Guarantees: pure, time is an argument (Unix seconds). Raises nothing. Does not look anything up
 and does not say what a bounce means (`smtpplus.rules.verdict`).

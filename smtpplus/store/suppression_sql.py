@@ -78,7 +78,8 @@ def suppress(
 ) -> int:
     """Suppress `address`; the id of the row. One that stands already is left as it is.
 
-    `key` is its key, or where it was erased what it is known by, and `address` empty. Ids are of the time of writing, whatever `wanted.since` is: others look for what is new.
+    `key` is its key, or where it was erased what it is known by, and `address` empty. Ids are of
+    the time of writing, whatever `wanted.since` is: others look for what is new.
     """
     same = select(suppression.c.id).where(
         suppression.c.account_id == account_id,
