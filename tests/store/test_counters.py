@@ -1,12 +1,15 @@
-"""D16: counters, events and deliveries say the same, whatever happened in whatever order."""
+"""D16, C2: counters, events and deliveries say the same, whatever happened in whatever order."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,6 +18,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.net.clock import ReactorClock
+from smtpplus.rules.aggregation import CampaignFacts, bucket
 from smtpplus.store.store import Store, open_store_blocking, run
 from smtpplus.values.message import Accepted, DeliveryState, EventType
 from smtpplus.values.response import Response, ResponseKind
@@ -153,6 +157,46 @@ class CounterTests(SynchronousTestCase):
             faults = run(_faults(store))
             run(_close(store))
         self.assertEqual(faults, [])
+
+    def test_C2_sums_over_buckets_are_all_events_also_when_clocks_are_set(self) -> None:
+        """The nights of summer time, and a leap second, which a Unix clock shows twice."""
+        rome = ZoneInfo("Europe/Rome")
+        half_a_day = [n * 600.0 for n in range(72)]
+        for begin, moments, by_day in (
+            (datetime(2026, 3, 28, 20, tzinfo=UTC), half_a_day, [18, 54]),
+            (datetime(2026, 10, 24, 20, tzinfo=UTC), half_a_day, [12, 60]),
+            (datetime(2016, 12, 31, 23, 59, 59, tzinfo=UTC), [0.2, 0.9, 1.4, 1.0, 1.6], [5]),
+        ):
+            with tempfile.TemporaryDirectory() as folder:
+                shutil.copy(self.empty, folder)
+                store = _open(Path(folder))
+                for seconds in moments:
+                    at = begin.timestamp() + seconds
+                    key = bucket("day", CampaignFacts(received_at=at), rome).key
+                    item = accepted(store.ids, at=at)
+                    item = replace(item, message=replace(item.message, campaign=key))
+                    run(_accept(store, item))
+                self.assertEqual(run(_faults(store)), [])
+                since, until = begin.timestamp() - 86_400, begin.timestamp() + 2 * 86_400
+                history = store.history
+                for step in (3_600.0, 86_400.0):
+                    series = run(history.counters(1, since, until, step))
+                    self.assertEqual(sum(series["accepted"]), len(moments), step)
+                for by in ("day", "user", "list"):
+                    found = dict(run(history.totals(1, since, until, by)))
+                    self.assertEqual(_accepted(found.values()), len(moments), by)
+                found = dict(run(history.totals(1, since, until, "campaign")))
+                sums = {key: sums["accepted"] for key, sums in found.items()}
+                self.assertEqual(sorted(sums.values()), by_day)
+                run(_close(store))
+
+
+def _accepted(sums: Iterable[dict[str, int]]) -> int:
+    return sum(one.get("accepted", 0) for one in sums)
+
+
+async def _accept(store: Store, item: Accepted) -> None:
+    await store.queue.accept(item)
 
 
 async def _close(store: Store) -> None:
