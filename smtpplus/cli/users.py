@@ -10,7 +10,7 @@ import click
 
 from smtpplus.cli.context import Context, Group, key_table, moment, pass_context, plain
 from smtpplus.installation import Installation, run
-from smtpplus.rules.user_settings import SETTINGS, read
+from smtpplus.rules.user_settings import OWN, SETTINGS, read
 from smtpplus.trial import new_credential
 from smtpplus.values.errors import NotFoundError
 from smtpplus.values.submission import SmtpUser
@@ -84,7 +84,7 @@ def set_one(context: Context, username: str, key: str, value: str) -> None:
     changes = read(key, value)
     with context.installation() as opened:
         user = run(opened.accounts.set_user(username, changes))
-    now = _row(user)[key]
+    now = user.settings.get(key) if key in OWN else _row(user)[key]
     written = plain(SETTINGS[key].written(now))
     context.show({"username": user.username, key: now}, f"{user.username}: {key} = {written}")
 
@@ -147,5 +147,6 @@ def _row(user: SmtpUser) -> dict[str, Any]:
         "limit_day": user.limit_day,
         "duplicates": user.duplicates,
         "recall": user.recall,
+        **user.settings,
         "created": moment(user.created_at),
     }

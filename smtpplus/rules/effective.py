@@ -100,12 +100,13 @@ class Effective:
 class _Answers:
     """Finds each answer and remembers who gave it."""
 
-    __slots__ = ("list_settings", "options", "settings", "why")
+    __slots__ = ("list_settings", "options", "settings", "user_settings", "why")
 
-    def __init__(self, options: Options, mail_list: MailList) -> None:
+    def __init__(self, options: Options, user: SmtpUser, mail_list: MailList) -> None:
         self.options = options
+        self.user_settings = user.settings
         self.list_settings = mail_list.settings
-        self.settings = list_settings.effective(mail_list.settings)
+        self.settings = list_settings.effective({**mail_list.settings, **user.settings})
         self.why: dict[str, Level] = {}
 
     def said(self, name: str, otherwise: Any) -> Any:
@@ -115,16 +116,17 @@ class _Answers:
         return otherwise if value is None else value
 
     def of_list(self, name: str, key: str | None = None, otherwise: Any = False) -> Any:
-        """The message's (where `Options` has it), or the list's setting `key`."""
+        """The message's (where `Options` has it), or the setting `key` of user or list."""
         value = getattr(self.options, name, None)
         if value is not None:
             self.why[name] = Level.MESSAGE
             return value
         key = key or name
-        value = self.list_settings.get(key)
-        if value is not None:
-            self.why[name] = Level.LIST
-            return value
+        for settings, level in ((self.user_settings, Level.USER), (self.list_settings, Level.LIST)):
+            value = settings.get(key)
+            if value is not None:
+                self.why[name] = level
+                return value
         self.why[name] = Level.DEFAULT
         return self.settings.get(key, otherwise)
 
@@ -136,7 +138,7 @@ class _Answers:
 
 def settle(options: Options, user: SmtpUser, mail_list: MailList) -> Effective:
     """What holds for a message of `user`, who is bound to `mail_list`, that says `options`."""
-    answers = _Answers(options, mail_list)
+    answers = _Answers(options, user, mail_list)
     return Effective(
         stream=mail_list.stream,
         **_campaign(answers, user),
@@ -268,7 +270,7 @@ def _merge(answers: _Answers) -> dict[str, Any]:
 
 
 def _utm(answers: _Answers) -> Utm:
-    """The message's, which are whole, or the list's."""
+    """The message's, which are whole, or those of the settings."""
     if answers.options.utm is not None:
         answers.why["utm"] = Level.MESSAGE
         return answers.options.utm
@@ -278,7 +280,8 @@ def _utm(answers: _Answers) -> Utm:
         domains=tuple(settings["utm_domains"]),
     )
     is_set = any(settings[f"utm_{name}"] for name in _UTM)
-    answers.why["utm"] = Level.LIST if is_set else Level.DEFAULT
+    is_own = any(answers.user_settings.get(f"utm_{name}") for name in _UTM)
+    answers.why["utm"] = Level.USER if is_own else Level.LIST if is_set else Level.DEFAULT
     return found if is_set else Utm()
 
 

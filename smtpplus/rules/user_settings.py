@@ -1,7 +1,8 @@
 """The settings of an SMTP user: which there are, and what each may be.
 
-Guarantees: `read` gives the fields of `SmtpUser` to change, or raises UsageError with what was
-expected. The table is the one source for the command line, the pages and the API.
+Of its list's settings those that concern a message on its way out may be otherwise for a user
+(`OWN`). Guarantees: `read` gives the fields of `SmtpUser` to change, or raises UsageError with
+what was expected. The table is the one source for the command line, the pages and the API.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from smtpplus.rules import list_settings
 from smtpplus.values.address import Address, to_ascii
 from smtpplus.values.duration import Duration
 from smtpplus.values.errors import UsageError
 from smtpplus.values.submission import UserStatus
 
-__all__ = ["SETTINGS", "UserSetting", "read"]
+__all__ = ["OWN", "SETTINGS", "UserSetting", "read"]
 
 _MOST = 200  # entries of one setting
 _WIDEST = {4: 8, 6: 16}  # a shorter prefix would let in the internet, without AUTH
@@ -27,6 +29,10 @@ _STATUS = {
     "blocked by operator": UserStatus.BLOCKED_BY_OPERATOR,
 }
 _NONE = {"", "none", "unlimited"}
+_AS_THE_LIST = "as the list"
+# What is asked for elsewhere than for a message on its way out is the list's alone.
+_LISTS_ALONE = frozenset({"privacy", "timezone", "suppressed_reply", "notices"})
+OWN = {key: one for key, one in list_settings.SETTINGS.items() if key not in _LISTS_ALONE}
 _MOST_DUPLICATES = 30 * 86_400.0
 _MOST_RECALL = 120.0
 
@@ -42,6 +48,8 @@ class UserSetting:
 
     def written(self, value: Any) -> str:
         """What `read` takes for `value`."""
+        if self.key in OWN:
+            return _AS_THE_LIST if value is None else OWN[self.key].written(value)
         if value is None or (value in ((), 0) and not isinstance(value, str)):
             return "none"
         if isinstance(value, tuple):
@@ -67,6 +75,8 @@ def read(key: str, text: str) -> dict[str, Any]:
         raise UsageError(
             f"{key}: expected {setting.expected}, got {text[:80]!r}{detail}."
         ) from error
+    if key in OWN:
+        return {"settings": {key: value}}
     if key == "status" and value is UserStatus.ACTIVE:
         # A person's word also lifts a block of the system's.
         return {"status": value, "blocked_until": None, "block_reason": ""}
@@ -136,6 +146,21 @@ def _status(text: str) -> UserStatus:
     return _STATUS[text.lower()]
 
 
+def _own() -> tuple[UserSetting, ...]:
+    def reads(key: str) -> Callable[[str], Any]:
+        return lambda text: None if text == _AS_THE_LIST else list_settings.read(key, text)
+
+    return tuple(
+        UserSetting(
+            key,
+            f"instead of the list's: {setting.meaning}",
+            f"{setting.expected}, or {_AS_THE_LIST}",
+            reads(key),
+        )
+        for key, setting in OWN.items()
+    )
+
+
 _LIMIT = "a number of messages above 0, or none"
 _TABLE = (
     UserSetting(
@@ -174,4 +199,4 @@ _TABLE = (
     ),
     UserSetting("status", "may it submit", "active, off or blocked", _status),
 )
-SETTINGS: dict[str, UserSetting] = {setting.key: setting for setting in _TABLE}
+SETTINGS: dict[str, UserSetting] = {setting.key: setting for setting in (*_TABLE, *_own())}

@@ -55,7 +55,13 @@ _PLAIN_FIELDS = {
     "blocked_until",
     "block_reason",
 }
-_OF_MESSAGES = {"priority", "campaign", "duplicates", "recall"}  # as rules.effective asks
+_OF_MESSAGES = {
+    "priority",
+    "campaign",
+    "duplicates",
+    "recall",
+    "settings",
+}  # as rules.effective asks
 _MAX_NAME = 200
 
 
@@ -246,6 +252,7 @@ def _user(row: Row[Any]) -> SmtpUser:
         list_name=row.list_name,
         account_name=row.account_name,
         changed_at=row.changed_at,
+        settings=json.loads(row.settings) if row.settings else {},
     )
 
 
@@ -339,6 +346,9 @@ def change_user(
             columns |= _verifier_columns(value)
         elif name in _JSON_FIELDS:
             columns[name] = json.dumps(list(value))
+        elif name == "settings":
+            kept = {key: one for key, one in {**found.settings, **value}.items() if one is not None}
+            columns[name] = json.dumps(kept) if kept else None
         elif name == "status":
             columns[name] = UserStatus(value).value
         elif name in _PLAIN_FIELDS:

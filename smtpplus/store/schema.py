@@ -62,7 +62,7 @@ __all__ = [
     "suppression",
 ]
 
-HEAD = "0007"
+HEAD = "0008"
 
 METADATA = MetaData(
     naming_convention={
@@ -143,6 +143,7 @@ smtp_user = Table(
     Column("block_reason", Text, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("changed_at", Float),  # what holds for its messages; null as in `list`
+    Column("settings", Text),  # JSON, of its list's settings those that are its own; null: none
     UniqueConstraint("username_key"),
     sqlite_autoincrement=True,
 )

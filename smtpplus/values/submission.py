@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,7 +99,8 @@ class SmtpUser:
     `domains` and `senders` are what this user may send as, among the verified sender domains
     of its account: both empty means all of them. `networks` are CIDRs whose clients submit as
     this user without AUTH and TLS. `changed_at` is when what holds for its messages was changed
-    last; None: never, or it is not known.
+    last; None: never, or it is not known. `settings` are those of its list (by key) that are
+    otherwise for this user's messages.
     """
 
     id: int
@@ -122,6 +124,7 @@ class SmtpUser:
     list_name: str = ""
     account_name: str = ""
     changed_at: float | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

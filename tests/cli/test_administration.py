@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -95,6 +95,16 @@ class UserTests(_Installed):
             ("duplicates", "10m", 600.0),
         ):
             self.assertEqual(self.shell.json("user", "set", self.user, key, value)[key], shown)
+        own: tuple[tuple[str, str, Any], ...] = (
+            ("track_opens", "on", True),
+            ("footer_text", "Shop Ltd", "Shop Ltd"),
+            ("track_opens", "as the list", None),
+        )
+        for key, value, kept in own:
+            self.assertEqual(self.shell.json("user", "set", self.user, key, value)[key], kept)
+        found = self.shell.json("user", "show", self.user)
+        self.assertEqual((found["footer_text"], "track_opens" in found), ("Shop Ltd", False))
+        self.shell.refused("user", "set", self.user, "privacy", "on")
         self.shell.refused("user", "set", self.user, "networks", "0.0.0.0/0")
         self.shell.refused("user", "set", "nobody", "status", "off")
         self.shell.refused("user", "show", "nobody")

@@ -117,6 +117,59 @@ class EffectiveTests(SynchronousTestCase):
             self.assertEqual(getattr(found, question), answer, (said, of_user))
             self.assertEqual(found.why[question], level, (said, of_user))
 
+    def test_P3_a_users_own_setting_stands_before_the_lists(self) -> None:
+        table: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], str, Any, Level]] = [
+            ({}, {"footer": True}, {}, "footer", True, Level.USER),
+            (
+                {},
+                {"footer": False},
+                {"footer": True, "footer_text": "x"},
+                "footer_text",
+                "",
+                Level.USER,
+            ),
+            (
+                {},
+                {"footer_text": "y"},
+                {"footer": True, "footer_text": "x"},
+                "footer_text",
+                "y",
+                Level.USER,
+            ),
+            ({}, {}, {"track_opens": True}, "track_opens", True, Level.LIST),
+            ({}, {"track_opens": False}, {"track_opens": True}, "track_opens", False, Level.USER),
+            ({"track_opens": True}, {"track_opens": False}, {}, "track_opens", True, Level.MESSAGE),
+            ({}, {"track_clicks": True}, {}, "track_clicks_html", True, Level.USER),
+            (
+                {},
+                {"utm_source": "erp"},
+                {"utm_medium": "mail"},
+                "utm",
+                Utm(source="erp", medium="mail"),
+                Level.USER,
+            ),
+            (
+                {},
+                {"aggregation": "user"},
+                {"aggregation": "week"},
+                "aggregation",
+                "user",
+                Level.USER,
+            ),
+            (
+                {},
+                {"unsubscribe": False},
+                {"stream": Stream.SUBSCRIBED},
+                "unsubscribe",
+                True,
+                Level.STREAM,
+            ),
+        ]
+        for said, own, settings, question, answer, level in table:
+            found = settled(Options(**said), user(settings=own), **settings)
+            self.assertEqual(getattr(found, question), answer, (said, own, settings))
+            self.assertEqual(found.why[question], level, (said, own, settings))
+
     def test_every_question_is_answered_and_signed(self) -> None:
         for options in (Options(), Options(footer=True, unsubscribe=True, track_opens=True)):
             found = settled(options)

@@ -4,7 +4,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from smtpplus.rules.user_settings import SETTINGS, read
+from smtpplus.rules.user_settings import OWN, SETTINGS, read
 from smtpplus.values.errors import UsageError
 from smtpplus.values.submission import UserStatus
 
@@ -77,4 +77,19 @@ class UserSettingsTests(SynchronousTestCase):
 
     def test_every_key_of_the_contract_is_there(self) -> None:
         contract = "networks domains senders priority campaign limit_hour limit_day duplicates recall status"
-        self.assertEqual(list(SETTINGS), contract.split())
+        self.assertEqual([key for key in SETTINGS if key not in OWN], contract.split())
+
+    def test_P3_settings_of_the_list_may_be_the_users_own(self) -> None:
+        self.assertLessEqual({"footer", "footer_html", "track_opens", "unsubscribe"}, OWN.keys())
+        self.assertFalse({"privacy", "notices", "suppressed_reply", "timezone"} & OWN.keys())
+        for key, text, value in (
+            ("footer", "on", True),
+            ("footer", "as the list", None),
+            ("footer_html", "<p>", "<p>"),
+            ("footer_html", "", None),
+            ("aggregation", "week", "week"),
+        ):
+            self.assertEqual(read(key, text), {"settings": {key: value}})
+            written = SETTINGS[key].written(value)
+            self.assertEqual(read(key, written), {"settings": {key: value}}, written)
+        self.assertIn("expected", str(self.assertRaises(UsageError, read, "footer", "maybe")))

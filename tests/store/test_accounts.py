@@ -215,6 +215,14 @@ class UserTests(AccountCase):
             "block_reason": "too many bounces",
             "duplicates": 3.5,
         }
+        for given, kept in (
+            ({"footer": True, "utm_source": "erp"}, {"footer": True, "utm_source": "erp"}),
+            ({"footer": False}, {"footer": False, "utm_source": "erp"}),
+            ({"utm_source": None}, {"footer": False}),
+            ({"footer": None}, {}),
+        ):
+            of_list = await self.accounts.set_user("web", {"settings": given})
+            self.assertEqual(of_list.settings, kept)
         changed = await self.accounts.set_user("WEB", changes)
         for name, value in changes.items():
             self.assertEqual(getattr(changed, name), value)
