@@ -21,7 +21,6 @@ from tests.cli.shell import Shell
 from tests.dns_server import FaultDnsServer
 from tests.live.peers import free_port
 
-
 _NOBODY = "127.0.0.1:1"  # nothing answers there
 
 
