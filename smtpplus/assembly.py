@@ -63,7 +63,7 @@ __all__ = ["Assembly", "assemble"]
 
 _DRAIN_SECONDS = 3.0
 _SHARED = frozenset({"submission", "relay"})  # roles that every process of a service has
-_SIGNING_THREADS = 2
+_SIGNING_THREADS = 2  # of a process that is alone; of several each needs but one
 _PASSWORD_THREADS = 2
 _DNS_THREADS = 8
 
@@ -134,7 +134,12 @@ class Assembly(Service):
             reactor=reactor,
             clock=self._clock,
             spawn=Spawn(self._clock),
-            signing=Workers(reactor, "signing", _SIGNING_THREADS, yield_to_others=True),
+            signing=Workers(
+                reactor,
+                "signing",
+                _SIGNING_THREADS if self._place.processes == 1 else 1,
+                yield_to_others=True,
+            ),
             passwords=Workers(reactor, "passwords", _PASSWORD_THREADS),
             dns=Workers(reactor, "dns", _DNS_THREADS),
             bound=self._bound,
