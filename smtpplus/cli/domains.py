@@ -14,10 +14,7 @@ from smtpplus.doctor.domains import records_of
 from smtpplus.doctor.records import Answer, check_record
 from smtpplus.installation import Installation, run
 from smtpplus.message.dkim import generate_key
-from smtpplus.rules.dns_records import (
-    DnsRecord,
-    ownership_record,
-)
+from smtpplus.rules.dns_records import DnsRecord, ownership_record
 from smtpplus.trial import new_selector
 from smtpplus.values.address import Address
 from smtpplus.values.errors import AddressError, UsageError

@@ -14,7 +14,7 @@ from smtpplus.rules.tracking_hosts import fault_of
 from smtpplus.values.learnt_pattern import LearntPattern
 from smtpplus.values.submission import MailList, Stream
 
-__all__ = ["hint_fields", "list_command"]
+__all__ = ["hint_fields", "list_command", "note_links"]
 
 
 @click.group("list", cls=Group)
@@ -103,11 +103,16 @@ def set_one(context: Context, name: str, key: str, value: str) -> None:
     now = effective(changed.settings)[key]
     written = plain(SETTINGS[key].written(now))
     context.show({"list": changed.name, key: now}, f"{changed.name}: {key} = {written}")
-    fault = fault_of(context.config.tracking_url)
-    if key in LINKING and now is True and fault and context.config.relay.deliver != "sandbox":
-        context.note(f"Note: {fault} Set web.tracking_url (docs/operations.md, Tracked links).")
+    note_links(context, key, now)
     if not SETTINGS[key].acts:
         context.note(f"Note: this version keeps {key} and does not act on it yet.")
+
+
+def note_links(context: Context, key: str, value: Any) -> None:
+    """Tell where a setting puts links into mail that recipients cannot follow."""
+    fault = fault_of(context.config.tracking_url)
+    if key in LINKING and value is True and fault and context.config.relay.deliver != "sandbox":
+        context.note(f"Note: {fault} Set web.tracking_url (docs/operations.md, Tracked links).")
 
 
 def hint_fields(pattern: LearntPattern) -> dict[str, Any]:

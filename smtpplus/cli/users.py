@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from smtpplus.cli.context import Context, Group, key_table, moment, pass_context, plain
+from smtpplus.cli.lists import note_links
 from smtpplus.installation import Installation, run
 from smtpplus.rules.user_settings import OWN, SETTINGS, read
 from smtpplus.trial import new_credential
@@ -87,6 +88,7 @@ def set_one(context: Context, username: str, key: str, value: str) -> None:
     now = user.settings.get(key) if key in OWN else _row(user)[key]
     written = plain(SETTINGS[key].written(now))
     context.show({"username": user.username, key: now}, f"{user.username}: {key} = {written}")
+    note_links(context, key, now)
 
 
 @user_command.command("secret")

@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
 
@@ -20,7 +18,7 @@ from smtpplus.feedback.conversation import FeedbackConversation, FeedbackParts
 from smtpplus.message.token import Tokens
 from smtpplus.net.bound import BoundPorts
 from smtpplus.net.listener import ConnectionLimits, SmtpListener
-from smtpplus.net.listeners import Listeners
+from smtpplus.net.listeners import Listeners, ListeningService
 from smtpplus.net.spawn import Spawn
 from smtpplus.ports import IClock, IResponses
 from smtpplus.smtp.server_settings import ServerSettings
@@ -51,7 +49,7 @@ class FeedbackPorts:
     spawn: Spawn
 
 
-class FeedbackService(Service):
+class FeedbackService(ListeningService):
     """Listens for what comes back."""
 
     name = "feedback"
@@ -65,7 +63,7 @@ class FeedbackService(Service):
         log: Logger | None = None,
         bound: BoundPorts | None = None,
     ) -> None:
-        self._stop_seconds = settings.stop_seconds
+        self.stop_seconds = settings.stop_seconds
         self._parts = FeedbackParts(
             hostname=settings.hostname,
             addresses=ReturnAddresses(settings.domain, settings.tokens),
@@ -93,20 +91,6 @@ class FeedbackService(Service):
     def returns(self) -> dict[str, int]:
         """What became of mail so far, by `Kind`."""
         return {kind.value: number for kind, number in self._parts.counts.items()}
-
-    def startService(self) -> None:
-        """Listen on every address.
-
-        Raises:
-            ConfigError: one of them cannot be listened on; then none is.
-        """
-        self.listeners.start()
-        super().startService()  # type: ignore[no-untyped-call]
-
-    def stopService(self) -> Deferred[Any]:
-        """Accept no more; fires when the last connection has ended."""
-        super().stopService()  # type: ignore[no-untyped-call]
-        return self.listeners.stop(self._stop_seconds)
 
     def _new_conversation(self) -> FeedbackConversation:
         return FeedbackConversation(self._parts)

@@ -1,4 +1,4 @@
-"""The listening ports of a role, as one: all of them listen, or none.
+"""The listening ports of a role, as one: all of them listen, or none; and a service that has some.
 
 Guarantees: where one cannot listen, those that did stop again. Raises `ConfigError`.
 """
@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults
 
 from smtpplus.net.listener import SmtpListener
 from smtpplus.values.errors import ConfigError
 
-__all__ = ["Listeners"]
+__all__ = ["Listeners", "ListeningService"]
 
 
 class Listeners(tuple[SmtpListener, ...]):
@@ -54,6 +55,27 @@ class Listeners(tuple[SmtpListener, ...]):
     def stress(self) -> dict[str, bool]:
         """Which are short of connections."""
         return {_shown(one): one.stress is not None for one in self}
+
+
+class ListeningService(Service):
+    """A role that listens. It sets `listeners`, and how long what is under way may take at a stop."""
+
+    listeners: Listeners
+    stop_seconds: float
+
+    def startService(self) -> None:
+        """Listen on every address.
+
+        Raises:
+            ConfigError: one of them cannot be listened on; then none is.
+        """
+        self.listeners.start()
+        super().startService()  # type: ignore[no-untyped-call]
+
+    def stopService(self) -> Deferred[Any]:
+        """Accept no more; fires when the last connection has ended."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        return self.listeners.stop(self.stop_seconds)
 
 
 def _shown(listener: SmtpListener) -> str:

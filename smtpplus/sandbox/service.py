@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from OpenSSL import SSL
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from smtpplus.net.listener import ConnectionLimits, SmtpListener
-from smtpplus.net.listeners import Listeners
+from smtpplus.net.listeners import Listeners, ListeningService
 from smtpplus.net.spawn import Spawn
 from smtpplus.ports import IClock, ISandbox
 from smtpplus.sandbox.conversation import SandboxConversation, SandboxParts
@@ -29,8 +27,6 @@ from smtpplus.smtp.server_settings import ServerSettings
 from smtpplus.values.ids import IdSource
 
 __all__ = ["FailingTls", "SandboxService", "SandboxSettings"]
-
-_STOP_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +51,11 @@ class FailingTls:
         return SSL.Connection(self._context, None)
 
 
-class SandboxService(Service):
+class SandboxService(ListeningService):
     """Listens for the relay's deliveries."""
 
     name = "sandbox"
+    stop_seconds = 2.0
 
     def __init__(
         self,
@@ -93,30 +90,16 @@ class SandboxService(Service):
                 log=log,
             )
 
-        self._listeners = Listeners(
+        self.listeners = Listeners(
             (listener(settings.listen, tls), listener(settings.listen_tls_fail, FailingTls()))
         )
 
     @property
     def address(self) -> tuple[str, int]:
         """Host and port where mail is taken."""
-        return self._listeners.addresses[0]
+        return self.listeners.addresses[0]
 
     @property
     def tls_fail_address(self) -> tuple[str, int]:
         """Host and port where STARTTLS fails."""
-        return self._listeners.addresses[1]
-
-    def startService(self) -> None:
-        """Listen.
-
-        Raises:
-            ConfigError: one of the addresses cannot be listened on; then none is.
-        """
-        self._listeners.start()
-        super().startService()  # type: ignore[no-untyped-call]
-
-    def stopService(self) -> Deferred[Any]:
-        """Accept no more; fires when the connections have ended."""
-        super().stopService()  # type: ignore[no-untyped-call]
-        return self._listeners.stop(_STOP_SECONDS)
+        return self.listeners.addresses[1]

@@ -13,14 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
 
 from smtpplus.net.bound import BoundPorts
 from smtpplus.net.listener import ConnectionLimits, SmtpListener
-from smtpplus.net.listeners import Listeners
+from smtpplus.net.listeners import Listeners, ListeningService
 from smtpplus.net.spawn import Spawn
 from smtpplus.net.tally import Tally
 from smtpplus.ports import (
@@ -98,7 +97,7 @@ class SubmissionPorts:
     is_crowded: Callable[[], bool] = bool  # too much waits for its commit: MAIL is 451
 
 
-class SubmissionService(Service):
+class SubmissionService(ListeningService):
     """Listens for users' mail."""
 
     name = "submission"
@@ -114,6 +113,7 @@ class SubmissionService(Service):
         tally: Tally | None = None,
     ) -> None:
         self._settings = settings
+        self.stop_seconds = settings.stop_seconds
         self._ports = ports
         self._log = log or Logger()
         self._memory = ContentMemory(settings.content_memory_octets)
@@ -164,21 +164,10 @@ class SubmissionService(Service):
         for listener in self.listeners:
             listener.reconfigure(_server_settings(settings), settings.limits, settings.proxies)
 
-    def startService(self) -> None:
-        """Listen on every address.
-
-        Raises:
-            ConfigError: one of them cannot be listened on; then none is.
-        """
-        self.listeners.start()
-        self._learning.start()
-        super().startService()  # type: ignore[no-untyped-call]
-
     def stopService(self) -> Deferred[Any]:
         """Accept no more; fires when the last connection has ended."""
-        super().stopService()  # type: ignore[no-untyped-call]
         self._learning.stop()
-        return self.listeners.stop(self._settings.stop_seconds)
+        return super().stopService()
 
     def _new_parts(self, settings: SubmissionSettings) -> SubmissionParts:
         return _parts(settings, self._ports, self._memory, self._learning, self._log)

@@ -1,7 +1,7 @@
 """Learns what subjects have in common, for lists that count their messages by it.
 
 Guarantees: nothing is read or learnt while a message is accepted; which lists had messages is
-noted, and looked at once a minute, a few at a time. Where the store cannot be asked now, the list
+noted, and looked at a minute later, a few at a time; without such lists nothing runs. Where the store cannot be asked now, the list
 is asked about again. What is learnt holds for messages that come after it, in every process.
 """
 
@@ -31,21 +31,17 @@ class SubjectLearning:
         self._spawn = spawn
         self._log = log or Logger()
         self._noted: dict[int, float] = {}  # lists, and from when on to ask about them
-        self._cancel: Callable[[], None] | None = None
-        self._is_started = False
+        self._cancel: Callable[[], None] | None = None  # the next look, where there is one
+        self._is_stopped = False
 
     def note(self, list_id: int) -> None:
         """A message of this list was counted by its subject."""
         self._noted.setdefault(list_id, 0.0)
-
-    def start(self) -> None:
-        """Look once a minute from now on."""
-        self._is_started = True
-        self._later()
+        self._look_later()
 
     def stop(self) -> None:
         """Look no longer."""
-        self._is_started = False
+        self._is_stopped = True
         if self._cancel is not None:
             self._cancel()
             self._cancel = None
@@ -58,18 +54,21 @@ class SubjectLearning:
             del self._noted[list_id]
             await self._learn(list_id, now)
 
-    def _later(self) -> None:
+    def _look_later(self) -> None:
+        """In a minute, where a list is noted and no look is set."""
+
         def look() -> None:
             self._spawn.spawn("learn subjects", self._look())
 
-        if self._is_started:
+        if self._cancel is None and self._noted and not self._is_stopped:
             self._cancel = self._clock.call_later(LOOK_SECONDS, look)
 
     async def _look(self) -> None:
         try:
             await self.learn()
         finally:
-            self._later()
+            self._cancel = None
+            self._look_later()
 
     async def _learn(self, list_id: int, now: float) -> None:
         try:

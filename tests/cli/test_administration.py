@@ -37,6 +37,8 @@ class AccountAndListTests(_Installed):
         ):
             _, said = self.shell.run(*options, "list", "set", "default", "track_opens", value)
             self.assertEqual("would lead to 127.0.0.1" in said, is_told, (options, value))
+            _, said = self.shell.run(*options, "user", "set", self.user, "track_opens", value)
+            self.assertEqual("would lead to 127.0.0.1" in said, is_told, (options, value))
 
     def test_add_list_show_set(self) -> None:
         self.shell.run("account", "add", "acme")

@@ -41,7 +41,6 @@ class LearningTests(SynchronousTestCase):
         self.accounts = _Accounts()
         accounts: Any = self.accounts
         self.learning = SubjectLearning(accounts, clock, Spawn(clock))
-        self.learning.start()
 
     def asked(self, minutes: int = 1) -> list[int]:
         """Which lists were asked about in the next minutes."""
