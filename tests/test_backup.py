@@ -19,13 +19,14 @@ from smtpplus.store.store import open_store_blocking
 from smtpplus.values.ids import IdSource
 from smtpplus.values.message import Accepted
 from tests.cli.shell import Shell
+from tests.folders import folder_of
 from tests.store.samples import CONTENT, NOW, StoreCase, accepted
 
 
 class BackupTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.shell = Shell(self, Path(self.mktemp()).absolute())
-        self.file = Path(self.mktemp()).absolute()
+        self.shell = Shell(self, folder_of(self))
+        self.file = folder_of(self)
         self.config = load(Path(self.shell.facts["config"]))
         self.large, self.small = self.accept(large=True), self.accept(large=False)
 
@@ -58,7 +59,7 @@ class BackupTests(SynchronousTestCase):
         with tarfile.open(self.file) as tar:
             manifest = json.load(tar.extractfile("manifest.json"))  # type: ignore[arg-type]
         self.assertEqual((manifest["waiting"], manifest["files"]), (2, 1))
-        new = Path(self.mktemp()).absolute()
+        new = folder_of(self)
         found = self.shell.json("restore", str(self.file), "--to", str(new))
         self.assertEqual((found["waiting"], found["files"], found["missing_files"]), (2, 1, 0))
         config = load(new / "smtpplus.toml")
@@ -71,7 +72,7 @@ class BackupTests(SynchronousTestCase):
         self.assertEqual(left, [])
 
     def test_C7_a_store_that_lay_elsewhere_is_in_the_new_folder(self) -> None:
-        new = Path(self.mktemp()).absolute()
+        new = folder_of(self)
         new.mkdir()
         path = new / "smtpplus.toml"
         url = "sqlite:////srv/mail/my.sqlite3"
@@ -86,7 +87,7 @@ class BackupTests(SynchronousTestCase):
         (folder / "private_key.pem").rename(folder / "key.pem")
         (folder / "keys").mkdir()
         (folder / "keys" / "token").write_text("a token")
-        elsewhere = Path(self.mktemp()).absolute()
+        elsewhere = folder_of(self)
         elsewhere.write_text("a password")
         config = Path(self.shell.facts["config"])
         text = config.read_text().replace("private_key.pem", "key.pem")
@@ -95,7 +96,7 @@ class BackupTests(SynchronousTestCase):
         config.write_text(text)
         outside = [f"relay.smarthost_password_file: {elsewhere}"]
         self.assertEqual(self.shell.json("backup", str(self.file))["left_out"], outside)
-        new = Path(self.mktemp()).absolute()
+        new = folder_of(self)
         elsewhere.unlink()
         restored = self.shell.json("restore", str(self.file), "--to", str(new))
         self.assertEqual(restored["left_out"], outside)
@@ -105,7 +106,7 @@ class BackupTests(SynchronousTestCase):
 
     def test_into_the_data_folder_of_a_configuration(self) -> None:
         self.shell.run("backup", str(self.file))
-        data = Path(self.mktemp()).absolute()
+        data = folder_of(self)
         there = ("--set", f"server.data_dir={data}")
         self.shell.run(*there, "restore", str(self.file))
         self.assertEqual(self.shell.json(*there, "queue")["queued"], 2)
@@ -115,7 +116,7 @@ class BackupTests(SynchronousTestCase):
         self.file.write_bytes(b"mine")
         self.assertIn("exists", self.shell.refused("backup", str(self.file)))
         self.assertEqual(self.file.read_bytes(), b"mine")
-        new = Path(self.mktemp()).absolute()
+        new = folder_of(self)
         self.assertIn("no backup", self.shell.refused("restore", str(self.file), "--to", str(new)))
         folder = Path(self.shell.facts["config"]).parent
         self.assertIn(
@@ -124,14 +125,14 @@ class BackupTests(SynchronousTestCase):
 
     def test_a_backup_of_an_older_version_is_brought_to_this_one(self) -> None:
         self.shell.run("backup", str(self.file))
-        older = Path(self.mktemp()).absolute()
+        older = folder_of(self)
         database = SqliteFile(f"sqlite:///{older}")
         database.make()
         with contextlib.closing(database.open_writer()) as connection:
             migrate(connection, database.dialect, "0003")
         octets = _without(self.file.read_bytes(), "store.sqlite3", older.read_bytes())
         self.file.write_bytes(octets)
-        new = Path(self.mktemp()).absolute()
+        new = folder_of(self)
         self.shell.run("restore", str(self.file), "--to", str(new))
         self.shell.facts["config"] = str(new / "smtpplus.toml")
         self.assertFalse(self.shell.json("migrate")["changed"])
@@ -139,7 +140,7 @@ class BackupTests(SynchronousTestCase):
     def test_what_fails_half_way_leaves_nothing(self) -> None:
         self.shell.run("backup", str(self.file))
         whole = self.file.read_bytes()
-        top = Path(self.mktemp()).absolute()
+        top = folder_of(self)
         for broken, text in (
             (whole[: len(whole) // 2], "unexpected end of data"),
             (_without(whole, "store.sqlite3"), "it holds no store"),
@@ -154,7 +155,7 @@ class BackupTests(SynchronousTestCase):
         self.shell.run("backup", str(self.file))
         whole = self.file.read_bytes()
         self.file.write_bytes(whole[: len(whole) // 2])
-        mine = Path(self.mktemp()).absolute()
+        mine = folder_of(self)
         mine.mkdir(mode=0o755)
         before = mine.stat()
         self.shell.refused("restore", str(self.file), "--to", str(mine))
@@ -187,7 +188,7 @@ class BackupTests(SynchronousTestCase):
                 info.type, info.linkname, info.size = kind, "/etc/passwd", 0
                 tar.addfile(info)
             self.file.write_bytes(buffer.getvalue())
-            new = Path(self.mktemp()).absolute()
+            new = folder_of(self)
             self.assertIn(
                 "no backup", self.shell.refused("restore", str(self.file), "--to", str(new))
             )

@@ -21,6 +21,7 @@ from smtpplus.store.store import Store, open_store_blocking, upgrade
 from smtpplus.values.ids import IdSource
 from smtpplus.values.submission import Account, Stream
 from tests.cli.shell import Shell
+from tests.folders import folder_of
 from tests.postgresql import cluster
 from tests.store.postgresql_case import store_database
 from tests.store.samples import CONTENT, NOW, StoreCase, accepted
@@ -39,8 +40,8 @@ _Table = tuple[tuple[str, ...], bytes]  # its columns, its rows in COPY's form
 class PostgresqlBackupTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.server = cluster()
-        self.shell = Shell(self, Path(self.mktemp()).absolute())
-        self.file = Path(self.mktemp()).absolute()
+        self.shell = Shell(self, folder_of(self))
+        self.file = folder_of(self)
         self.url = self.server.url(store_database(self, self.server))
         self.there = self.at(self.url)
         self.config = load(Path(self.shell.facts["config"]), [f"store.url={self.url}"])
@@ -92,7 +93,7 @@ class PostgresqlBackupTests(SynchronousTestCase):
         made = self.shell.json(*self.there, "backup", str(self.file))
         self.assertEqual((made["waiting"], made["files"], made["missing_files"]), (2, 1, 0))
         self.assertEqual(self.file.stat().st_mode & 0o777, 0o600)
-        url, new = self.database(), Path(self.mktemp()).absolute()
+        url, new = self.database(), folder_of(self)
         found = self.shell.json(*self.at(url), "restore", str(self.file), "--to", str(new))
         self.assertEqual((found["waiting"], found["files"], found["missing_files"]), (2, 1, 0))
         self.assertEqual(
@@ -111,7 +112,7 @@ class PostgresqlBackupTests(SynchronousTestCase):
 
     def test_another_secret_another_kind_of_store_and_half_a_file_are_refused(self) -> None:
         self.shell.run(*self.there, "backup", str(self.file))
-        url, new = self.database(), Path(self.mktemp()).absolute()
+        url, new = self.database(), folder_of(self)
         self.assertIn("--set store.url", self.shell.refused("restore", str(self.file)))
         to_new = ("restore", str(self.file), "--to", str(new))
         self.assertIn("--set store.url", self.shell.refused(*to_new))
@@ -139,7 +140,7 @@ class PostgresqlBackupTests(SynchronousTestCase):
         self.shell.run(*self.there, "backup", str(self.file))
         tables = self.tables_of(_OLDER)
         self.file.write_bytes(self.altered(partial(_older, tables)))
-        url, new = self.database(), Path(self.mktemp()).absolute()
+        url, new = self.database(), folder_of(self)
         self.shell.run(*self.at(url), "restore", str(self.file), "--to", str(new))
         self.check(new / "smtpplus.toml", url)
         counted = "SELECT metric, sum(n)::bigint FROM counter GROUP BY metric ORDER BY metric"

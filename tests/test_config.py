@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -18,11 +16,12 @@ from smtpplus.config import (
 from smtpplus.config.kinds import HostName, NameServer
 from smtpplus.net.certificates import self_signed
 from smtpplus.values.errors import ConfigError
+from tests.folders import folder_of
 
 
 class _Folder(SynchronousTestCase):
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp()).resolve()
+        self.folder = folder_of(self)
         self.folder.mkdir()
         self.path = self.folder / "smtpplus.toml"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.tuning import rsa_wants
+from tests.folders import folder_of
 
 # A service's process, but with a processor of our own: what the environment says as OpenSSL is
 # loaded.
@@ -51,7 +51,7 @@ class WhichRsaTests(SynchronousTestCase):
 
 class InTimeTests(SynchronousTestCase):
     def loaded(self, said: str | None = None) -> str:
-        of_amd = Path(self.mktemp())
+        of_amd = folder_of(self)
         of_amd.write_text(_ZEN_3)
         surroundings = {k: v for k, v in os.environ.items() if k != "OPENSSL_ia32cap"}
         if said is not None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.documents import ROOT
+from tests.folders import folder_of
 
 _ANALYZE = shutil.which("systemd-analyze")
 
@@ -20,7 +20,7 @@ class UnitTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         text = (ROOT / "docs" / "smtpplus.service").read_text()
-        self.unit = Path(self.mktemp()).absolute() / "smtpplus.service"
+        self.unit = folder_of(self) / "smtpplus.service"
         self.unit.parent.mkdir()
         # What is to be run is not installed here.
         self.unit.write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", text))

@@ -17,12 +17,13 @@ from smtpplus.values.ids import IdSource, show_id
 from smtpplus.values.message import Accepted, Settlement
 from smtpplus.web.sessions import check_password as check_persons_password
 from tests.cli.shell import Shell
+from tests.folders import folder_of
 from tests.store.samples import NOW, accepted, delivery_of, settlement
 
 
 class _Installed(SynchronousTestCase):
     def setUp(self) -> None:
-        self.shell = Shell(self, Path(self.mktemp()).absolute())
+        self.shell = Shell(self, folder_of(self))
         self.user = self.shell.facts["username"]
 
 

@@ -19,6 +19,7 @@ from smtpplus.values.ids import IdSource
 from smtpplus.values.message import Accepted, DeliveryState, Settlement
 from smtpplus.values.options import Options
 from tests.cli.shell import Shell
+from tests.folders import folder_of
 from tests.store.samples import NOW, accepted, delivery_of, settlement
 
 _ANNA, _MAX = Address("anna", "example.net"), Address("max", "example.net")
@@ -28,7 +29,7 @@ class _Mailed(SynchronousTestCase):
     """An installation that has sent two messages: to Anna and Max, and to Max alone."""
 
     def setUp(self) -> None:
-        self.shell = Shell(self, Path(self.mktemp()).absolute())
+        self.shell = Shell(self, folder_of(self))
         self.json, self.refused = self.shell.json, self.shell.refused
         self.user = self.shell.facts["username"]
         self.messages: list[Accepted] = []

@@ -6,7 +6,6 @@ import os
 import socket
 import sqlite3
 import time
-from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -19,6 +18,7 @@ from smtpplus.net.certificates import self_signed
 from tests.cli.certificates import pair, pair_signed_with_sha1, weak_pair
 from tests.cli.shell import Shell
 from tests.dns_server import FaultDnsServer
+from tests.folders import folder_of
 from tests.live.peers import free_port
 
 _NOBODY = "127.0.0.1:1"  # nothing answers there
@@ -26,7 +26,7 @@ _NOBODY = "127.0.0.1:1"  # nothing answers there
 
 class _DoctorCase(TestCase):
     def setUp(self) -> None:
-        self.shell = Shell(self, Path(self.mktemp()).absolute())
+        self.shell = Shell(self, folder_of(self))
         self.folder = self.shell.folder
         self.sets: list[str] = []
         for key in ("submission.listen", "submission.listen_tls", "feedback.listen", "web.listen"):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.store.store import run
 from tests.cli.shell import Shell
+from tests.folders import folder_of
 from tests.live.peers import free_port
 from tests.postgresql import cluster
 from tests.store.postgresql_case import store_database
@@ -19,7 +19,7 @@ class DoctorTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.server = cluster()
         self.database = store_database(self, self.server)
-        self.shell = Shell(self, Path(self.mktemp()).absolute())
+        self.shell = Shell(self, folder_of(self))
         self.sets = [f"store.url={self.server.url(self.database)}"]
         for key in ("submission.listen", "submission.listen_tls", "feedback.listen", "web.listen"):
             self.sets.append(f"{key}=127.0.0.1:{free_port()}")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
@@ -9,13 +8,14 @@ from twisted.trial.unittest import TestCase
 
 from tests.cli.shell import Shell
 from tests.dns_server import FaultDnsServer
+from tests.folders import folder_of
 
 
 class DomainCheckTests(TestCase):
     """`domain check` against a real name server, which runs beside the command."""
 
     def setUp(self) -> None:
-        self.shell = Shell(self, Path(self.mktemp()).absolute())
+        self.shell = Shell(self, folder_of(self))
         self.server = FaultDnsServer(reactor)
         self.server.start()
         self.addCleanup(self.server.stop)

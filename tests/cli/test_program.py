@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.cli.messages import _readable
 from tests.cli.shell import Shell
+from tests.folders import folder_of
 
 _PROGRAM = (sys.executable, "-c", "from smtpplus.cli import main; main()")
 _ID = "0" * 12 + "1"
@@ -45,7 +46,7 @@ REFUSED = (
 
 class WrongInputTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.shell = Shell(self, Path(self.mktemp()).absolute())
+        self.shell = Shell(self, folder_of(self))
 
     def test_wrongly_called(self) -> None:
         for arguments, text in WRONGLY_CALLED:
@@ -94,7 +95,7 @@ class StreamTests(SynchronousTestCase):
     """As a process: standard output that nobody reads, that is full or closed."""
 
     def setUp(self) -> None:
-        self.shell = Shell(self, Path(self.mktemp()).absolute())
+        self.shell = Shell(self, folder_of(self))
 
     def sh(self, line: str, **more: str) -> tuple[int, bytes, bytes]:
         done = subprocess.run(

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from smtpplus.config import load
 from tests.cli.certificates import weak_pair
 from tests.cli.shell import Shell
+from tests.folders import folder_of
 
 FACTS = [
     "config",
@@ -26,7 +27,7 @@ FACTS = [
 
 class InitTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp()).absolute()
+        self.folder = folder_of(self)
 
     def test_a_trial_is_set_up_and_told(self) -> None:
         shell = Shell(self, self.folder)
@@ -116,7 +117,7 @@ class InitTests(SynchronousTestCase):
 
 class CheckConfigTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.shell = Shell(self, Path(self.mktemp()).absolute())
+        self.shell = Shell(self, folder_of(self))
         self.file = Path(self.shell.facts["config"])
 
     def test_what_is_in_effect_is_a_configuration_again(self) -> None:
@@ -172,14 +173,14 @@ class CheckConfigTests(SynchronousTestCase):
 
 class MigrateTests(SynchronousTestCase):
     def test_nothing_to_do_and_nothing_there(self) -> None:
-        shell = Shell(self, Path(self.mktemp()).absolute())
+        shell = Shell(self, folder_of(self))
         self.assertFalse(shell.json("migrate")["changed"])
         (shell.folder / "queue" / "smtpplus.sqlite3").unlink()
         self.assertIn("There is no store", shell.refused("migrate"))
         self.assertIn("There is no store", shell.refused("user", "list"))
 
     def test_an_empty_store_is_made_when_that_is_what_was_asked_for(self) -> None:
-        shell = Shell(self, Path(self.mktemp()).absolute())
+        shell = Shell(self, folder_of(self))
         path = shell.folder / "queue" / "smtpplus.sqlite3"
         self.assertIn("already", shell.refused("migrate", "--new-store"))
         self.assertTrue(shell.json("user", "list"))

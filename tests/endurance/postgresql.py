@@ -11,12 +11,12 @@ import itertools
 import random
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.endurance.fleet import Clients, Fleet, TakeOver
+from tests.folders import folder_of
 from tests.live.peers import wait_for
 from tests.postgresql import cluster
 
@@ -73,7 +73,7 @@ class Harmed:
 
     def play(self, test: SynchronousTestCase) -> None:
         """Set up, harm while mail flows, wait for the end, judge."""
-        directory = Path(test.mktemp()).absolute()
+        directory = folder_of(test)
         directory.mkdir(parents=True)
         fleet = Fleet(test, cluster(), directory, self.lease, self.sink_delay_seconds)
         for name, roles in self.roles.items():

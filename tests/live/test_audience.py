@@ -12,6 +12,7 @@ from smtpplus.cli.messages import story
 from smtpplus.config import load
 from smtpplus.installation import open_installation
 from smtpplus.values.ids import parse_id
+from tests.folders import folder_of
 from tests.live.installation import Installation
 from tests.live.peers import wait_for
 
@@ -21,7 +22,7 @@ _SECONDS = 2.0  # in which the service notices
 
 class AudienceTests(SynchronousTestCase):
     def setUp(self) -> None:
-        directory = Path(self.mktemp()).resolve()
+        directory = folder_of(self)
         directory.mkdir(parents=True)
         self.service = Installation(self, directory)
         self.service.start()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from tests.folders import folder_of
 from tests.live.installation import Installation
 from tests.live.peers import Sink, needs, wait_for
 from tests.live.signatures import opendkim_verifies, valid_signatures
@@ -186,7 +187,7 @@ class ClientTests(SynchronousTestCase):
     """O11 and M1 in one: what real clients send is what a real server gets, signed."""
 
     def setUp(self) -> None:
-        self.directory = Path(self.mktemp()).resolve()
+        self.directory = folder_of(self)
         self.directory.mkdir(parents=True)
         self.sink = Sink(self, self.directory)
         self.service = Installation(

@@ -13,6 +13,7 @@ from typing import Any
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from tests.folders import folder_of
 from tests.live.installation import Installation, trusting
 from tests.live.peers import Sink, needs, wait_for
 
@@ -88,7 +89,7 @@ class ControlsOfClientsTests(SynchronousTestCase):
     """What goes out says nothing of the header any more, and does what it said."""
 
     def setUp(self) -> None:
-        self.directory = Path(self.mktemp()).resolve()
+        self.directory = folder_of(self)
         self.directory.mkdir(parents=True)
         self.sink = Sink(self, self.directory)
         routes = f'{{"example.net" = "127.0.0.1:{self.sink.port}"}}'

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from tests.folders import folder_of
 from tests.live.chromium import Chromium
 from tests.live.installation import Installation
 from tests.live.page_mails import (
@@ -148,7 +149,7 @@ class CopiesTestCase(SynchronousTestCase):
     """A service whose list wants everything, and a host that writes down what it gets."""
 
     def setUp(self) -> None:
-        self.directory = Path(self.mktemp()).resolve()
+        self.directory = folder_of(self)
         self.directory.mkdir(parents=True)
         self.recorder = Recorder(self)
         routes = f'{{"example.net" = "127.0.0.1:{self.recorder.port}"}}'

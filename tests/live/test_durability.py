@@ -5,16 +5,16 @@ from __future__ import annotations
 import sqlite3
 import urllib.request
 from contextlib import closing
-from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.folders import folder_of
 from tests.live.installation import Installation
 
 
 class StoreTests(SynchronousTestCase):
     def test_D17_wal_and_full_syncs_in_the_running_service(self) -> None:
-        directory = Path(self.mktemp()).absolute()
+        directory = folder_of(self)
         directory.mkdir()
         service = Installation(self, directory)
         service.start()

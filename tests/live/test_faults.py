@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.endurance.ground import Ground
 from tests.endurance.scenarios import SCENARIOS
+from tests.folders import folder_of
 
 
 class FaultTests(SynchronousTestCase):
     """Each runs one scenario and prints what it measured."""
 
     def play(self, name: str) -> None:
-        directory = Path(self.mktemp()).resolve()
+        directory = folder_of(self)
         directory.mkdir(parents=True)
         print(f"{name}: {SCENARIOS[name].short(Ground(self, directory))}")
 

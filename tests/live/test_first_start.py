@@ -14,6 +14,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from tests.folders import folder_of
 from tests.live.installation import BIN
 from tests.live.peers import Peer, needs, open_way_to, wait_for
 
@@ -29,7 +30,7 @@ class FirstStartTests(SynchronousTestCase):
         self.alone = [needs("unshare"), *(["-n"] if os.getuid() == 0 else ["-rn"])]
         if subprocess.run([*self.alone, "true"], capture_output=True, check=False).returncode:
             raise SkipTest("needs leave to make a network namespace (root has it)")
-        self.folder = Path(self.mktemp()).resolve()
+        self.folder = folder_of(self)
         self.folder.mkdir(parents=True)
         self.starts = 0
 

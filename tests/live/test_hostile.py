@@ -15,6 +15,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.folders import folder_of
 from tests.live.installation import Installation
 from tests.live.peers import wait_for
 from tests.live.recorder import Recorder
@@ -38,7 +39,7 @@ class HostileTestCase(SynchronousTestCase):
     """A service whose every delivery, to whatever domain, ends at a recorder."""
 
     def setUp(self) -> None:
-        self.directory = Path(self.mktemp()).resolve()
+        self.directory = folder_of(self)
         self.directory.mkdir(parents=True)
         self.recorder = Recorder(self)
         self.service = Installation(

@@ -23,6 +23,7 @@ from smtpplus.config import load
 from smtpplus.installation import open_installation, run
 from smtpplus.values.errors import UsageError
 from tests.corpora import messages
+from tests.folders import folder_of
 from tests.live.installation import Installation
 from tests.live.peers import Exim, Postfix, wait_for
 from tests.live.recorder import Recorder
@@ -143,7 +144,7 @@ class InteropTests(SynchronousTestCase):
     """A real session in, a real server out."""
 
     def setUp(self) -> None:
-        self.directory = Path(self.mktemp()).resolve()
+        self.directory = folder_of(self)
         self.directory.mkdir(parents=True)
 
     def run_service(self, port: int) -> None:

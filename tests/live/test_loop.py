@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.folders import folder_of
 from tests.live.installation import Installation
 from tests.live.peers import free_port, wait_for
 
@@ -44,7 +44,7 @@ class LoopTests(SynchronousTestCase):
         self.assertEqual([line["sender"] for line in reports()], ["<>"])
 
     def _service(self, name: str, port: int, other: int) -> Installation:
-        directory = Path(self.mktemp()).absolute() / name
+        directory = folder_of(self) / name
         directory.mkdir(parents=True)
         settings = {
             "submission.listen": f'["127.0.0.1:{port}"]',

@@ -26,6 +26,7 @@ from smtpplus.net.certificates import self_signed
 from smtpplus.values.ids import parse_id
 from smtpplus.values.message import DeliveryState
 from tests.documents import ROOT
+from tests.folders import folder_of
 from tests.live.installation import BIN, Installation
 from tests.live.peers import Peer, free_port, wait_for
 
@@ -34,7 +35,7 @@ _MAIL = "From: a@example.com\r\nTo: b@example.net\r\nSubject: x\r\n\r\nHello.\r\
 
 class _Case(SynchronousTestCase):
     def installation(self, **settings: str) -> Installation:
-        directory = Path(self.mktemp()).absolute()
+        directory = folder_of(self)
         directory.mkdir()
         return Installation(
             self, directory, {key.replace("__", "."): value for key, value in settings.items()}

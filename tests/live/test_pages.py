@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import smtplib
 from email.header import Header
-from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.folders import folder_of
 from tests.live.chromium import Chromium
 from tests.live.installation import Installation
 from tests.live.peers import wait_for
@@ -24,7 +24,7 @@ class PagesTests(SynchronousTestCase):
     """A browser that came in by the one-time link."""
 
     def setUp(self) -> None:
-        self.directory = Path(self.mktemp()).resolve()
+        self.directory = folder_of(self)
         self.directory.mkdir(parents=True)
         self.browser = Chromium(self)
         self.service = Installation(self, self.directory, {"relay.retry": '["1h"]'})

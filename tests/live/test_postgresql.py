@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.endurance import postgresql
 from tests.endurance.fleet import Clients, Fleet
+from tests.folders import folder_of
 from tests.live.peers import wait_for
 from tests.postgresql import cluster, cluster_to_harm
 
@@ -53,7 +53,7 @@ class RelaysFrozenTests(_Short, postgresql.RelaysFrozen):
 
 class DatabaseAwayTests(SynchronousTestCase):
     def test_the_database_goes_and_comes_back_under_load(self) -> None:
-        directory = Path(self.mktemp()).absolute()
+        directory = folder_of(self)
         directory.mkdir(parents=True)
         server = cluster_to_harm(self)
         fleet = Fleet(self, server, directory, "60s")
@@ -82,7 +82,7 @@ class DatabaseAwayTests(SynchronousTestCase):
         self.assertNotIn("Traceback", fleet.logs())
 
     def test_cut_off_read_only_or_frozen_it_says_451_and_goes_on_by_itself(self) -> None:
-        directory = Path(self.mktemp()).absolute()
+        directory = folder_of(self)
         directory.mkdir(parents=True)
         server = cluster_to_harm(self)
         fleet = Fleet(self, server, directory, "60s")
@@ -142,7 +142,7 @@ class BackupTests(SynchronousTestCase):
     """A backup while mail comes in and goes out; what was restored from it agrees."""
 
     def test_a_backup_under_load_agrees_and_what_waits_in_it_is_delivered(self) -> None:
-        directory = Path(self.mktemp()).absolute()
+        directory = folder_of(self)
         directory.mkdir(parents=True)
         fleet = Fleet(self, cluster(), directory, "60s")
         fleet.start("both", "submission", "relay")

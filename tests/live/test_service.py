@@ -17,12 +17,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.net.certificates import self_signed
+from tests.folders import folder_of
 from tests.live.installation import Installation, trusting
 from tests.live.peers import free_port, needs, wait_for
 from tests.live.recorder import Recorder
@@ -43,7 +43,7 @@ class LiveTestCase(SynchronousTestCase):
     """A folder, and services in it."""
 
     def setUp(self) -> None:
-        self.directory = Path(self.mktemp()).resolve()
+        self.directory = folder_of(self)
         self.directory.mkdir(parents=True)
 
     def installed(self, port: int | None = None, **settings: str) -> Installation:

@@ -10,11 +10,11 @@ import smtplib
 import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.folders import folder_of
 from tests.live.installation import Installation
 from tests.live.peers import wait_for
 from tests.live.recorder import Arrived, Recorder
@@ -29,7 +29,7 @@ class _Case(SynchronousTestCase):
         self.times: dict[str, float] = {}
         self.hold_up = threading.Event()
         self.recorder = Recorder(self, self._note)
-        directory = Path(self.mktemp()).absolute()
+        directory = folder_of(self)
         directory.mkdir()
         routes = f'{{"slow.example" = "127.0.0.1:{self.recorder.port}"}}'
         self.service = Installation(self, directory, {"relay.routes": routes})

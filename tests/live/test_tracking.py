@@ -9,11 +9,11 @@ import smtplib
 import subprocess
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.folders import folder_of
 from tests.live.chromium import Chromium
 from tests.live.installation import Installation
 from tests.live.peers import Sink, needs, wait_for
@@ -30,7 +30,7 @@ class TrackingTests(SynchronousTestCase):
     """A list with everything on; its mail goes to a real sink."""
 
     def setUp(self) -> None:
-        self.directory = Path(self.mktemp()).resolve()
+        self.directory = folder_of(self)
         self.directory.mkdir(parents=True)
         self.sink = Sink(self, self.directory)
         self.shop = self.start_shop()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.folders import folder_of
 from tests.live.peers import free_port, wait_for
 
 _BIN = Path(sys.executable).parent
@@ -22,7 +23,7 @@ _SECONDS = 60
 
 class TrialTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp()).absolute()
+        self.folder = folder_of(self)
         self.folder.mkdir()
         self.environment = {k: v for k, v in os.environ.items() if k != "SMTPPLUS_CONFIG"}
         self.ports = [free_port() for _ in range(4)]

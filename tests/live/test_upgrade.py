@@ -14,6 +14,7 @@ from tests.endurance.arrivals import Arrivals
 from tests.endurance.ground import Ground
 from tests.endurance.house import House
 from tests.endurance.ledger import STORE, read_ledger
+from tests.folders import folder_of
 from tests.live.peers import wait_for
 from tests.store.make_queue import LARGE, MAILS, OVER, RELEASES
 
@@ -51,4 +52,4 @@ class UpgradeTests(SynchronousTestCase):
         releases = sorted(RELEASES.glob("queue-*.sql"))
         self.assertGreaterEqual(len(releases), 2)
         for release in releases:
-            self._drain(release, Path(self.mktemp()).absolute())
+            self._drain(release, folder_of(self))

@@ -21,6 +21,7 @@ from smtpplus.message import dkim
 from smtpplus.message.headers import head_length, parse_head
 from smtpplus.values.errors import UsageError
 from tests.corpora import messages
+from tests.folders import folder_of
 
 PEM, PUBLIC = dkim.generate_key()
 KEY = dkim.SigningKey.load(PEM)
@@ -275,7 +276,7 @@ class OpendkimTest(SynchronousTestCase):
         return done.stdout + done.stderr
 
     def test_M3_opendkim_verifies(self) -> None:
-        folder = Path(self.mktemp()).resolve()
+        folder = folder_of(self)
         folder.mkdir()
         paths = []
         samples = [("own", HEAD, BODY), *crlf_samples()[::25]]

@@ -6,7 +6,6 @@ import hashlib
 import socket
 import time
 from collections.abc import Awaitable
-from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as installed_reactor
@@ -25,6 +24,7 @@ from smtpplus.net.timeouts import Timeouts
 from smtpplus.net.tls import OutboundTls, ServerTls
 from smtpplus.ports import IDialer, SessionLostError
 from smtpplus.values.duration import Duration
+from tests.folders import folder_of
 from tests.net.remote import Content, Remote, RemoteFactory, envelope
 
 reactor: Any = installed_reactor
@@ -73,7 +73,7 @@ class Case(TestCase):
 
     def tls(self) -> ServerTls:
         """A self-signed certificate for localhost."""
-        folder = Path(self.mktemp())
+        folder = folder_of(self)
         folder.mkdir()
         certificate, key = self_signed("localhost", time.time())
         (folder / "c").write_bytes(certificate)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
@@ -20,6 +19,7 @@ from smtpplus.net.tls import ServerTls
 from smtpplus.ports import IConversationRole
 from smtpplus.smtp.server_settings import ServerSettings
 from smtpplus.values.errors import ConfigError
+from tests.folders import folder_of
 from tests.net.roles import MemoryRole
 from tests.net.wire import PlainClientTls, Wire, dial
 
@@ -32,7 +32,7 @@ ENVELOPE = b"MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n"
 
 class ListenerTests(TestCase):
     def setUp(self) -> None:
-        folder = Path(self.mktemp())
+        folder = folder_of(self)
         folder.mkdir()
         certificate, key = self_signed("localhost", 1_800_000_000.0)
         (folder / "cert.pem").write_bytes(certificate)

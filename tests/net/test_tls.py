@@ -15,6 +15,7 @@ from smtpplus.net.certificates import CertificateFiles, self_signed
 from smtpplus.net.clock import ReactorClock
 from smtpplus.net.tls import OutboundTls, ServerTls, channel_binding
 from smtpplus.values.errors import ConfigError
+from tests.folders import folder_of
 from tests.net.wire import PlainClientTls
 
 NOW = 1_800_000_000.0
@@ -41,7 +42,7 @@ def shake_hands(server: SSL.Connection, client: SSL.Connection) -> None:
 
 class TlsTests(SynchronousTestCase):
     def setUp(self) -> None:
-        folder = Path(self.mktemp())
+        folder = folder_of(self)
         folder.mkdir()
         self.certificate, self.key = folder / "cert.pem", folder / "key.pem"
         self._write("mail.example.com")

@@ -31,6 +31,7 @@ from smtpplus.values.options import NOTHING_SAID, Options
 from smtpplus.values.queue import QueueChange, Selection
 from smtpplus.values.submission import Stream
 from tests.dns_server import FaultDnsServer
+from tests.folders import folder_of
 from tests.relay.fakes import CONTENT, a_message
 from tests.relay.hosts import MailHost
 from tests.store.laid_out import lay_out
@@ -50,7 +51,7 @@ class WorldTests(TestCase):
         self.workers = Workers(reactor, "test", 2)
         self.workers.start()
         self.addCleanup(self.workers.stop)
-        directory = self.mktemp()
+        directory = folder_of(self)
         any_reactor: Any = reactor
         self.store: Store = open_store(
             lay_out(f"sqlite:///{directory}/store.sqlite3"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import smtplib
 import ssl
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 from twisted.internet import reactor
@@ -28,6 +27,7 @@ from smtpplus.values.address import Address
 from smtpplus.values.envelope import EnvelopeRecipient
 from smtpplus.values.errors import StoreFullError
 from smtpplus.values.ids import IdSource
+from tests.folders import folder_of
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class SandboxTests(TestCase):
     timeout = 60
 
     def setUp(self) -> None:
-        folder = Path(self.mktemp())
+        folder = folder_of(self)
         folder.mkdir()
         clock = ReactorClock(reactor)
         for name, octets in zip("ck", self_signed("localhost", clock.now()), strict=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -27,6 +26,7 @@ from smtpplus.values.outcome import Attempt, Outcome, Result, Stage, TlsFacts
 from smtpplus.values.reply import Reply
 from smtpplus.values.status_codes import EnhancedCode
 from smtpplus.values.submission import ScramVerifier
+from tests.folders import folder_of
 from tests.store.laid_out import lay_out
 
 NOW = 1_780_000_000.0
@@ -133,7 +133,7 @@ class StoreCase(TestCase):
     def setUp(self) -> None:
         self.timers = Clock()
         self.clock = ReactorClock(self.timers, lambda: NOW)
-        self.data_dir = Path(self.mktemp()).absolute()
+        self.data_dir = folder_of(self)
         self.secret = SECRET
 
     @property

@@ -11,6 +11,7 @@ from pathlib import Path
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.cli.shell import Shell
+from tests.folders import folder_of
 from tests.live.peers import open_way_to
 
 _OTHER = 65534
@@ -36,7 +37,7 @@ def _closed(path: Path) -> Iterator[None]:
 
 class AccessTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.shell = Shell(self, Path(self.mktemp()).absolute())
+        self.shell = Shell(self, folder_of(self))
         self.folder = self.shell.folder
         open_way_to(self.folder.parent)
         if _IS_ROOT:

@@ -22,6 +22,7 @@ from smtpplus.rules.aggregation import CampaignFacts, bucket
 from smtpplus.store.store import Store, open_store_blocking, run
 from smtpplus.values.message import Accepted, DeliveryState, EventType
 from smtpplus.values.response import Response, ResponseKind
+from tests.folders import folder_of
 from tests.store.laid_out import lay_out
 from tests.store.samples import NOW, SECRET, TO_BOB, TO_ZOE, accepted, delivery_of, settlement
 from tests.store.sums import faults_in_sums
@@ -143,7 +144,7 @@ def _open(folder: Path) -> Store:
 
 class CounterTests(SynchronousTestCase):
     def setUp(self) -> None:
-        folder = Path(self.mktemp()).absolute()
+        folder = folder_of(self)
         run(_close(_open(folder)))
         self.empty = folder / "store.sqlite"
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.store.log_check import LogFacts, read_log
+from tests.folders import folder_of
 
 _FRAME = 24 + 4096
 
 
 class LogCheckTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp())
+        self.folder = folder_of(self)
         self.folder.mkdir()
         self.live = self.folder / "live"
         self.live_log = Path(f"{self.live}-wal")

@@ -23,6 +23,7 @@ from smtpplus.values.errors import (
     StoreCorruptError,
 )
 from smtpplus.values.message import Accepted, DeliveryState
+from tests.folders import folder_of
 from tests.store.samples import NOW, StoreCase, accepted, delivery_of, settlement
 
 LARGE = random.Random(15).randbytes(700_000)
@@ -52,7 +53,7 @@ class DamagedStoreTests(StoreCase):
 
     def _leave(self) -> None:
         alive = self.data_dir
-        self.data_dir = Path(self.mktemp()).absolute()
+        self.data_dir = folder_of(self)
         shutil.copytree(alive, self.data_dir)
 
     def _zero(self, name: str, at: int) -> None:

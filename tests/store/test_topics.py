@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import threading
-from pathlib import Path
 
 from sqlalchemy import Connection
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,6 +13,7 @@ from smtpplus.store.commits import Committer, Request
 from smtpplus.store.process_lock import WriteTurn, keep_turns
 from smtpplus.store.topics import ACCOUNTS, DUE, QUEUE, TOPICS, told_again, told_between
 from smtpplus.values.errors import StoreUnavailableError
+from tests.folders import folder_of
 
 
 class TopicsTests(SynchronousTestCase):
@@ -38,7 +38,7 @@ class WriteTurnTests(SynchronousTestCase):
     """Two writers."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp())
+        self.folder = folder_of(self)
         self.folder.mkdir()
         self.order: list[str] = []
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.store.writer_process import WriterProcess
+from tests.folders import folder_of
 from tests.live.peers import wait_for
 
 _LOCKS = """\
@@ -26,7 +27,7 @@ class LookTests(SynchronousTestCase):
     """What /proc says, in a folder of our own."""
 
     def setUp(self) -> None:
-        self.proc = Path(self.mktemp()).absolute()
+        self.proc = folder_of(self)
         (self.proc / "77").mkdir(parents=True)
         self.process = WriterProcess(77, self.proc)
         self.addCleanup(self.process.close)
@@ -89,7 +90,7 @@ class RealTests(SynchronousTestCase):
         process.kill()  # harmless
 
     def test_one_that_waits_for_its_turn_is_left_alone(self) -> None:
-        path = Path(self.mktemp()).absolute()
+        path = folder_of(self)
         with path.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             program = (
@@ -109,7 +110,7 @@ class RealTests(SynchronousTestCase):
             self.assertFalse(process.stands_still())
 
     def test_it_is_who_listens_at_the_other_end(self) -> None:
-        path = Path(self.mktemp()).absolute()
+        path = folder_of(self)
         place = os.open(path.parent, os.O_RDONLY)
         self.addCleanup(os.close, place)
         name = f"/proc/self/fd/{place}/{path.name}"

@@ -10,7 +10,6 @@ import smtplib
 import ssl
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 from twisted.internet import reactor
@@ -31,6 +30,7 @@ from smtpplus.store.store import Store, open_store
 from smtpplus.submission.service import SubmissionPorts, SubmissionService, SubmissionSettings
 from smtpplus.values.message import Accepted, Delivery
 from smtpplus.values.submission import SmtpUser, Stream
+from tests.folders import folder_of
 from tests.store.laid_out import lay_out
 
 __all__ = ["SECRET", "MemoryDispatch", "SubmissionTestCase", "a_mail"]
@@ -113,7 +113,7 @@ class SubmissionTestCase(TestCase):
     timeout = 60
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp()).absolute()
+        self.folder = folder_of(self)
         self.folder.mkdir()
         self.free_octets = 10**12
 

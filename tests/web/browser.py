@@ -7,7 +7,6 @@ import re
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -24,6 +23,7 @@ from smtpplus.values.submission import Person
 from smtpplus.web.context import WebPorts, WebSettings
 from smtpplus.web.sessions import issue_sign_in
 from smtpplus.web.site import PageSite, make_site
+from tests.folders import folder_of
 from tests.web.house import NOW, House, furnish
 
 __all__ = ["Answer", "Browser", "PageTestCase", "Structure", "parse", "structure"]
@@ -138,7 +138,7 @@ class PageTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        folder = Path(self.mktemp())
+        folder = folder_of(self)
         folder.mkdir()
         self.house: House = run(furnish(folder, self.clock, alone=self.alone))
         self.addCleanup(lambda: run(self.house.store.close()))

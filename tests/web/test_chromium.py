@@ -28,9 +28,9 @@ class ChromiumTests(TestCase):
         self.browser = Chromium(self)
         self.pages = PageTestCase("run_now")
         self.pages.mktemp = self.mktemp  # type: ignore[method-assign]
+        self.pages.addCleanup = self.addCleanup  # type: ignore[method-assign]
         self.pages.alone = True
         self.pages.setUp()
-        self.addCleanup(lambda: run(self.pages.house.store.close()))
         cookies = self.pages.browser(self.pages.house.operator).cookies
 
         class SignedIn(PageRequest):

@@ -9,7 +9,6 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, readBody
 
-from smtpplus.store.store import run
 from smtpplus.web.service import WebService
 from tests.web.browser import PageTestCase
 
@@ -18,12 +17,10 @@ class ServiceTests(TestCase):
     def setUp(self) -> None:
         self.pages = PageTestCase("run_now")
         self.pages.mktemp = self.mktemp  # type: ignore[method-assign]
+        self.pages.addCleanup = self.addCleanup  # type: ignore[method-assign]
         self.pages.setUp()
         ports, settings = self.pages.ports, self.pages.settings
         self.service = WebService(ports, settings, reactor, "127.0.0.1:0")
-
-    def tearDown(self) -> None:
-        run(self.pages.house.store.close())
 
     async def test_it_answers_and_stops_with_nothing_left(self) -> None:
         self.service.startService()
