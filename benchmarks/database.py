@@ -11,6 +11,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.programs import MissingError, Program, Programs, open_way_to, wait_for
@@ -30,6 +31,8 @@ class Database:
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
         if not found:
             raise MissingError("needs a PostgreSQL server (Debian package postgresql)")
+        if find_spec("psycopg") is None:
+            raise MissingError("needs psycopg: pip install 'smtpplus[postgresql]'")
         self._bin = found[-1].parent
         # A socket's path must not be longer than 107 octets.
         self._place = Path(tempfile.mkdtemp(prefix="pg.", dir=programs.folder.parent))
