@@ -70,4 +70,4 @@ class InTimeTests(SynchronousTestCase):
         self.assertEqual(self.loaded(), ":~0x80000\n")
 
     def test_what_the_administrator_says_stays(self) -> None:
-        self.assertEqual(self.loaded("~0x0"), "~0x0\n")
+        self.assertEqual(self.loaded(":~0x0"), ":~0x0\n")
