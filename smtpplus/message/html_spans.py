@@ -326,7 +326,9 @@ class _Scan:
         condition = None if hidden else _CONDITION.match(text, start, closing.start())
         if condition is not None:
             self.skip(condition.end())
+            first = self.first_content
             self.run(condition.end(), closing.start(), hidden=True)
+            self.first_content = first  # what few programs show does not begin the page
         self.skip(closing.end())
         return closing.end()
 

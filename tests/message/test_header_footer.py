@@ -110,6 +110,10 @@ class HtmlTest(SynchronousTestCase):
                 "<!--[if mso]><body><![endif]--><body>x",
                 "<!--[if mso]><body><![endif]--><body>[H]x[F]",
             ),
+            (
+                "<!--[if mso]>m<table><td><![endif]--><p>x<!--[if mso]></table><![endif]-->",
+                "<!--[if mso]>m<table><td><![endif]-->[H]<p>x<!--[if mso]></table><![endif]-->[F]",
+            ),
             ("<![CDATA[<body>]]><body>x", "<![CDATA[<body>]]><body>[H]x[F]"),
             ("<body>a < b </ > c</body>", "<body>[H]a < b </ > c[F]</body>"),
         ]:
