@@ -86,13 +86,12 @@ class PartCopy:
                     self.pieces = self._spliced(self.body, view, self._found_in(view))
                 except NotFittingError:
                     before.restore(self.edits)
-                    wide = True
-            if wide:
-                self._switch(view, before)
+                else:
+                    return ""
+            return self._switch(view, before, wide=wide)
         except TooManyTagsError as error:
             before.restore(self.edits)
             return str(error)
-        return ""
 
     def _view(self) -> TextView | str:
         body = self.body
@@ -118,22 +117,24 @@ class PartCopy:
             return None
         return body.spliced(_octet_edits(view, in_order(edits), lossy=lossy))
 
-    def _switch(self, view: TextView, before: _Found) -> None:
-        """Put the edits into the part in UTF-8 (plain text) and quoted-printable or base64."""
-        edits = self._found_in(view)
-        if not edits:
-            return
+    def _switch(self, view: TextView, before: _Found, *, wide: bool) -> str:
+        """Put the edits into the part in UTF-8 (plain text) and quoted-printable or base64.
+
+        The reason why the part is left alone, or "". Octets that are not known stay in their
+        charset, and in their encoding unless a line would get too long.
+        """
+        if not self._found_in(view):
+            return ""
         before.restore(self.edits)
         octets, charset = self.body.octets, ""
-        if view.is_guessed and not self.found.is_html:
-            self.pieces = self._lossy(view)
-            return
-        if not self.found.is_html and view.written != "utf-8":
+        lossy = view.is_guessed and not self.found.is_html
+        if not (self.found.is_html or lossy or view.written == "utf-8"):
             try:
                 octets, charset = octets.decode(view.codec).encode(), "utf-8"
             except UnicodeError:
-                self.pieces = self._lossy(view)
-                return
+                lossy = True
+        if lossy and not wide and not self._stay(view, before):
+            return ""
         switched: EncodedBody = self.body
         encoding = ""
         if isinstance(self.body, Base64Body):
@@ -146,9 +147,8 @@ class PartCopy:
                 self.new_head = retold_head(
                     self.head, charset=charset, encoding=encoding, is_message=not self.found.index
                 )
-        except NotFittingError:
-            self.pieces = self._lossy(view)
-            return
+        except NotFittingError as error:
+            return str(error) if wide and encoding else self._stay(view, before)
         new_view = view_of(
             octets,
             charset or self.found.part.charset,
@@ -157,10 +157,17 @@ class PartCopy:
             may_use_lf=isinstance(switched, Base64Body),
         )
         assert isinstance(new_view, TextView)  # it was one before
-        self.pieces = self._spliced(switched, new_view, self._found_in(new_view))
+        self.pieces = self._spliced(switched, new_view, self._found_in(new_view), lossy=lossy)
+        return ""
 
-    def _lossy(self, view: TextView) -> list[Piece] | None:
-        return self._spliced(self.body, view, self._found_in(view), lossy=True)
+    def _stay(self, view: TextView, before: _Found) -> str:
+        """Put the edits into the part as it is, in letters that it has; a reason, or ""."""
+        try:
+            self.pieces = self._spliced(self.body, view, self._found_in(view), lossy=True)
+        except NotFittingError as error:  # a line would get too long
+            before.restore(self.edits)
+            return str(error)
+        return ""
 
 
 class _Found(NamedTuple):

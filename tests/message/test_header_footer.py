@@ -28,7 +28,7 @@ from tests.message.test_recipient_copy import (
     prepared,
     texts,
 )
-from tests.message.wrapped import split, wrap
+from tests.message.wrapped import decoded, split, wrap
 
 PLAN = CopyPlan(header_html="[H]", header_text="[H]", footer_html="[F]", footer_text="[F]")
 REPLY = b"From: a@b.example\r\nTo: c@d.example\r\nSubject: Re: x\r\nIn-Reply-To: <x@y.example>\r\n"
@@ -421,6 +421,43 @@ class SwitchTest(SynchronousTestCase):
         after = made.copy(long).content
         self.assertIn("x y " * 400, texts(after)[0])
         self.assertLess(max(map(len, after.split(b"\r\n"))), 999)
+
+    def test_P4_a_long_line_of_octets_that_nobody_knows(self) -> None:
+        line = b"Gr\xfc\xdfe \x81 [first] "
+        for charset in (b"", b"; charset=us-ascii", b"; charset=windows-1252"):
+            head = b"From: a@b.example\r\nContent-Type: text/plain%s\r\n\r\n" % charset
+            for footer, first in [("x" * 1_200, "Anna"), ("Bye", "x" * 1_200), ("Bye", "Anna")]:
+                message = of_content(head + line)
+                plan = CopyPlan(
+                    footer_text=footer,
+                    syntaxes=frozenset({MergeSyntax.BRACKETS}),
+                    names=frozenset({"first"}),
+                )
+                made = prepare(message.head, message.body, message.structure, plan)
+                after = made.copy(CopyFields(ANNA.address, "", {"first": first})).content
+                self.assertLess(max(map(len, after.split(b"\r\n"))), 999)
+                part = scan(after).parts[0]
+                is_long = max(len(footer), len(first)) > 998
+                self.assertEqual(part.encoding, "quoted-printable" if is_long else "7bit")
+                self.assertEqual(part.charset, charset.decode().rpartition("=")[2])
+                shown = decoded(after, part).decode("latin-1")
+                self.assertEqual(shown, f"Grüße \x81 {first} \r\n\r\n{footer}")
+
+    def test_P4_a_long_line_under_a_header_that_cannot_be_retold(self) -> None:
+        kind = b"text/plain (; charset=x); charset=us-ascii"
+        head = b"From: a@b.example\r\nContent-Type: %s\r\n\r\n" % kind
+        for footer, first in [("x" * 1_200, "Anna"), ("Bye", "x" * 1_200), ("Bye", "Anna")]:
+            plan = CopyPlan(
+                footer_text=footer,
+                syntaxes=frozenset({MergeSyntax.BRACKETS}),
+                names=frozenset({"first"}),
+            )
+            message = of_content(head + b"Hi [first]\r\n")
+            made = prepare(message.head, message.body, message.structure, plan)
+            after = made.copy(CopyFields(ANNA.address, "", {"first": first})).content
+            is_long = max(len(footer), len(first)) > 998
+            changed = b"Hi [first]\r\n" if is_long else b"Hi Anna\r\n\r\nBye\r\n"
+            self.assertEqual(after, head + changed)
 
 
 class CharsetTest(SynchronousTestCase):
