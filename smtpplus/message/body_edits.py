@@ -225,8 +225,8 @@ class BodyEdits:
         if tags:
             if any(tag.kind in {TagKind.UNSUBSCRIBE, TagKind.OPEN} for tag in tags):
                 return None
-        elif text.find(":", start, end) < 0:
-            return None
+        elif text.find(":", start, end) < 0 and text.find("&", start, end) < 0:
+            return None  # no scheme, nor one as PHP's htmlentities writes it (&colon;)
         if self.links.is_marked(text[tag_start:tag_end]) or _unsubscribes(text, tag_end):
             return None
         if tags:

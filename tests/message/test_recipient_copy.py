@@ -498,6 +498,7 @@ class BodyTest(SynchronousTestCase):
             ('<a href="https://x.example/" href="https://y.example/">x</a>', "https://x.example/"),
             ("<a href='https://x.example/'title=x>x</a>", "https://x.example/"),
             ('<a href="&#104;ttps://x.example/">x</a>', "https://x.example/"),
+            ('<a href="https&colon;&sol;&sol;x&period;example&sol;">x</a>', "https://x.example/"),
         ]:
             page = f"<body><p>{link}</body>"
             made = self.page(page, plan)
