@@ -6,8 +6,9 @@ database and goes nowhere that was not signed here (W2). What does not change fr
 recipient to recipient is made once: `LinkTarget.of`.
 
 Guarantees: a target is absolute http or https, visible ASCII, with a host, at most
-`MAX_TARGET` octets, so it cannot break out of a Location header; one text for one target:
-other base64 of the same octets is refused. Raises what `Tokens.read` raises, and nothing else.
+`MAX_TARGET` octets, so it cannot break out of a Location header; one text for one target and
+one token: other base64 of the same octets is refused, and so is upper case. Raises what
+`Tokens.read` raises, and nothing else.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ def read_open(tokens: Tokens, name: str, now: float) -> Token:
     token, dot, suffix = name.partition(".")
     if not dot or suffix.lower() != "gif":
         raise TokenError(TokenFault.MALFORMED)
-    return tokens.read(Purpose.OPEN, token, now)
+    return _read(tokens, Purpose.OPEN, token, now)
 
 
 def read_click(tokens: Tokens, token: str, segment: str, now: float) -> Click:
@@ -133,7 +134,7 @@ def read_click(tokens: Tokens, token: str, segment: str, now: float) -> Click:
     target = _read_target(segment)
     if target is None:
         raise TokenError(TokenFault.MALFORMED)
-    return Click(tokens.read(Purpose.CLICK, token, now, bound=target.encode("ascii")), target)
+    return Click(_read(tokens, Purpose.CLICK, token, now, target.encode("ascii")), target)
 
 
 def read_unsubscribe(tokens: Tokens, token: str, now: float) -> Token:
@@ -142,7 +143,14 @@ def read_unsubscribe(tokens: Tokens, token: str, now: float) -> Token:
     Raises:
         TokenError: not ours, or too old.
     """
-    return tokens.read(Purpose.UNSUBSCRIBE, token, now)
+    return _read(tokens, Purpose.UNSUBSCRIBE, token, now)
+
+
+def _read(tokens: Tokens, purpose: Purpose, text: str, now: float, bound: bytes = b"") -> Token:
+    """What a token in a URL names; upper case is forgiven in addresses alone (W2, W3)."""
+    if text != text.lower():
+        raise TokenError(TokenFault.MALFORMED)
+    return tokens.read(purpose, text, now, bound=bound)
 
 
 def _clean(href: str) -> str | None:

@@ -95,7 +95,15 @@ class UrlTests(SynchronousTestCase):
         click = read_click(TOKENS, self.token, self.segment, NOW)
         self.assertEqual((click.target, click.token.link), (TARGET, 3))
         self.assertEqual(click.token.facts, FACTS)
-        self.assertEqual(read_click(TOKENS, self.token.upper(), self.segment, NOW), click)
+
+    def test_W2_W3_a_token_in_another_case_is_refused(self) -> None:
+        name = open_url(BASE, TOKENS, FACTS, NOW).removeprefix(BASE + "/t/o/")
+        unsubscribe = unsubscribe_url(BASE, TOKENS, FACTS, NOW).removeprefix(BASE + "/u/")
+        for change in (str.upper, str.title):
+            wrong = change(self.token)
+            self.assertRaises(TokenError, read_click, TOKENS, wrong, self.segment, NOW)
+            self.assertRaises(TokenError, read_open, TOKENS, change(name[:-4]) + ".gif", NOW)
+            self.assertRaises(TokenError, read_unsubscribe, TOKENS, change(unsubscribe), NOW)
 
     def test_opens_and_unsubscribes_come_back(self) -> None:
         name = open_url(BASE, TOKENS, FACTS, NOW).removeprefix(BASE + "/t/o/")

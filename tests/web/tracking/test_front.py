@@ -64,7 +64,6 @@ class ClickTests(TrackingTestCase):
         token, segment = path.split("/")[3:]
         for one in (
             f"{path}?fbclid=x&utm_source=y",
-            f"/t/c/{token.upper()}/{segment}",
             f"/t/c/{token}/%{ord(segment[0]):02x}{segment[1:]}",
         ):
             self.assertEqual(browser.get(one).header("location"), _TARGET, one)
@@ -85,7 +84,7 @@ class ClickTests(TrackingTestCase):
         done = 0
         while done < 2000:
             mutated = _mutation(path, other, chance)
-            if mutated.lower() == path.lower() or mutated.startswith(f"{path}?"):
+            if mutated == path or mutated.startswith(f"{path}?"):
                 continue
             done += 1
             answer = browser.get(mutated)

@@ -89,6 +89,11 @@ class OneClickTests(TrackingTestCase):
                 self.clock.advance(0.06)
         self.assertEqual(self.kept.changes, [])
 
+    def test_W3_a_token_in_upper_case_is_refused_and_changes_nothing(self) -> None:
+        token = self.unsubscribe_path().removeprefix("/u/")
+        self.assertEqual(self.post(_ONE_CLICK, path=f"/u/{token.upper()}").status, 404)
+        self.assertEqual(self.kept.changes, [])
+
     def test_W3_none_of_1000_random_tokens_is_taken(self) -> None:
         chance = random.Random(2)
         for _ in range(1000):
