@@ -200,7 +200,7 @@ class UnsubscribePages:
             "account_name": next((one.name for one in accounts if one.id == wanted), ""),
             "list_name": situation.list_name,
             "address": _masked(situation.address),
-            "others": situation.others if state != "ask" else [],
+            "others": situation.others,
             "reasons": REASONS,
         }
         return self._render(asked, values, HTTPStatus.OK)
