@@ -34,6 +34,7 @@ from smtpplus.message.edits import Fill
 from smtpplus.message.html_spans import Place, PlaceKind, lowered
 from smtpplus.message.text_view import TextView
 from smtpplus.message.unsubscribe_tags import PATTERN as UNSUBSCRIBE_PATTERN
+from smtpplus.message.unsubscribe_tags import tag_start
 from smtpplus.values.options import MergeSyntax
 
 __all__ = [
@@ -186,6 +187,7 @@ class TagFinder:
         if group in {"own", "unsubscribe"}:
             if self._plan.unsubscribe_url is None:
                 return None
+            start = tag_start(match.string, start)
             return Tag(start, end, TagKind.UNSUBSCRIBE, match.group())
         if group == "open":
             return Tag(start, end, TagKind.OPEN, match.group())

@@ -9,10 +9,11 @@
 | ``{{{ pm:unsubscribe }}}`` | Postmark |
 | ``{{amazonSESUnsubscribeUrl}}`` | Amazon SES |
 
-In an attribute and in plain text a tag becomes the address; in HTML text ``[unsubscribe]``
-becomes a link that can be read, the others the address. ``<% words %>`` in the text of SendGrid's
-subscriptiontrack becomes a link that reads so. Also says which links are unsubscribe links of
-the sender's own. Pure; linear time.
+Editors take a tag in a link for an address: ``http://`` before it and percent forms of its marks
+belong to it. In an attribute and in plain text a tag becomes the address; in HTML text
+``[unsubscribe]`` becomes a link that can be read, the others the address. ``<% words %>`` in the
+text of SendGrid's subscriptiontrack becomes a link that reads so. Also says which links are
+unsubscribe links of the sender's own. Pure; linear time.
 """
 
 from __future__ import annotations
@@ -30,18 +31,25 @@ __all__ = [
     "is_unsubscribe_text",
     "subscription_html",
     "subscription_text",
+    "tag_start",
     "url_fill",
 ]
 
 LINK_TAG = "[unsubscribe]"
 _BAR = r"(?:\||%7C)"
+_SQUARE = "unsubscribe(?:_url|_link)?"
+_ANGLE = "(?:asm_group_)?unsubscribe(?:_raw)?(?:_url)?"
+_CURLY = "(?:pm(?::|%3A)unsubscribe(?:_url)?|amazonSESUnsubscribeUrl|unsubscribe(?:_url)?)"
+_MAILGUN = "(?:tag_|mailing_list_)?unsubscribe_url"
 PATTERN = (
-    r"(?i:\[unsubscribe(?:_url|_link)?\]"
-    r"|(?:<|&lt;)%\s*(?:asm_group_)?unsubscribe(?:_raw)?(?:_url)?\s*%(?:>|&gt;)"
-    r"|%(?:tag_|mailing_list_)?unsubscribe_url%"
+    rf"(?i:\[{_SQUARE}\]"
+    rf"|(?:<|&lt;)%\s*{_ANGLE}\s*%(?:>|&gt;)"
+    rf"|%(?:{_MAILGUN}%|25{_MAILGUN}%25|5B{_SQUARE}%5D|3C%25(?:%20)*{_ANGLE}(?:%20)*%25%3E"
+    rf"|7B%7B(?:%7B)?(?:%20)*{_CURLY}(?:%20)*(?:%7D)?%7D%7D)"
     rf"|\*{_BAR}UNSUB(?::[^|*\s<>\"']{{1,500}})?{_BAR}\*"
-    r"|\{\{\{?\s*(?:pm:unsubscribe(?:_url)?|amazonSESUnsubscribeUrl|unsubscribe(?:_url)?)\s*\}?\}\})"
+    rf"|\{{\{{\{{?\s*{_CURLY}\s*\}}?\}}\}})"
 )
+_SCHEME = re.compile(r"https?://\Z", re.IGNORECASE)
 _WORDS = re.compile(r"(?:<|&lt;)%\s*(.*?)\s*%(?:>|&gt;)", re.DOTALL)
 # What the words have in common, and the words: most texts hold nothing of the former.
 _IN_TARGETS = {
@@ -100,6 +108,12 @@ def _holds(text: str, words: dict[str, tuple[str, ...]]) -> bool:
         if part in text and any(word in text for word in words[part]):
             return True
     return False
+
+
+def tag_start(text: str, start: int) -> int:
+    """Where the tag at `start` begins with the scheme that an editor put before it."""
+    scheme = _SCHEME.search(text, max(start - len("https://"), 0), start)
+    return start if scheme is None else scheme.start()
 
 
 def url_fill(url: CopyUrl) -> UrlFill:

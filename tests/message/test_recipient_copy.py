@@ -640,6 +640,15 @@ class BodyTest(SynchronousTestCase):
             ('<a href="%unsubscribe_url%">x</a>', f'<a href="{url}">x</a>'),
             ("[unsubscribe]", f'<a href="{url}">Unsubscribe</a>'),
             ("%unsubscribe_url%", url),
+            # As editors and programs write them that take them for an address.
+            ('<a href="http://[unsubscribe]">x</a>', f'<a href="{url}">x</a>'),
+            ('<a href="%5Bunsubscribe%5D">x</a>', f'<a href="{url}">x</a>'),
+            ("<a href=https://%5BUNSUBSCRIBE%5D>x</a>", f"<a href={url}>x</a>"),
+            ('<a href="http://*%7CUNSUB%7C*">x</a>', f'<a href="{url}">x</a>'),
+            ('<a href="http://%3C%25unsubscribe%25%3E">x</a>', f'<a href="{url}">x</a>'),
+            ('<a href="%7B%7Bunsubscribe%7D%7D">x</a>', f'<a href="{url}">x</a>'),
+            ('<a href="%7B%7B%7B%20pm:unsubscribe%20%7D%7D%7D">x</a>', f'<a href="{url}">x</a>'),
+            ('<a href="http://%25unsubscribe_url%25">x</a>', f'<a href="{url}">x</a>'),
         ]:
             plan = replace(EVERYTHING, header_html="", footer_html="", open_tag="<%open%>")
             made = self.page(f"<body><p>{tag} <%open%> <%open%></body>", plan)
@@ -658,6 +667,8 @@ class BodyTest(SynchronousTestCase):
         self.assertEqual(made[0], "x\r\n\r\nNo more? Leave: https://t.example/u/1\r\n")
         made = texts(copied(wrap("<body>[unsubscribe]</body>", text="[unsubscribe]"), plan))
         self.assertNotIn("No more", "".join(made))
+        made = texts(copied(wrap("<p>x", text="out: http://[unsubscribe].\n"), EVERYTHING))
+        self.assertIn("out: https://t.example/u/1.\r\n", made[0])
 
     def test_utm(self) -> None:
         plan = CopyPlan(utm=Utm(source="a b", campaign="ü", domains=("x.example",)))
