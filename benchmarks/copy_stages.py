@@ -56,7 +56,9 @@ def copy_steps(programs: Programs) -> dict[str, Callable[[int], object]]:
             return_domain="bounce.example.com",
         )
         clock: Any = _Clock()
-        rendering = Rendering(accounts=accounts, clock=clock, settings=settings)
+        rendering = Rendering(
+            accounts=accounts, queue=installation.queue, clock=clock, settings=settings
+        )
         delivery = _delivery(user, mail, size)
         rendered = run(_rendered(rendering, delivery.message, head))
 

@@ -17,6 +17,7 @@ from zope.interface import implementer
 from smtpplus.log import MailLog
 from smtpplus.metrics.plain_counts import Count, Spread
 from smtpplus.ports import ILease, IQueue, Recovery
+from smtpplus.values.address import Address
 from smtpplus.values.errors import STORE_ERRORS, DuplicateMessageError, SmtpplusError
 from smtpplus.values.message import Accepted, Delivery, DeliveryState, Settlement
 from smtpplus.values.options import NOTHING_SAID
@@ -182,6 +183,12 @@ class CountedQueue:
     async def withdrawn(self, delivery_ids: Collection[int]) -> Collection[int]:
         """See `IQueue.withdrawn`."""
         return await self._queue.withdrawn(delivery_ids)
+
+    async def has_sent(
+        self, list_id: int, to: Collection[Address], message_ids: Collection[str], before: int
+    ) -> bool:
+        """See `IQueue.has_sent`."""
+        return await self._queue.has_sent(list_id, to, message_ids, before)
 
     def claim(
         self,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from zope.interface import Attribute, Interface
 
+from smtpplus.values.address import Address
 from smtpplus.values.message import Accepted, Delivery, Settlement
 from smtpplus.values.queue import QueueChange, Selection
 
@@ -123,6 +124,14 @@ class IQueue(Interface):
 
     def recover(now: float) -> Awaitable[Recovery]:
         """At start, before intake: return leases of dead processes, reconcile files and rows."""
+
+    async def has_sent(
+        list_id: int, to: Collection[Address], message_ids: Collection[str], before: int
+    ) -> bool:
+        """Was a mail of this list with one of these Message-IDs for one of the addresses `to`?
+
+        Looked for among the newest 1,000 mails to each address whose ids are below `before`.
+        """
 
     def used(user_id: int, since: float) -> Awaitable[int]:
         """Messages accepted from an SMTP user since `since` (an hour's start), by counters."""

@@ -8,7 +8,9 @@ raise. Puts nothing in itself: `smtpplus.message.recipient_copy` does.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
@@ -20,15 +22,17 @@ from smtpplus.message.copy_plan import CopyFields, CopyPlan, LeftAlone, OwnTo
 from smtpplus.message.feedback_id import REPLACED, feedback_id, feedback_id_field
 from smtpplus.message.headers import HeaderField, cut_spans, parse_head
 from smtpplus.message.list_fields import CfblPolicy, ListFields, ListPolicy, OwnField
+from smtpplus.message.mailboxes import addresses
 from smtpplus.message.own_to import Visible, visible_addresses
 from smtpplus.message.part_memory import PartMemory
 from smtpplus.message.token import Purpose, TokenFacts, Tokens
 from smtpplus.message.tracking_urls import LinkTarget
 from smtpplus.message.verp import local_part
-from smtpplus.ports import IAccounts, IClock
+from smtpplus.ports import IAccounts, IClock, IQueue
 from smtpplus.rules.effective import Effective, settle
 from smtpplus.rules.tracking_hosts import tracking_base
 from smtpplus.values.address import Address
+from smtpplus.values.errors import AddressError
 from smtpplus.values.message import Delivery, Message
 from smtpplus.values.options import NOTHING_SAID, Utm
 from smtpplus.values.submission import MailList, SmtpUser, Stream
@@ -41,15 +45,16 @@ _ClickUrl: TypeAlias = Callable[[CopyFields, int, LinkTarget], str]
 _PlanKey: TypeAlias = tuple[object, ...]
 
 _MOST_SETTLED = 1_000
+_MOST_ANSWERED = 50  # Message-IDs
+_MOST_SHOWN = 10  # addresses
+_ID = re.compile(r"<[^<>\s]{1,995}>")
 _MOST_PLANS = 200
 _MOST_OF_PLAN = 10_000  # characters of the merge fields of one that is kept
 _ANSWERS = frozenset({"in-reply-to", "references"})
 _EDGES = ("header_html", "header_text", "footer_html", "footer_text")
 _edges = attrgetter(*_EDGES)
 _IN_OWN_THREAD = (
-    LeftAlone(
-        -1, "no header and footer: it answers a mail of a list of ours (In-Reply-To, List-Id)"
-    ),
+    LeftAlone(-1, "no header and footer: it answers a mail of this list (In-Reply-To, References)"),
 )
 # What of `Effective` a plan is made of, but for `fields`.
 _asked = attrgetter(
@@ -127,8 +132,11 @@ class Rendered:
 class Rendering:
     """Settles messages; answers for user and list are kept until one of them changes."""
 
-    def __init__(self, *, accounts: IAccounts, clock: IClock, settings: RenderingSettings) -> None:
+    def __init__(
+        self, *, accounts: IAccounts, queue: IQueue, clock: IClock, settings: RenderingSettings
+    ) -> None:
         self._accounts = accounts
+        self._queue = queue
         self._clock = clock
         self.settings = settings
         self._settled: dict[tuple[int, int], tuple[SmtpUser, MailList, Effective]] = {}
@@ -179,13 +187,14 @@ class Rendering:
             block = feedback + listed.write()
         else:
             block = functools.partial(self._block, listed, base, feedback)
-        is_own = not present.isdisjoint(_ANSWERS) and _is_own_thread(
-            fields, self.settings.hostname.lower()
-        )
+        has_edges = any(_edges(effective))
+        is_own = has_edges and not present.isdisjoint(_ANSWERS)
+        if is_own:
+            is_own = await self._is_own_thread(message, fields)
         plan = self._kept_plan(effective, base, names, is_own=is_own, has_tag=has_tag)
         is_plain = is_same and not plan.changes_bodies
         visible = visible_addresses(fields)
-        left = _IN_OWN_THREAD if is_own and any(_edges(effective)) else ()
+        left = _IN_OWN_THREAD if is_own else ()
         return Rendered(head, fields, plan, is_plain, block, visible, left)
 
     def copy_fields(self, delivery: Delivery, links: int = 0) -> CopyFields:
@@ -229,6 +238,15 @@ class Rendering:
         domains = await self._accounts.sender_domains(message.account_id)
         own = next((one for one in domains if one.domain == message.from_domain), None)
         return tracking_base(self.settings.tracking_base, own)
+
+    async def _is_own_thread(self, message: Message, fields: tuple[HeaderField, ...]) -> bool:
+        """Does it answer a mail of the same list to one of the same people, or one marked so?"""
+        if _is_marked(fields, self.settings.hostname.lower()):
+            return True
+        answered = _answered(fields)
+        return bool(answered) and await self._queue.has_sent(
+            message.list_id, _shown_addresses(fields), answered, message.id
+        )
 
     def _wants_fields(self, effective: Effective, from_domain: str) -> bool:
         """Does the list, or the domain, want any of its own?"""
@@ -290,7 +308,7 @@ class Rendering:
         *,
         is_own: bool,
     ) -> CopyPlan:
-        """The plan; an answer in a thread of a list of ours gets no header and footer again."""
+        """The plan; an answer in the list's own thread gets no header and footer again."""
         own_to = OwnTo.ALL if effective.own_to else OwnTo.OFF
         if own_to is OwnTo.OFF and effective.bcc_own_to:
             own_to = OwnTo.BCC
@@ -377,7 +395,25 @@ def _hosts(*bases: str) -> frozenset[str]:
     return frozenset(host for base in bases if (host := urlsplit(base).hostname))
 
 
-def _is_own_thread(fields: tuple[HeaderField, ...], host: str) -> bool:
+def _answered(fields: tuple[HeaderField, ...]) -> list[str]:
+    """The Message-IDs that it answers, the last and thus nearest of many (RFC 5322 §3.6.4)."""
+    found = [
+        one for field in fields if field.lower in _ANSWERS for one in _ID.findall(field.unfolded)
+    ]
+    return list(dict.fromkeys(found))[-_MOST_ANSWERED:]
+
+
+def _shown_addresses(fields: tuple[HeaderField, ...]) -> list[Address]:
+    """Some of those in To and Cc."""
+    found: list[Address] = []
+    for one in fields:
+        if one.lower in {"to", "cc"}:
+            with contextlib.suppress(AddressError):
+                found += [mailbox.address for mailbox in addresses(one.unfolded)]
+    return found[:_MOST_SHOWN]
+
+
+def _is_marked(fields: tuple[HeaderField, ...], host: str) -> bool:
     """Is it an answer in a thread that this installation's lists have marked as theirs?"""
     ids = [one.unfolded.lower().strip() for one in fields if one.lower == "list-id"]
     return any(one.endswith((f".{host}>", f".{host}")) for one in ids)

@@ -94,7 +94,7 @@ class RelayService:
         self._rendering = None
         if settings.rendering is not None:
             self._rendering = Rendering(
-                accounts=needs.accounts, clock=clock, settings=settings.rendering
+                accounts=needs.accounts, queue=queue, clock=clock, settings=settings.rendering
             )
         self._suppressed = SuppressedMeanwhile(needs.suppressions, needs.accounts, clock)
         self._copies = Copies(

@@ -20,6 +20,7 @@ from smtpplus.store.contents import BytesBody
 from smtpplus.store.facts import MESSAGES, hour_of
 from smtpplus.store.leases import OwnLeases
 from smtpplus.store.rows import is_leased_at_birth
+from smtpplus.values.address import Address
 from smtpplus.values.errors import (
     ConflictError,
     DuplicateMessageError,
@@ -277,6 +278,19 @@ class MemoryQueue:
             self._contents.remove(message_id)
         missing = tuple(sorted(named - set(self._contents.files)))
         return succeed(Recovery(len(leased), len(over), missing, len(strays - over)))
+
+    async def has_sent(
+        self, list_id: int, to: Collection[Address], message_ids: Collection[str], before: int
+    ) -> bool:
+        """See `IQueue.has_sent`."""
+        keys = {one.key for one in to}
+        return any(
+            kept.message.list_id == list_id
+            and kept.message.message_id in message_ids
+            and kept.message.id < before
+            and kept.new.recipient.address.key in keys
+            for kept in self.deliveries.values()
+        )
 
     def used(self, user_id: int, since: float) -> Awaitable[int]:
         """See `IQueue.used`."""

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import (
     Connection,
     Row,
+    Select,
     func,
     literal_column,
     select,
@@ -34,11 +35,12 @@ from smtpplus.store.leases import Leases
 from smtpplus.store.messages import chunks, load_messages
 from smtpplus.store.queue_changes import QueueChanges
 from smtpplus.store.recipient_counts import Key
-from smtpplus.store.rows import fields_from, recipient_from
-from smtpplus.store.schema import counter_hour, delivery
+from smtpplus.store.rows import address_key, fields_from, recipient_from, safe_text
+from smtpplus.store.schema import counter_hour, delivery, message
 from smtpplus.store.settlements import Settled, Settlements
 from smtpplus.store.topics import DUE
 from smtpplus.store.transactions import Transactions
+from smtpplus.values.address import Address
 from smtpplus.values.errors import DuplicateMessageError, StoreCorruptError
 from smtpplus.values.ids import show_id
 from smtpplus.values.message import Accepted, Delivery, Settlement
@@ -48,6 +50,7 @@ __all__ = ["SqlQueue"]
 
 _log = Logger()
 _MANY = 200  # deliveries of one message: their rows take milliseconds
+_MOST_TO_ONE = 1_000  # deliveries to an address that are looked through
 
 _WAITING = delivery.c.state.in_([literal_column("'queued'"), literal_column("'held'")])
 
@@ -208,6 +211,16 @@ class SqlQueue:
         swept = await self._large.sweep()
         return Recovery(returned, swept.removed, swept.missing, swept.quarantined)
 
+    async def has_sent(
+        self, list_id: int, to: Collection[Address], message_ids: Collection[str], before: int
+    ) -> bool:
+        """See `IQueue.has_sent`."""
+        ids = [safe_text(one) for one in message_ids]
+        queries = [_sent(list_id, address_key(one), ids, before) for one in to]
+        return await self._transactions.read(
+            lambda connection: any(connection.scalar(query) is not None for query in queries)
+        )
+
     async def used(self, user_id: int, since: float) -> int:
         """See `IQueue.used`."""
         query = select(func.coalesce(func.sum(counter_hour.c.n), 0)).where(
@@ -261,6 +274,26 @@ class SqlQueue:
                 )
 
         return self._transactions.write(work)
+
+
+def _sent(list_id: int, to: str, message_ids: list[str], before: int) -> Select[tuple[int]]:
+    """A message of a list to an address, by its Message-ID."""
+    newest = (
+        select(delivery.c.message_id)
+        .where(delivery.c.address_key == to, delivery.c.message_id < before)
+        .order_by(delivery.c.message_id.desc())
+        .limit(_MOST_TO_ONE)
+        .subquery()
+    )
+    return (
+        select(message.c.id)
+        .where(
+            message.c.id.in_(select(newest.c[0])),
+            message.c.list_id == list_id,
+            message.c.header_message_id.in_(message_ids),
+        )
+        .limit(1)
+    )
 
 
 def _accepted(before: int | None) -> None:

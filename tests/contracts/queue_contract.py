@@ -237,6 +237,22 @@ class QueueContract(AcceptContract):
         self.assertEqual(await self.queue.used(8, 0.0), 1)
         self.assertEqual(await self.queue.used(9, 0.0), 0)
 
+    async def test_P4_what_a_list_has_sent_to_whom_is_known_by_its_message_id(self) -> None:
+        item = await self._accept(TO_BOB, TO_ZOE)
+        before, named = self.ids.next(NOW), [item.message.message_id]
+        everybody = [TO_BOB.address, TO_ZOE.address]
+        for to in (everybody, everybody[1:], [Address("nobody", "example.net"), everybody[0]]):
+            self.assertTrue(await self.queue.has_sent(2, to, ["<2@x.example>", *named], before))
+        for list_id, to, ids, until in (
+            (3, everybody, named, before),
+            (2, [Address("nobody", "example.net")], named, before),
+            (2, everybody, ["<2@x.example>", "1@example.com", "\0"], before),
+            (2, everybody, named, item.message.id),
+            (2, [], named, before),
+            (2, everybody, [], before),
+        ):
+            self.assertFalse(await self.queue.has_sent(list_id, to, ids, until))
+
     async def test_a_report_is_queued_with_what_it_reports_once(self) -> None:
         item = await self._accept(leased=True)
         bounced = settlement(delivery_of(item), DeliveryState.BOUNCED)

@@ -277,6 +277,8 @@ class Queue:
         self.due: float | None = None
         self.failure: Exception | None = None
         self.most = 1_000_000  # settlements that there is room for
+        self.sent: set[tuple[int, str, str]] = set()  # list, address, Message-ID
+        self.asked_for_sent = 0
 
     def accept(self, accepted: Accepted) -> Awaitable[None]:
         return succeed(None)
@@ -321,6 +323,13 @@ class Queue:
             return ()
         self.reports += reports
         return {report.message.id for report in reports}
+
+    async def has_sent(
+        self, list_id: int, to: Collection[Address], message_ids: Collection[str], before: int
+    ) -> bool:
+        self.asked_for_sent += 1
+        known = {(list_id, one.key, message_id) for one in to for message_id in message_ids}
+        return not self.sent.isdisjoint(known)
 
     async def release(self, delivery_ids: Iterable[int]) -> None:
         self.released += delivery_ids

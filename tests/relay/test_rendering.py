@@ -32,7 +32,7 @@ from smtpplus.values.submission import (
     SmtpUser,
     Stream,
 )
-from tests.relay.fakes import Contents, a_clock, a_delivery
+from tests.relay.fakes import Contents, Queue, a_clock, a_delivery
 
 _PEM, _PUBLIC = generate_key()
 _KEY = DkimKey(1, "example.com", "sp1", DkimKeyState.ACTIVE, _PEM, _PUBLIC, 0.0)
@@ -76,6 +76,9 @@ class _Accounts:
 
 
 class RenderingTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.queue = Queue()
+
     def _copies(
         self,
         content: bytes = _MAIL,
@@ -87,6 +90,7 @@ class RenderingTests(SynchronousTestCase):
     ) -> Copies:
         _, clock = a_clock()
         accounts: Any = _Accounts(stream, settings or {}, host)
+        queue: Any = self.queue
         named = RenderingSettings(
             tokens=_TOKENS,
             hostname="mail.example.org",
@@ -100,7 +104,7 @@ class RenderingTests(SynchronousTestCase):
             signing=InlineWorkers(),
             clock=clock,
             relay_domains=(),
-            rendering=Rendering(accounts=accounts, clock=clock, settings=named),
+            rendering=Rendering(accounts=accounts, queue=queue, clock=clock, settings=named),
         )
 
     def _delivery(
@@ -270,6 +274,28 @@ class RenderingTests(SynchronousTestCase):
                 self.assertTrue(all("it answers a mail" in note for note in copy.notes))
             copy, _ = self._copy(self._copies(content), self._delivery(content=content))
             self.assertEqual(copy.notes, ())  # nothing was wanted
+
+    def test_P4_an_answer_to_a_mail_of_the_list_gets_no_footer_again(self) -> None:
+        settings = {"footer": True, "footer_text": "Shop Ltd", "track_opens": True}
+        self.queue.sent = {(1, "b@example.net", "<first@example.com>")}
+        for fields, expected in (
+            (b"In-Reply-To: <first@example.com>", 0),
+            (b"References: <first@example.com>\r\n <her@example.net>", 0),
+            (b"In-Reply-To: <her@example.net>\r\nReferences: <first@example.com><x@y>", 0),
+            (b"In-Reply-To: <her@example.net>", 1),
+            (b"In-Reply-To: first@example.com", 1),
+            (b"References: <%b@example.com>" % (b"a" * 2_000), 1),
+            (b"X-References: <first@example.com>", 1),
+        ):
+            content = fields + b"\r\nFrom: a@example.com\r\nTo: B <B@example.net>\r\n\r\nHello\r\n"
+            copies = self._copies(content, settings=settings)
+            copy, octets = self._copy(copies, self._delivery(content=content))
+            self.assertEqual(octets.count(b"Shop Ltd"), expected, fields)
+            self.assertEqual(len(copy.notes), 1 - expected)
+        asked = self.queue.asked_for_sent
+        for mail, wanted in ((_MAIL, settings), (content, {"track_opens": True})):
+            self._copy(self._copies(mail, settings=wanted), self._delivery(content=mail))
+        self.assertEqual(self.queue.asked_for_sent, asked)  # nothing is read without need
 
     def test_UN1_a_tag_in_a_body_works_whatever_the_list_wants(self) -> None:
         """Transactional, `unsubscribe` and `footer` off; with and without anything else."""
