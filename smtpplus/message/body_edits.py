@@ -311,7 +311,8 @@ class BodyEdits:
         plan = self._plan
         self._begin(clicks=plan.click_text)
         edits: list[Edit] = []
-        if is_main and plan.header_text:
+        is_empty = len(view.text) == view.mark
+        if is_main and plan.header_text and not is_empty:
             edits.append(self._banner(view, plan.header_text, view.mark, flowed=flowed))
         edits += self._text_inside(
             view.text, view.real, view.character, self.finder.tags(view), delsp=delsp
@@ -320,6 +321,8 @@ class BodyEdits:
             banner = plan.footer_text.strip("\r\n")
             if plan.unsubscribe_text and plan.unsubscribe_url and not self._offers_unsubscribe:
                 banner = f"{banner}\n\n{subscription_text(plan.unsubscribe_text)}".strip("\r\n")
+            if is_empty:  # both stand in one place
+                banner = f"{plan.header_text.rstrip()}\n\n{banner}".strip("\r\n")
             if banner:
                 at = footer_position(view.text, view.mark, is_reply=self.is_reply)
                 edits.append(self._banner(view, banner, at, flowed=flowed))

@@ -35,7 +35,7 @@ from smtpplus.message.encoded_body import (
     body_of,
 )
 from smtpplus.message.head_edits import HeadPiece, head_template
-from smtpplus.message.headers import HeaderField, parse_head
+from smtpplus.message.headers import HeaderField, head_length, parse_head
 from smtpplus.message.own_to import Visible, visible_addresses
 from smtpplus.message.part_copy import PartCopy, flow_of
 from smtpplus.message.part_memory import MAX_REMEMBERED, PartKey
@@ -169,6 +169,8 @@ def needed_spans(structure: Structure, plan: CopyPlan) -> tuple[tuple[int, int],
             if found.index:
                 spans.append((part.header_start, part.body_start))
             spans.append((part.body_start, part.body_end))
+            if part.body_start == part.body_end:
+                spans.append((part.body_end, part.body_end + 2))  # `_BodyWork.has_room`
     return tuple(spans)
 
 
@@ -286,7 +288,7 @@ class _BodyWork:
         """The encoded body of a part, or the reason why it is left alone."""
         part = found.part
         size = part.body_end - part.body_start
-        if not size:  # its empty line may be the one before the delimiter
+        if not size and not self.has_room(found):
             return "it is empty"
         factor = {"base64": 1.4, "quoted-printable": _MOST_ENCODED}.get(part.encoding, 1)
         if size > MAX_TEXT_OCTETS * factor:
@@ -297,6 +299,13 @@ class _BodyWork:
         if part.encoding == "quoted-printable" and size - 2 * encoded.count(b"=") > MAX_TEXT_OCTETS:
             return _TOO_LONG
         return encoded
+
+    def has_room(self, found: BodyPart) -> bool:
+        """May an empty part be filled? Its header's empty line may belong to the delimiter."""
+        if not found.index:
+            return head_length(self.head) is not None
+        end = found.part.body_end
+        return self.source.octets(end, end + 2) == b"\r\n"
 
     def part(self, found: BodyPart) -> None:
         """Change one part, or note why not."""

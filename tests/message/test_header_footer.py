@@ -6,14 +6,16 @@ import base64
 import html
 import random
 import re
+from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.message.copy_plan import CopyFields, CopyPlan
+from smtpplus.message.edits import Span
 from smtpplus.message.header_footer import fragment
 from smtpplus.message.html_signatures import signature_start
 from smtpplus.message.html_spans import html_spans
-from smtpplus.message.recipient_copy import prepare
+from smtpplus.message.recipient_copy import Excerpts, needed_spans, prepare
 from smtpplus.message.structure import scan
 from smtpplus.message.token import TokenFacts, Tokens
 from smtpplus.message.tracking_urls import LinkTarget, click_url, open_url, read_click
@@ -315,6 +317,34 @@ class TextTest(SynchronousTestCase):
     def test_P4_last_where_the_answer_stands_below(self) -> None:
         for before in ("A wrote:\n> q\n\nYes\n", "> q\nYes\n> r\nNo\n", "> q\n", "Yes\n"):
             self.assertTrue(text(before, reply=True).endswith("\n\n[F]\n"), before)
+
+    def test_P4_empty_parts(self) -> None:
+        """As programs send them that only attach something."""
+        top = b"From: a@b.example\r\nMIME-Version: 1.0\r\n"
+        leaf = b"--b\r\nContent-Type: text/%s\r\nContent-Transfer-Encoding: %s\r\n\r\n"
+        file = b"--b\r\nContent-Type: application/pdf\r\n\r\nx\r\n--b--\r\n"
+        many = top + b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+        plan = replace(PLAN, footer_text="F\u00fc\u00dfe", open_url=lambda _: "https://t.example/o")
+        for kind in (b"plain", b"html"):
+            for encoding in (b"7bit", b"quoted-printable", b"base64"):
+                message = of_content(many + leaf % (kind, encoding) + b"\r\n" + file)
+                after = copied(message, plan)
+                shown = ("[H]\r\n\r\nFüße",) if kind == b"plain" else ("[H]", "[F]", "<img")
+                self.assertEqual([one in texts(after)[0] for one in shown], [True] * len(shown))
+                self.assertTrue(after.endswith(b"\r\n" + file))
+                spans = needed_spans(message.structure, plan)
+                some = Excerpts({one: message.content[slice(*one)] for one in spans})
+                made = prepare(message.head, some, message.structure, plan).copy(ANNA)
+                joined = made.head + b"".join(
+                    message.content[p.start : p.end] if isinstance(p, Span) else p
+                    for p in made.body
+                )
+                self.assertEqual(joined, after)
+        self.assertEqual(texts(copied(of_content(top + b"\r\n"), PLAN)), ["[H]\r\n\r\n[F]"])
+        for content in (many + leaf % (b"plain", b"7bit") + file, top, top + b"Subject: x"):
+            stays = prepared(of_content(content), PLAN)
+            self.assertEqual([one.reason for one in stays.left_alone], ["it is empty"])
+            self.assertEqual(stays.copy(ANNA).content, content)
 
     def test_format_flowed(self) -> None:
         plan = CopyPlan(footer_text="One \n> two\nFrom three\n-- \n")
