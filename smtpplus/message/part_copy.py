@@ -99,7 +99,7 @@ class PartCopy:
             body.octets,
             self.found.part.charset,
             is_html=self.found.is_html,
-            seven_bit=isinstance(body, PlainBody) and body.octets.isascii(),
+            is_encoded=not isinstance(body, PlainBody),
             may_use_lf=isinstance(body, Base64Body),
         )
 
@@ -153,7 +153,7 @@ class PartCopy:
             octets,
             charset or self.found.part.charset,
             is_html=self.found.is_html,
-            seven_bit=False,
+            is_encoded=True,
             may_use_lf=isinstance(switched, Base64Body),
         )
         assert isinstance(new_view, TextView)  # it was one before

@@ -127,7 +127,7 @@ class TextView(NamedTuple):
 
 
 def view_of(
-    octets: bytes, charset: str, *, is_html: bool, seven_bit: bool, may_use_lf: bool
+    octets: bytes, charset: str, *, is_html: bool, is_encoded: bool, may_use_lf: bool
 ) -> TextView | str:
     """A view of the decoded body of a part, or the reason why there is none.
 
@@ -135,7 +135,8 @@ def view_of(
         octets: the body without its transfer encoding.
         charset: as declared, "" where none is.
         is_html: is it HTML rather than plain text?
-        seven_bit: must what is put in be 7-bit?
+        is_encoded: does it have a transfer encoding? Without one what is put in is 7-bit where
+            the body is, and there is no UTF-16 or UTF-32 (RFC 2045 §2.8).
         may_use_lf: may the part's line ends be LF (inside base64)?
     """
     codec, mark = _codec(octets, charset)
@@ -143,12 +144,14 @@ def view_of(
         return f"its charset {charset!r} is not known"
     if codec in _UNFIT:
         return f"its charset {charset!r} is not edited"
+    if _is_mislabelled(octets, codec, is_encoded=is_encoded):
+        return f"it is not valid in its charset {charset!r}"
     written = _written(charset, codec)
-    if seven_bit and not codec.startswith(_SEVEN_BIT):
+    if not is_encoded and octets.isascii() and not codec.startswith(_SEVEN_BIT):
         written = "ascii"
-    newline = "\n" if may_use_lf and b"\n" in octets and b"\r\n" not in octets else "\r\n"
     if codec not in _MAPPED and codec not in _WIDTHS and not codec.startswith("iso2022"):
         text = octets.decode("latin-1")
+        newline = _newline(text, may_use_lf=may_use_lf)
         return TextView(octets, text, codec, written, is_html, newline, mark)
     if len(octets) > MAX_MAPPED:
         return f"it is longer than {MAX_MAPPED // 1024} KiB in {charset}"
@@ -156,8 +159,19 @@ def view_of(
     if mapped is None:
         return f"it is not valid in its charset {charset!r}"
     text, mark, ends = mapped
-    width = _WIDTHS.get(codec, 1)
+    newline, width = _newline(text, may_use_lf=may_use_lf), _WIDTHS.get(codec, 1)
     return TextView(octets, text, codec, written, is_html, newline, mark, ends, width)
+
+
+def _newline(text: str, *, may_use_lf: bool) -> str:
+    return "\n" if may_use_lf and "\n" in text and "\r\n" not in text else "\r\n"
+
+
+def _is_mislabelled(octets: bytes, codec: str, *, is_encoded: bool) -> bool:
+    """Is it UTF-16 or UTF-32 in name alone, or without the name? Their line ends hold NUL."""
+    if codec in _WIDTHS:
+        return not is_encoded or b"\0" not in octets
+    return octets.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
 
 def _codec(octets: bytes, charset: str) -> tuple[str, int]:

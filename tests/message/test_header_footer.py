@@ -522,6 +522,37 @@ class CharsetTest(SynchronousTestCase):
             self.assertRegex(body, r"<html><body>\r?\n<p>Header</p>\r?\n")
             self.assertTrue(body.endswith("</body></html>"), charset)
 
+    def test_S2_wide_characters_in_name_alone_or_without_the_name(self) -> None:
+        """What was put in would bring NUL and bare CR with it, or garble the text."""
+        plan = replace(PLAN, click_url=lambda *_: "https://t.example/c", click_text=True)
+        wide = "<p>Füße https://x.example/</p>\r\n".encode("utf-16")
+        for charset, encoding, octets in [
+            ("utf-16", "8bit", "Grüße xx".encode()),
+            ("utf-16", "7bit", b"Hello xx"),
+            ("utf-16le", "base64", "Grüße xx".encode()),
+            ("utf-32", "7bit", b"Hello xx"),
+            ("utf-16", "binary", wide),
+            ("utf-16", "7bit", b""),
+            ("utf-8", "base64", wide),
+            ("iso-8859-1", "base64", wide),
+        ]:
+            body = base64.b64encode(octets) if encoding == "base64" else octets
+            for kind in ("plain", "html"):
+                head = (
+                    f"From: a@b.example\r\nContent-Type: text/{kind}; charset={charset}\r\n"
+                    f"Content-Transfer-Encoding: {encoding}\r\n\r\n"
+                )
+                made = prepared(of_content(head.encode() + body), plan)
+                self.assertEqual(made.copy(ANNA).content, head.encode() + body, charset)
+                self.assertIn("not valid", made.left_alone[0].reason)
+        for charset in ("utf-16", "utf-16le", "utf-32"):
+            body = base64.b64encode("<body>Hi</body>\r\n".encode(charset))
+            head = (
+                f"Content-Type: text/html; charset={charset}\r\nContent-Transfer-Encoding: base64"
+            )
+            message = of_content(b"From: a@b.example\r\n%b\r\n\r\n%b" % (head.encode(), body))
+            self.assertIn("<body>\r\n[H]\r\nHi", texts(copied(message, PLAN))[0])
+
     def test_P4_without_a_charset(self) -> None:
         for kind, body, after in [
             ("plain", b"Gr\xfc\xdfe [first]", b"Gr\xfc\xdfe Lukasz\r\n\r\nFusse"),
