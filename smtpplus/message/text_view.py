@@ -223,8 +223,10 @@ def _mapped(octets: bytes, codec: str) -> tuple[str, int, array[int]] | None:
             if made:
                 characters.append(made)
                 ends.extend([end] * len(made))
-        rest = decoder.decode(b"", final=True)
+        # It must end in ASCII: else what is put behind it would be read as something else.
+        probe = b"A" if codec.startswith(_SEVEN_BIT) else b""
+        rest = decoder.decode(probe, final=True)
     except (UnicodeError, ValueError):
         return None
     text = "".join(characters)
-    return None if rest else (text, int(text.startswith("\ufeff")), ends)
+    return None if rest != probe.decode() else (text, int(text.startswith("\ufeff")), ends)

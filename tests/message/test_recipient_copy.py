@@ -752,6 +752,8 @@ class LeftAloneTest(SynchronousTestCase):
                 "damaged",
             ),
             (b"Content-Type: text/plain; charset=iso-2022-jp\r\n\r\nHi \x1b$B\xff", "not valid"),
+            (b"Content-Type: text/html; charset=iso-2022-jp\r\n\r\n\x1b$B%F%9%H", "not valid"),
+            (b"Content-Type: text/plain; charset=hz-gb-2312\r\n\r\n~{VPND", "not valid"),
             (b"Content-Type: text/plain; name=a.txt\r\n\r\nHi [first]", "attachment"),
             (
                 b"Content-Type: multipart/report; boundary=b\r\n\r\n--b\r\n"
