@@ -65,13 +65,13 @@ class PlainBody:
         start = line_end = -1
         for edit in edits:
             if edit.start > line_end:
-                rooms += _group_rooms(group, line_end - start)
+                rooms += _group_rooms(group, self.octets[start:line_end])
                 group = []
                 start = self._line_start(edit.start)
                 line_end = self._line_end(edit.end)
             group.append(edit)
             line_end = max(line_end, self._line_end(edit.end))
-        return rooms + _group_rooms(group, line_end - start)
+        return rooms + _group_rooms(group, self.octets[start:line_end])
 
     def _line_start(self, at: int) -> int:
         least = max(at - MAX_LINE_OCTETS - 2, 0)
@@ -83,11 +83,11 @@ class PlainBody:
         return most if found < 0 else found
 
 
-def _group_rooms(group: list[OctetEdit], length: int) -> list[int]:
-    """Rooms of edits that share a line of `length` octets."""
-    if length > MAX_LINE_OCTETS + 1:
+def _group_rooms(group: list[OctetEdit], lines: bytes) -> list[int]:
+    """Rooms of edits that share a line, or `lines` that one of them joins."""
+    fills, used = 0, len(lines)
+    if used > MAX_LINE_OCTETS + 1 and max(map(len, lines.split(b"\n"))) > MAX_LINE_OCTETS + 1:
         return [sys.maxsize] * len(group)  # too long already: that is not ours to mend
-    fills, used = 0, length
     for edit in group:
         for piece in edit.pieces:
             if isinstance(piece, bytes):

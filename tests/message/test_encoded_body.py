@@ -158,6 +158,15 @@ class EncodedBodyTest(SynchronousTestCase):
         made = spliced(body.spliced([OctetEdit(20, 20, (b"y" * 200 + b"\r\n" + b"z" * 290,))]))
         self.assertLessEqual(max(map(len, made.split(b"\r\n"))), 998)
 
+    def test_plain_lines_that_an_edit_joins_keep_within_their_bound(self) -> None:
+        """A link may have line ends in it; browsers drop them."""
+        body = PlainBody(b"x" * 600 + b"href\r\nhref" + b"x" * 600 + b"\r\n")
+        with self.assertRaises(NotFittingError):
+            body.spliced([OctetEdit(600, 610, (b"y",))])
+        body = PlainBody(b"x" * 100 + b"href\r\nhref" + b"x" * 100 + b"\r\n")
+        made = spliced(body.spliced([OctetEdit(100, 110, (constant(b"y" * 700),))]))
+        self.assertEqual(made, b"x" * 100 + b"y" * 700 + b"x" * 100 + b"\r\n")
+
     def test_a_line_that_is_too_long_already_is_not_ours_to_mend(self) -> None:
         body = PlainBody(b"x" * 2_000)
         self.assertEqual(
