@@ -156,13 +156,15 @@ def _timezone(text: str) -> str:
 
 
 _ON_OFF = "on or off"
+_LONG = f"text of up to {_MAX_TEXT:,} characters"
+_HTML = f"HTML of up to {_MAX_TEXT:,} characters"
 _ON_LINKS = "added to links without it"
 _ONE_LINE = f"up to {_MAX_WORDS} characters on one line"
 _TABLE = (
-    ListSetting("header_html", "put before the HTML part", "HTML", "", _text, is_long=True),
-    ListSetting("header_text", "put before the text part", "text", "", _text, is_long=True),
-    ListSetting("footer_html", "put after the HTML part", "HTML", "", _text, is_long=True),
-    ListSetting("footer_text", "put after the text part", "text", "", _text, is_long=True),
+    ListSetting("header_html", "put before the HTML part", _HTML, "", _text, is_long=True),
+    ListSetting("header_text", "put before the text part", _LONG, "", _text, is_long=True),
+    ListSetting("footer_html", "put after the HTML part", _HTML, "", _text, is_long=True),
+    ListSetting("footer_text", "put after the text part", _LONG, "", _text, is_long=True),
     ListSetting("header", "are the headers put in", _ON_OFF, False, _switch),
     ListSetting("footer", "are the footers put in", _ON_OFF, False, _switch),
     ListSetting("track_opens", "is the pixel put in", _ON_OFF, False, _switch),

@@ -48,6 +48,11 @@ class ListSettingsTests(SynchronousTestCase):
             error = self.assertRaises(UsageError, read, key, text)
             self.assertIn("expected", str(error))
 
+    def test_a_text_that_is_too_long_is_told_how_long_it_may_be(self) -> None:
+        for key in ("header_html", "header_text", "footer_html", "footer_text"):
+            with self.assertRaisesRegex(UsageError, "expected .* of up to 100,000 characters, got"):
+                read(key, "x" * 100_001)
+
     def test_a_time_zone_that_is_none_is_refused(self) -> None:
         self.assertEqual(read("timezone", "Europe/Rome"), "Europe/Rome")
         for text in ("Mars/X", "../etc/passwd"):
