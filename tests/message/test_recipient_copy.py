@@ -700,6 +700,24 @@ class BodyTest(SynchronousTestCase):
         off = replace(plan, click_text=False)
         self.assertEqual(texts(copied(wrap("<p>x", text=text), off))[0], text.replace("\n", "\r\n"))
 
+    def test_M6_marks_behind_a_text_link_are_its_own_unless_one_stands_before(self) -> None:
+        plan = CopyPlan(click_url=click_url, click_text=True)
+        for text, target in [
+            ("Reset: https://x.example/?t=aBc_", "https://x.example/?t=aBc_"),
+            ("https://x.example/?t=aBc_.", "https://x.example/?t=aBc_"),
+            ("https://x.example/a*", "https://x.example/a*"),
+            ("_https://x.example/a_", "https://x.example/a"),
+            ("**https://x.example/a**,", "https://x.example/a"),
+            ("'https://x.example/a'.", "https://x.example/a"),
+            ("(_https://x.example/a__)", "https://x.example/a"),
+            ("Run `https://x.example/a`.", "https://x.example/a"),
+        ]:
+            made = prepared(wrap("<p>x", text=text), plan)
+            self.assertEqual(made.links, (target,), text)
+            before, after = text.split(target)
+            shown = texts(made.copy(ANNA).content)[0]
+            self.assertTrue(shown.startswith(before) and shown.rstrip().endswith(after), shown)
+
     def test_unquoted_url_stays_quoted_printable(self) -> None:
         head = b"Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
         content = b"From: a@b.example\r\nMIME-Version: 1.0\r\n" + head
