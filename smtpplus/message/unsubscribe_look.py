@@ -70,8 +70,11 @@ def _has_mark(body: bytes) -> bool:
 
 
 def _joined(body: bytes) -> bytes:
-    """In lower case, without quoted-printable's soft line breaks (RFC 2045 §6.7), in one pass."""
-    return body.translate(_LOWER, b"=\r\n")
+    """In lower case, without quoted-printable's soft line breaks (RFC 2045 §6.7) and UTF-16's NUL.
+
+    In one pass.
+    """
+    return body.translate(_LOWER, b"=\r\n\0")
 
 
 def _decoded(content: bytes, part: Part) -> bytes:

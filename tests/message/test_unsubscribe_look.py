@@ -44,6 +44,8 @@ _TAGS = (
     b"%tag_unsubscribe_url%",
     b"{{{ pm:unsubscribe }}}",
     b"{{amazonSESUnsubscribeUrl}}",
+    b"http://%5Bunsubscribe%5D",
+    b"%7B%7Bunsubscribe%7D%7D",
 )
 
 
@@ -57,6 +59,7 @@ class LookTests(SynchronousTestCase):
                 _mail(_QP, b"=3Dx " + tag[:cut] + b"=\r\n" + tag[cut:] + b"\r\n"),
                 _mail(_QP, b"".join(b"=%02X" % o if o not in _LETTERS else b"%c" % o for o in tag)),
                 *(_mail(_BASE64, _based(_LONG[:size] + tag)) for size in range(60, 70)),
+                _mail(_BASE64, _based(tag.decode().encode("utf-16"))),
                 _mail(_MIXED, b"--x\r\n" + _BASE64 + b"\r\n" + _based(tag) + b"--x--\r\n"),
                 _mail(_MIXED, b"--x\r\n\r\nHi " + tag + b"\r\n--x--\r\n"),
                 _mail(_MIXED, b"--x\r\n\r\nHi " + tag + b"\r\n" + _PDF),  # the beginning alone
