@@ -2,7 +2,7 @@
 
 | found | answer |
 |---|---|
-| ``text/plain``, ``text/html``, inline, without file name | changed |
+| ``text/plain``, ``text/html``, inline, without file name (or an alternative) | changed |
 | every child of ``multipart/alternative``; the first of ``related``; the inline text of others | changed |
 | the first of them in ``mixed`` | gets header, footer and pixel |
 | attachments, inline images, calendar, AMP, attached messages | as they are |
@@ -33,6 +33,7 @@ _SEALED = {
 }
 _NAMED = {"smime.p7m": "application/pkcs7-mime", "winmail.dat": "application/ms-tnef"}
 _TEXT = frozenset({"text/plain", "text/html"})
+_SHOWING = frozenset({"multipart/alternative", "multipart/related"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def _found(structure: Structure) -> tuple[tuple[BodyPart, ...], tuple[LeftAlone,
         """Take what is read of a part; was there anything? As deep as the scan goes at most."""
         part = structure.parts[index]
         if not (part.is_multipart and part.has_children):
-            if not _is_read(part):
+            if not _is_read(part, structure.parts[part.parent].type if index else ""):
                 return False
             found.append(BodyPart(index, part, is_main))
             return True
@@ -110,6 +111,7 @@ def _may_hold_text(part: Part) -> bool:
     return part.type in _TEXT or part.is_multipart
 
 
-def _is_read(part: Part) -> bool:
-    named = part.disposition == "attachment" or part.filename
-    return part.type in _TEXT and not part.has_children and not named
+def _is_read(part: Part, parent: str) -> bool:
+    """Is it shown as text? An alternative is, also where its program gave it a file name."""
+    attached = part.disposition == "attachment" or (part.filename and parent not in _SHOWING)
+    return part.type in _TEXT and not part.has_children and not attached

@@ -318,6 +318,23 @@ class TextTest(SynchronousTestCase):
         for before in ("A wrote:\n> q\n\nYes\n", "> q\nYes\n> r\nNo\n", "> q\n", "Yes\n"):
             self.assertTrue(text(before, reply=True).endswith("\n\n[F]\n"), before)
 
+    def test_P4_an_alternative_with_a_file_name_is_no_attachment(self) -> None:
+        leaf = b"--b\r\nContent-Type: text/%s\r\n%b\r\nHi\r\n"
+        name = b'Content-Disposition: inline; filename="message.html"\r\n'
+        for kind, fields, expected in [
+            (b"alternative", name, 2),
+            (b"alternative", name.replace(b"inline", b"attachment"), 1),
+            (b"mixed", name, 1),
+        ]:
+            content = (
+                b"From: a@b.example\r\nContent-Type: multipart/%b; boundary=b\r\n\r\n" % kind
+                + leaf % (b"plain", b"")
+                + leaf % (b"html", fields)
+                + b"--b--\r\n"
+            )
+            after = copied(of_content(content), PLAN)
+            self.assertEqual(after.count(b"[F]"), expected)
+
     def test_P4_empty_parts(self) -> None:
         """As programs send them that only attach something."""
         top = b"From: a@b.example\r\nMIME-Version: 1.0\r\n"
