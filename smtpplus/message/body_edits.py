@@ -270,7 +270,8 @@ class BodyEdits:
             return []
         self._note(tag, raw)
         if tag.kind is TagKind.MERGE:
-            escape = escape_for(place, unescaped=self._is_unescaped(tag))
+            before = real(max(tag.start - 1, 0), tag.start)
+            escape = escape_for(place, before, unescaped=self._is_unescaped(tag))
             return [Edit(tag.start, tag.end, (self._filler.fill(tag, raw, escape),))]
         if tag.kind is TagKind.OPEN:
             return [Edit(tag.start, tag.end, self._pixel_here(place))]

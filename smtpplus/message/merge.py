@@ -7,7 +7,7 @@ name are fields in every syntax but literal keys, unless the message has others 
 
 | place | how a value is put in |
 |---|---|
-| HTML text | ``& < > " '`` as character references |
+| HTML text | ``& < > " '`` as character references; behind ``<`` the first letter, too |
 | attribute | the same; without quotes around it blanks, too |
 | a URL's beginning | as a URL: blanks and the like in percent form; no scheme that runs code |
 | the rest of a URL | everything but letters, digits and ``-._~`` in percent form |
@@ -263,10 +263,12 @@ def _one_of(words: list[str]) -> str:
 # ---------------------------------------------------------------- escaping
 
 
-def escape_for(place: Place, *, unescaped: bool = False) -> Callable[[str], str]:
-    """How a value is written at a place in HTML."""
+def escape_for(place: Place, before: str = "", *, unescaped: bool = False) -> Callable[[str], str]:
+    """How a value is written at a place in HTML, behind the character `before`."""
     if place.kind is PlaceKind.TEXT:
-        return plain if unescaped else _html
+        if unescaped:
+            return plain
+        return _behind_mark if before == "<" else _html
     if place.kind is PlaceKind.URL:
         return _whole_url if unescaped else in_url
     if place.kind is PlaceKind.URL_START:
@@ -286,6 +288,12 @@ def one_line(value: str) -> str:
 
 def _html(value: str) -> str:
     return html.escape(plain(value))
+
+
+def _behind_mark(value: str) -> str:
+    """Behind a ``<`` of the sender's that begins no tag, and shall begin none with the value."""
+    escaped = _html(value)
+    return escaped if escaped[:1] in {"", "&"} else f"&#{ord(escaped[0])};{escaped[1:]}"
 
 
 def _unquoted(escaped: str) -> str:

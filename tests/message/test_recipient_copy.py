@@ -543,6 +543,21 @@ class BodyTest(SynchronousTestCase):
             f"<!-- [first] --><!--[if mso]>{text}<![endif]--><script>[first]</script>",
         )
 
+    def test_a_value_behind_an_angle_bracket_begins_no_tag(self) -> None:
+        plan = CopyPlan(syntaxes=frozenset({MergeSyntax.BRACKETS}), names=frozenset({"n", "raw"}))
+        plan = replace(plan, unescaped=frozenset({"raw"}))
+        for value, shown in [
+            ("img src=x onerror=f()", "&#105;mg src=x onerror=f()"),
+            ("/p", "&#47;p"),
+            ("!--", "&#33;--"),
+            ("<b>", "&lt;b&gt;"),
+            ("", ""),
+        ]:
+            fields = CopyFields(ANNA.address, "", {"n": value, "raw": "<b>"})
+            made = self.page("<body>Anna <[n]> </[n]> a/[n] x/[raw]", plan, fields)
+            as_usual = html.escape(value)
+            self.assertEqual(made, f"<body>Anna <{shown}> </[n]> a/{as_usual} x/<b>")
+
     def test_where_a_value_could_run_or_load_something_the_tag_stays(self) -> None:
         """No escaping makes a value harmless there: an attribute's references are decoded first."""
         values = {"n": "');alert(1)//", "c": "url(https://evil.example/)"}
