@@ -15,6 +15,7 @@ from smtpplus.message.structure import scan
 
 __all__ = ["retold_head"]
 
+_LINE = 78
 _CHARSET = re.compile(
     rb";[ \t\r\n]*charset\*?(?:0\*?)?[ \t]*=[ \t\r\n]*(?:\"(?:[^\"\\]|\\.)*\"|[^\s;\"]*)",
     re.IGNORECASE,
@@ -70,4 +71,6 @@ def _with_charset(field: bytes, charset: str) -> bytes:
     if count:
         return made
     bare = field.rstrip(b"\r\n").rstrip(b"; \t")
+    if len(bare) - bare.rfind(b"\n") + len(parameter) > _LINE:
+        parameter = parameter.replace(b"; ", b";\r\n ")
     return bare + parameter + b"\r\n"

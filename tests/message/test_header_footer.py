@@ -425,6 +425,12 @@ class SwitchTest(SynchronousTestCase):
             self.assertEqual(shown, "Hi Ännchen\n\nBye\n")
             self.assertIn(b"charset=utf-8", now)
 
+    def test_P4_a_header_that_is_told_of_a_charset_keeps_its_lines_short(self) -> None:
+        kind = b"Content-Type: text/plain; x=" + b"y" * 960
+        now, shown = self.made(b"MIME-Version: 1.0\r\n" + kind + b"\r\n", b"Hi\r\n", "Grüße")
+        self.assertIn(kind + b";\r\n charset=utf-8\r\n", now)
+        self.assertEqual(shown, "Hi\n\nGrüße\n")
+
     def test_P4_charsets_that_lack_a_letter(self) -> None:
         for charset, encoding in [
             ("iso-8859-1", "quoted-printable"),
