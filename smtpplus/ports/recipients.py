@@ -159,7 +159,10 @@ class ISuppressions(Interface):
     async def add(
         account_id: int, address: str, suppression: Suppression, by: str
     ) -> SuppressionRow:
-        """Suppress an address (`by`: who asked for it). One that stands already is answered."""
+        """Suppress an address (`by`: who asked for it). One that stands already is answered.
+
+        Not one that ends sooner, nor a bypass that the recipient has spoken against since.
+        """
 
     async def lift(
         account_id: int | None,

@@ -25,6 +25,7 @@ from smtpplus.values.submission import Stream
 
 __all__ = [
     "OPERATORS_ONLY",
+    "OWN_WORDS",
     "Reason",
     "Scope",
     "Suppressed",
@@ -60,7 +61,7 @@ class Reason(enum.StrEnum):
 
 
 _STRENGTH = {reason: number for number, reason in enumerate(Reason)}
-_OWN_WORDS = frozenset({Reason.COMPLAINT, Reason.UNSUBSCRIBE})  # the recipient's
+OWN_WORDS = frozenset({Reason.COMPLAINT, Reason.UNSUBSCRIBE})  # the recipient's
 _FINAL = frozenset({Reason.HARD_BOUNCE, Reason.COMPLAINT})
 OPERATORS_ONLY = _FINAL | {Reason.BYPASS}  # an account's own people do not lift these
 
@@ -160,7 +161,7 @@ def refusal(suppressed: Suppressed | None, suppressed_reply: str) -> Reply | Non
 
 def _is_after(one: Suppression, bypass: Suppression) -> bool:
     """Has the recipient said it after the operator let it be mailed?"""
-    return one.reason in _OWN_WORDS and one.since > bypass.since
+    return one.reason in OWN_WORDS and one.since > bypass.since
 
 
 def _passes(one: Suppression, *, stream: Stream, bypass: bool) -> bool:

@@ -10,10 +10,10 @@ import hashlib
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, exists, insert, or_, select, update
 
 from smtpplus.ports import SuppressionRow
-from smtpplus.rules.suppression import Reason, Scope, Suppression
+from smtpplus.rules.suppression import OWN_WORDS, Reason, Scope, Suppression
 from smtpplus.store.commits import Transaction
 from smtpplus.store.messages import chunks
 from smtpplus.store.rows import safe_text
@@ -76,10 +76,12 @@ def suppress(
     by: str,
     now: float,
 ) -> int:
-    """Suppress `address`; the id of the row. One that stands already is left as it is.
+    """Suppress `address`; the id of the row. One that does the same already is left as it is.
 
-    `key` is its key, or where it was erased what it is known by, and `address` empty. Ids are of
-    the time of writing, whatever `wanted.since` is: others look for what is new.
+    One that ends sooner does not, nor does a bypass that something later holds against: a row
+    stands beside it then. `key` is its key, or where it was erased what it is known by, and
+    `address` empty. Ids are of the time of writing, whatever `wanted.since` is: others look for
+    what is new.
     """
     same = select(suppression.c.id).where(
         suppression.c.account_id == account_id,
@@ -87,7 +89,10 @@ def suppress(
         suppression.c.reason == wanted.reason.value,
         _in_list(wanted.list_id),
         *_stands(now),
+        *_lasts_until(wanted.expires_at),
     )
+    if wanted.reason is Reason.BYPASS:
+        same = same.where(~_is_held_against())
     same = same.with_hint(*_BY_KEY).order_by(suppression.c.id).limit(1)
     found = transaction.execute(same).scalar()
     if found is not None:
@@ -211,6 +216,25 @@ def _in_list(list_id: int | None) -> ColumnElement[bool]:
 def _stands(now: float) -> tuple[ColumnElement[bool], ...]:
     expires = suppression.c.expires_at
     return (suppression.c.lifted_at.is_(None), or_(expires.is_(None), expires > now))
+
+
+def _lasts_until(expires_at: float | None) -> tuple[ColumnElement[bool], ...]:
+    expires = suppression.c.expires_at
+    return (
+        expires.is_(None) if expires_at is None else or_(expires.is_(None), expires >= expires_at),
+    )
+
+
+def _is_held_against() -> ColumnElement[bool]:
+    """Has the recipient said otherwise since the bypass of this row?"""
+    later = suppression.alias("later")
+    return exists().where(
+        later.c.account_id == suppression.c.account_id,
+        later.c.address_key == suppression.c.address_key,
+        later.c.reason.in_([one.value for one in OWN_WORDS]),
+        later.c.since > suppression.c.since,
+        later.c.lifted_at.is_(None),
+    )
 
 
 def _suppression(row: Row[Any]) -> Suppression:

@@ -313,6 +313,30 @@ class RecipientsContract(StoreCase):
         second = await self.suppressions.add(self.account, BOB, replace(brief, expires_at=None), "")
         self.assertNotEqual(first.id, second.id)
 
+    async def test_P7_what_is_to_hold_longer_stands_beside_what_ends_sooner(self) -> None:
+        day = 86_400.0
+        brief = Suppression(Scope.ACCOUNT, Reason.MANUAL, NOW, expires_at=NOW + day)
+        rows = [
+            await self.suppressions.add(self.account, BOB, replace(brief, expires_at=at), "")
+            for at in (NOW + day, NOW + day, None, NOW + 2 * day, None)
+        ]
+        first, second = rows[0].id, rows[2].id
+        self.assertEqual([row.id for row in rows], [first, first, second, second, second])
+        self.assertIsNone(rows[-1].suppression.expires_at)
+        self.assertEqual(await self.suppressions.lift(None, BOB, None, None, NOW + 5, "x"), 2)
+        self.assertEqual(await self.holds(), [])
+
+    async def test_P7_a_bypass_that_a_complaint_came_after_can_be_set_again(self) -> None:
+        bypass = Suppression(Scope.ACCOUNT, Reason.BYPASS, NOW)
+        first = await self.suppressions.add(self.account, BOB, bypass, "op@example.com")
+        complaint = Suppression(Scope.ACCOUNT, Reason.COMPLAINT, NOW + 5)
+        await self.suppressions.add(self.account, BOB, complaint, "")
+        again = replace(bypass, since=NOW + 9)
+        second = await self.suppressions.add(self.account, BOB, again, "op@example.com")
+        self.assertNotEqual(first.id, second.id)
+        third = await self.suppressions.add(self.account, BOB, replace(again, since=NOW + 10), "op")
+        self.assertEqual(second.id, third.id)
+
     async def test_what_is_no_address_is_refused(self) -> None:
         manual = Suppression(Scope.ACCOUNT, Reason.MANUAL, NOW)
         with self.assertRaisesRegex(UsageError, "no mail address"):
