@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from smtpplus.rules.subject_words import (
     AMBIGUOUS_MONTHS,
     CURRENCIES,
+    FUNCTION_WORDS,
     GREETINGS,
     MONTHS,
     REPLY_MARKS,
@@ -90,9 +91,18 @@ _STEPS = tuple(
         ("digit", "number", r"(?<!\w)\d+(?:[.,'’/\-\u00a0\u202f]\d+){0,12}"),
     )
 )  # fmt: skip
+# Scripts without blanks between words (Thai to Khmer, Kana, Han; Hangul with its endings): a number
+# among them is not one word with them. What stands at the seam meanwhile is no letter.
+_UNSPACED = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
+)
+_SEAMS = re.compile(
+    rf"(?<=[{_UNSPACED}])(?=[^\W{_UNSPACED}])|(?<=[^\W{_UNSPACED}])(?=[{_UNSPACED}])"
+)
+_SEAM = chr(0xF000)
 _LEADING = re.compile(r"\[([^\[\]]{1,100})\]")
 _GREETED = re.compile(
-    rf"(?<!\w)((?i:{_words(GREETINGS)}),? ){_NAME}(?=\s*(?:[,!.:;?\-–—]|{_ANY_MARK}|$))"
+    rf"(?<!\w)((?i:{_words(GREETINGS)}),? )({_NAME})(?=\s*(?:[,!.:;?\-–—]|{_ANY_MARK}|$))"
 )
 _FIRST = re.compile(rf"^{_CAP}(?: {_CAP}){{0,2}}(?=, \S)")
 _LAST = re.compile(rf"(?<=, ){_CAP}(?: {_CAP}){{0,2}}(?=[!.?…]{{0,3}}$)")
@@ -140,11 +150,36 @@ def pattern_of(subject: str, personal: Iterable[str] = ()) -> SubjectPattern:
     if names:
         text = _WORD.sub(lambda word: _marked(word.group(), names), text)
     if "greeting" in there:
-        text = _GREETED.sub(rf"\g<1>{_MARK['name']}", text)
-    if ", " in text:
-        text = _LAST.sub(_MARK["name"], _FIRST.sub(_MARK["name"], text))
+        text = _GREETED.sub(_greeted, text)
+    if ", " in text and _MARK["name"] not in text:
+        text = _name_at_an_end(text)
     text = _replaced(text, there)
     return SubjectPattern(text.translate(_SHOWN), _key(text))
+
+
+def _greeted(found: re.Match[str]) -> str:
+    return found[1] + _MARK["name"] if _may_be_name(found[2]) else found[0]
+
+
+def _may_be_name(words: str) -> bool:
+    """Not ``For Your Order``: many write all words with capitals."""
+    several = words.casefold().split()
+    return len(several) == 1 or FUNCTION_WORDS.isdisjoint(several)
+
+
+def _name_at_an_end(text: str) -> str:
+    """A name before the first comma, or after the last one.
+
+    Where nothing else would be left (``Order Shipped, Anna``) it is one of the two: the shorter.
+    """
+    ends = [
+        found for end in (_FIRST, _LAST) if (found := end.search(text)) and _may_be_name(found[0])
+    ]
+    if len(ends) > 1 and not any(map(str.isalpha, text[ends[0].end() : ends[1].start()])):
+        ends = [min(reversed(ends), key=lambda found: found[0].count(" "))]
+    for found in reversed(ends):
+        text = f"{text[: found.start()]}{_MARK['name']}{text[found.end() :]}"
+    return text
 
 
 def _guards(text: str) -> frozenset[str]:
@@ -166,10 +201,12 @@ def _guards(text: str) -> frozenset[str]:
 
 
 def _replaced(text: str, there: frozenset[str]) -> str:
+    if not text.isascii():
+        text = _SEAMS.sub(_SEAM, text)
     for guard, pattern, mark in _STEPS:
         if guard in there:
             text = pattern.sub(mark, text)
-    return text
+    return text.replace(_SEAM, "")
 
 
 def _leading_bracket(text: str, there: frozenset[str]) -> str:

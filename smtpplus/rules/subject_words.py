@@ -12,6 +12,7 @@ from __future__ import annotations
 __all__ = [
     "AMBIGUOUS_MONTHS",
     "CURRENCIES",
+    "FUNCTION_WORDS",
     "GREETINGS",
     "MONTHS",
     "REPLY_MARKS",
@@ -99,3 +100,15 @@ CURRENCIES = (
     "eur usd gbp chf jpy cny inr aud cad nzd sek nok dkk pln czk huf ron bgn try rub brl mxn zar "
     "sgd hkd krw ils aed sar uah euro euros dollar dollars kr zł zl kč ft lei"
 ).split()
+# In no name of several words; words that are somebody's name or part of one (an, su, von) are not here.
+FUNCTION_WORDS = frozenset(
+    (
+        "a the for to from your our my their its of on in at by with and or we you us it is are this "
+        "that not new all about again back has have here now please "
+        "für zum zur im ihr ihre ihrer ihren ihrem dein deine deiner deinen und oder bitte mit auf aus "
+        "votre vos pour chez dans sur avec et nos notre un une est "
+        "per il un una nel nella con tuo tua suo sua vostro vostra nostro nostra alla "
+        "para sus tus el los las por en seu seus sua em "
+        "voor je uw op met het een"
+    ).split()
+)
