@@ -19,6 +19,7 @@ __all__ = ["find_account", "recipient_command"]
 
 _PAGE = 200
 _BY = "command line"
+_UNKNOWN = "{address} is no recipient: nothing was ever sent to it, and nothing stands against it."
 _account = click.option("--account", default="", help="Of this account alone.")
 
 
@@ -92,15 +93,16 @@ def erase(context: Context, address: str, yes: bool, account: str) -> None:
     address = str(mail_address(address))
     with context.installation() as opened:
         scope = find_account(opened, account)
-        if not run(opened.recipients.recipient(scope, address)):
-            raise NotFoundError(f"{address} is no recipient: nothing was ever sent to it.")
+        if not run(opened.recipients.known(scope, address)):
+            raise NotFoundError(_UNKNOWN.format(address=address))
         if not yes:
             if context.as_json:
                 raise UsageError(f"This would erase {address} for good: say --yes.")
             click.confirm(f"Erase {address} for good?", abort=True, err=True)
         erased = run(opened.recipients.erase(scope, address, time.time(), _BY))
-    word = "recipient" if erased == 1 else "recipients"
-    context.show({"address": address, "erased": erased}, f"Erased {erased} {word}.")
+    word = "account" if erased == 1 else "accounts"
+    text = f"{address} is erased in {erased} {word}."
+    context.show({"address": address, "erased": erased}, text)
 
 
 _COLUMNS = {
@@ -130,9 +132,9 @@ def _known(
 ) -> list[dict[str, Any]]:
     """All that is known; of its mails the newest `most`, None: every one."""
     address = str(mail_address(address))
-    rows = run(opened.recipients.recipient(scope, address))
+    rows = run(opened.recipients.known(scope, address))
     if not rows:
-        raise NotFoundError(f"{address} is no recipient: nothing was ever sent to it.")
+        raise NotFoundError(_UNKNOWN.format(address=address))
     names = _account_names(opened)
     now = time.time()
     return [
@@ -175,8 +177,8 @@ def _facts(row: RecipientRow, names: dict[int, str]) -> dict[str, Any]:
         "address": row.address,
         "name": row.name,
         "account": names.get(row.account_id),
-        "first_mail": moment(row.first_mail_at),
-        "last_mail": moment(row.last_mail_at),
+        "first_mail": moment(row.first_mail_at) if row.id else None,
+        "last_mail": moment(row.last_mail_at) if row.id else None,
         "last_delivery": moment(row.last_delivery_at),
         "last_open": moment(row.last_open_at),
         "last_click": moment(row.last_click_at),

@@ -116,15 +116,22 @@ class IRecipients(Interface):
     async def recipient(account_id: int | None, address: str) -> Sequence[RecipientRow]:
         """The recipient with this address, whole: one for each account that has mailed it."""
 
+    async def known(account_id: int | None, address: str) -> Sequence[RecipientRow]:
+        """As `recipient`, and with the accounts that know the address but have not mailed it.
+
+        There it was suppressed, or a test went to it: a row with the id 0, and no time of mail.
+        """
+
     async def mails(
         account_id: int | None, address: str, before: int | None, most: int
     ) -> Sequence[MailRow]:
         """What was to go to this address, newest first; delivery ids below `before`."""
 
     async def erase(account_id: int | None, address: str, now: float, by: str) -> int:
-        """Forget the address (GDPR article 17); how many recipients were erased.
+        """Forget the address (GDPR article 17); how many accounts knew it.
 
-        Recipient, fields and responses go; in messages, deliveries and events the address
+        Recipient, fields and responses go, subjects of what went to it alone, and the names of
+        campaigns and links that tell of it; in messages, deliveries and events the address
         becomes unreadable. Suppressions stay, by a keyed hash, so that it is not mailed again.
         """
 

@@ -1,18 +1,20 @@
 """Forgetting an address (GDPR article 17).
 
 Guarantees: recipient, fields, subscriptions, what was opened and clicked from where: gone. In
-messages, deliveries, attempts and events the address is replaced by one that nobody can read.
-Counts stay as they were, events too, without what they tell of a person (D16). What still waits
-for the address is cancelled first. Suppressions stay, under a keyed hash; an operator's bypass of
-them goes. Pieces of `_PIECE`
+messages, deliveries, attempts and events the address is replaced by one that nobody can read. Of a
+message to the address alone subject and options go, of one to several the address and the whole
+name in its subject; campaigns and links that tell of the person lose their names (see
+erased_campaigns.py), what was learnt from subjects its examples. Counts stay as they were, events
+too, without what they tell of a person (D16). What still waits for the address is cancelled first.
+Suppressions stay, under a keyed hash; an operator's bypass of them goes. Pieces of `_PIECE`
 deliveries, each a transaction; what a crash left is done by doing it again. Does not look into
-subjects and contents, which go with retention.
+contents that wait for others.
 """
 
 from __future__ import annotations
 
 import json
-import re
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -20,9 +22,12 @@ from sqlalchemy import Connection, Row, and_, delete, insert, select, update
 
 from smtpplus.rules.suppression import Reason
 from smtpplus.store.commits import Transaction
+from smtpplus.store.erased_campaigns import Links, hide_links, move, telling
+from smtpplus.store.erased_words import GONE, ErasedWords
 from smtpplus.store.queue_changes import QueueChanges
 from smtpplus.store.rows import attempt_facts, attempt_from, json_text
 from smtpplus.store.schema import (
+    account,
     attempt,
     delivery,
     event,
@@ -31,18 +36,21 @@ from smtpplus.store.schema import (
     subscription,
     suppression,
 )
+from smtpplus.store.subject_sql import forget_examples
 from smtpplus.store.suppression_sql import ERASED, erased_key
-from smtpplus.store.topics import SUPPRESSIONS
+from smtpplus.store.topics import ACCOUNTS, SUPPRESSIONS
 from smtpplus.store.transactions import Transactions
 from smtpplus.values.ids import IdSource
 from smtpplus.values.message import DeliveryState, EventType
 from smtpplus.values.queue import QueueChange, Selection
 
-__all__ = ["Erasure"]
+__all__ = ["Erasure", "accounts_of"]
 
 _PIECE = 200
 _DOMAIN = "erased.invalid"  # RFC 6761 §6.4
 _WAITING = (DeliveryState.QUEUED.value, DeliveryState.HELD.value)
+_MOST_SPELLINGS = 1_000
+_OF_ENVELOPE = ("sender", "sender_key", "header_from", "header_message_id", "envid")
 _ANSWERS = {EventType.OPENED.value, EventType.CLICKED.value}
 
 
@@ -68,20 +76,29 @@ class Erasure:
 
     async def erase(self, account_id: int | None, key: str, now: float, by: str) -> int:
         """See `IRecipients.erase`."""
-        accounts = await self._transactions.read(lambda found: _accounts(found, account_id, key))
-        erased = 0
-        for account in accounts:
-            await self._cancel(account, key, now, by)
-            hidden = erased_key(self._secret, account, key)
-            while await self._transactions.write(
-                lambda tx, account=account, hidden=hidden: _piece(tx, account, key, hidden)  # type: ignore[misc]
-            ):
-                pass
-            erased += await self._transactions.write(
-                lambda tx, account=account, hidden=hidden: self._end(tx, account, key, hidden, now)  # type: ignore[misc]
+        known = await self._transactions.read(lambda found: accounts_of(found, account_id, key))
+        for one in known:
+            await self._forget(one, key, now, by)
+        return len(known)
+
+    async def _forget(self, account_id: int, key: str, now: float, by: str) -> None:
+        await self._cancel(account_id, key, now, by)
+        hidden = erased_key(self._secret, account_id, key)
+        shown = f"{hidden.removeprefix(ERASED)}@{_DOMAIN}"
+        words = await self._transactions.read(lambda found: _words(found, account_id, key, shown))
+        while await self._transactions.write(
+            lambda tx: _piece(tx, account_id, key, hidden, shown, words)
+        ):
+            pass
+        told = await self._transactions.read(
+            lambda found: telling(found, account_id, hidden, words)
+        )
+        for one in told:
+            await self._transactions.write(
+                lambda tx, one=one: move(tx, one, words, self._ids.next(now), now)  # type: ignore[misc]
             )
-            self._note([(account, hidden)])
-        return erased
+        await self._transactions.write(lambda tx: self._end(tx, account_id, key, hidden, now))
+        self._note([(account_id, hidden)])
 
     async def _cancel(self, account_id: int, key: str, now: float, by: str) -> None:
         """What waits for the address is not sent any more."""
@@ -98,7 +115,7 @@ class Erasure:
 
     def _end(
         self, transaction: Transaction, account_id: int, key: str, hidden: str, now: float
-    ) -> int:
+    ) -> None:
         """The recipient goes, its suppressions stay: in new rows, which other processes notice."""
         of_address = and_(suppression.c.account_id == account_id, suppression.c.address_key == key)
         found = delete(suppression).where(of_address).returning(suppression)
@@ -117,21 +134,50 @@ class Erasure:
         going = delete(recipient).where(
             recipient.c.account_id == account_id, recipient.c.address_key == key
         )
-        return int(transaction.execute(going).rowcount)
+        transaction.execute(going)
+        if forget_examples(transaction, account_id):
+            transaction.tell(ACCOUNTS)
 
 
-def _accounts(connection: Connection, account_id: int | None, key: str) -> list[int]:
-    """Those that know the address."""
-    if account_id is not None:
-        return [account_id]
+def accounts_of(connection: Connection, account_id: int | None, key: str) -> list[int]:
+    """Those that know the address, mailed or not; of `account_id` alone where one is named."""
     found: set[int] = set()
-    for table in (delivery, suppression):
+    for table in (delivery, suppression, subscription):
         query = select(table.c.account_id).where(table.c.address_key == key).distinct()
         found.update(connection.scalars(query))
-    return sorted(found)
+    # A recipient whose messages are gone; the accounts lead the index of its addresses.
+    known = select(recipient.c.account_id).where(
+        recipient.c.account_id.in_(select(account.c.id)), recipient.c.address_key == key
+    )
+    found.update(connection.scalars(known))
+    return sorted(found if account_id is None else found & {account_id})
 
 
-def _piece(transaction: Transaction, account_id: int, key: str, hidden: str) -> int:
+def _words(connection: Connection, account_id: int, key: str, shown: str) -> ErasedWords:
+    """What the person is called, however that is spelt."""
+    query = (
+        select(delivery.c.address, delivery.c.name)
+        .where(delivery.c.address_key == key, delivery.c.account_id == account_id)
+        .distinct()
+        .limit(_MOST_SPELLINGS)
+    )
+    found = [tuple(row) for row in connection.execute(query)]
+    own = select(recipient.c.address, recipient.c.name).where(
+        recipient.c.account_id == account_id, recipient.c.address_key == key
+    )
+    found += [tuple(row) for row in connection.execute(own)]
+    addresses, names = {address for address, _ in found}, {name for _, name in found if name}
+    return ErasedWords({key, *addresses}, names, shown)
+
+
+def _piece(
+    transaction: Transaction,
+    account_id: int,
+    key: str,
+    hidden: str,
+    shown: str,
+    words: ErasedWords,
+) -> int:
     """Make some deliveries, and what is told of them, unreadable; how many."""
     query = (
         select(delivery)
@@ -141,44 +187,25 @@ def _piece(transaction: Transaction, account_id: int, key: str, hidden: str) -> 
     rows = transaction.execute(query).all()
     if not rows:
         return 0
-    shown = f"{hidden.removeprefix(ERASED)}@{_DOMAIN}"
-    hide = _Hide({key, *(row.address for row in rows)}, shown)
-    _hide_attempts(transaction, rows, hide)
-    _hide_events(transaction, rows, hide)
-    _hide_messages(transaction, rows, hide)
+    _hide_attempts(transaction, rows, words)
+    hide_links(transaction, _hide_events(transaction, rows, words), words)
+    _hide_messages(transaction, rows, words, shown)
     for row in rows:
         values = {
             "address": shown,
             "address_key": hidden,
+            "domain": _DOMAIN,
             "name": None,
             "fields": None,
             "orcpt": None,
-            "withheld": None if row.withheld is None else hide.text(row.withheld),
-            "last_outcome": None if row.last_outcome is None else hide.text(row.last_outcome),
+            "withheld": None if row.withheld is None else words.text(row.withheld),
+            "last_outcome": None if row.last_outcome is None else words.text(row.last_outcome),
         }
         transaction.execute(update(delivery).where(delivery.c.id == row.id).values(**values))
     return len(rows)
 
 
-class _Hide:
-    """Puts what nobody can read in the place of an address, however it is spelt."""
-
-    def __init__(self, addresses: set[str], shown: str) -> None:
-        found = "|".join(re.escape(one) for one in sorted(addresses, key=len, reverse=True))
-        self._shown = shown
-        self._texts = re.compile(found, re.IGNORECASE)
-        self._octets = re.compile(found.encode(), re.IGNORECASE)
-
-    def text(self, text: str) -> str:
-        """`text` without it."""
-        return self._texts.sub(self._shown, text)
-
-    def octets(self, octets: bytes) -> bytes:
-        """`octets` without it."""
-        return self._octets.sub(self._shown.encode(), octets)
-
-
-def _hide_attempts(transaction: Transaction, rows: Sequence[Row[Any]], hide: _Hide) -> None:
+def _hide_attempts(transaction: Transaction, rows: Sequence[Row[Any]], words: ErasedWords) -> None:
     query = select(attempt.c.id, attempt.c.facts).where(
         attempt.c.message_id.in_([row.message_id for row in rows]),
         attempt.c.delivery_id.in_([row.id for row in rows]),
@@ -186,37 +213,66 @@ def _hide_attempts(transaction: Transaction, rows: Sequence[Row[Any]], hide: _Hi
     for found in transaction.execute(query).all():
         tried, outcome = attempt_from(bytes(found.facts))
         told = json_text((tried, outcome))
-        hidden = hide.text(told)
+        hidden = words.text(told)
         if hidden != told:
             facts = attempt_facts(*attempt_from(hidden.encode()))
             changing = update(attempt).where(attempt.c.id == found.id)
             transaction.execute(changing.values(facts=facts))
 
 
-def _hide_events(transaction: Transaction, rows: Sequence[Row[Any]], hide: _Hide) -> None:
-    query = select(event.c.id, event.c.type, event.c.detail).where(
-        event.c.message_id.in_([row.message_id for row in rows]),
-        event.c.delivery_id.in_([row.id for row in rows]),
-        event.c.detail != "",
+def _hide_events(transaction: Transaction, rows: Sequence[Row[Any]], words: ErasedWords) -> Links:
+    """What was clicked by whom is counted alone; how often, by link."""
+    clicks: Links = Counter()
+    query = (
+        select(event.c.id, event.c.type, event.c.detail, message.c.list_id, message.c.campaign)
+        .join(message, message.c.id == event.c.message_id)
+        .where(
+            event.c.message_id.in_([row.message_id for row in rows]),
+            event.c.delivery_id.in_([row.id for row in rows]),
+            event.c.detail != "",
+        )
     )
     for found in transaction.execute(query).all():
-        detail = hide.text(found.detail)
+        detail = words.text(found.detail)
         if found.type in _ANSWERS:
-            by = json.loads(detail).get("by")
+            said = json.loads(found.detail)
+            if "target" in said:
+                clicks[found.list_id, found.campaign, said["target"]] += 1
+            by = said.get("by")
             detail = json_text({"by": by}) if by else ""
         if detail != found.detail:
             changing = update(event).where(event.c.id == found.id)
             transaction.execute(changing.values(detail=detail))
+    return clicks
 
 
-def _hide_messages(transaction: Transaction, rows: Sequence[Row[Any]], hide: _Hide) -> None:
-    columns = (message.c.id, message.c.recipients, message.c.search, message.c.prepend)
-    query = select(*columns).where(message.c.id.in_({row.message_id for row in rows}))
+def _hide_messages(
+    transaction: Transaction, rows: Sequence[Row[Any]], words: ErasedWords, shown: str
+) -> None:
+    own = Counter(row.message_id for row in rows)
+    query = select(
+        message.c.id,
+        message.c.recipients,
+        message.c.subject,
+        message.c.search,
+        message.c.prepend,
+        message.c.campaign_name,
+        *(message.c[name] for name in _OF_ENVELOPE),
+    ).where(message.c.id.in_(own))
     for found in transaction.execute(query).all():
         values: dict[str, Any] = {
-            "search": hide.text(found.search),
-            "prepend": hide.octets(bytes(found.prepend)),
+            "subject": words.words(found.subject),
+            "search": words.words(found.search),
+            "prepend": words.octets(bytes(found.prepend)),
         }
-        if found.recipients == 1:  # then what it says is said to this one
-            values["options"] = None
+        if found.campaign_name is not None:
+            values["campaign_name"] = words.words(found.campaign_name)
+        if found.recipients <= own[found.id]:  # then what it says is said to this one
+            said = found._mapping  # noqa: SLF001 - its API
+            values |= {
+                name: None if said[name] is None else words.text(said[name])
+                for name in _OF_ENVELOPE
+            }
+            shows = (GONE, values["header_from"], values["sender"] or "", shown)
+            values |= {"subject": GONE, "options": None, "search": "\n".join(shows).lower()}
         transaction.execute(update(message).where(message.c.id == found.id).values(**values))

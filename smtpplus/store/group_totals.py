@@ -3,7 +3,8 @@
 A campaign is counted by day, list and metric: thirty days of 240 campaigns are 57,000 rows, and
 all but the newest day never change again; nor do the hours at the beginning of what was asked
 for. Guarantees: what is kept of a time is used only where the sums of its days or hours, which
-are written with each count, say that nothing was counted there since. Safe in several threads.
+are written with each count, say that nothing was counted there since, and no campaign was moved
+(erased_campaigns.py). Safe in several threads.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Connection, Select, func, select
 
 from smtpplus.store.counter_spans import Span, within
+from smtpplus.store.erased_campaigns import MOVED
 from smtpplus.store.facts import DAY
 from smtpplus.store.schema import (
     counter,
@@ -25,6 +27,7 @@ from smtpplus.store.schema import (
     counter_day_campaign,
     counter_day_provider,
     counter_hour,
+    installation,
 )
 
 __all__ = ["GroupSums", "GroupTotals"]
@@ -38,6 +41,8 @@ _PROOFS = {  # written with each count
     counter_day_provider: counter_day,
     counter: counter_hour,
 }
+
+_MOVED = select(installation.c.value).where(installation.c.name == MOVED)
 
 
 class GroupTotals:
@@ -87,10 +92,11 @@ class GroupTotals:
         if span.table not in _PROOFS:
             return _summed(connection, account_id, span, names, _metrics(connection, account_id))
         key = (names, account_id, span.table.name, span.since, span.until)
-        proof = _proof(connection, account_id, span)
+        counted = _proof(connection, account_id, span)
+        proof = (counted, connection.execute(_MOVED).scalar())
         kept = self._kept.pop(key, None)
         if kept is None or kept[0] != proof:
-            metrics = sorted({metric for _, metric, _ in proof})
+            metrics = sorted({metric for _, metric, _ in counted})
             kept = (proof, _summed(connection, account_id, span, names, metrics))
         self._kept[key] = kept  # the last one used stands last
         with contextlib.suppress(KeyError):  # another thread has just taken the last one away

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, Select, select
 from zope.interface import implementer
 
 from smtpplus.ports import IRecipients, MailRow, RecipientRow
-from smtpplus.store.erasure import Erasure
+from smtpplus.store.erasure import Erasure, accounts_of
 from smtpplus.store.mails import read_mails
 from smtpplus.store.rows import fields_from
 from smtpplus.store.schema import account, recipient
@@ -21,6 +21,7 @@ from smtpplus.store.search import address_holds, contains, is_address
 from smtpplus.store.subscription_sql import subscriptions
 from smtpplus.store.suppression_sql import erased_key, key_of_text, rows_of_key
 from smtpplus.store.transactions import Transactions
+from smtpplus.values.address import Address
 
 __all__ = ["SqlRecipients"]
 
@@ -81,6 +82,32 @@ class SqlRecipients:
         return await self._transactions.read(
             lambda connection: self._whole(connection, account_id, key)
         )
+
+    async def known(self, account_id: int | None, address: str) -> Sequence[RecipientRow]:
+        """See `IRecipients.known`."""
+        key = key_of_text(address)
+
+        def work(connection: Connection) -> list[RecipientRow]:
+            found = self._whole(connection, account_id, key)
+            mailed = {row.account_id for row in found}
+            others = [
+                RecipientRow(
+                    id=0,
+                    account_id=one,
+                    address=str(Address.parse(address.strip().strip("<>"))),
+                    name="",
+                    fields={},
+                    first_mail_at=0.0,
+                    last_mail_at=0.0,
+                    subscriptions=tuple(subscriptions(connection, one, key)),
+                    suppressions=tuple(rows_of_key(connection, one, [key])),
+                )
+                for one in accounts_of(connection, account_id, key)
+                if one not in mailed
+            ]
+            return [*found, *others]
+
+        return await self._transactions.read(work)
 
     async def mails(
         self, account_id: int | None, address: str, before: int | None, most: int

@@ -16,6 +16,7 @@ import msgspec
 from sqlalchemy import Column, ColumnElement, func, select, update
 
 from smtpplus.store.commits import Transaction
+from smtpplus.store.erased_words import GONE
 from smtpplus.store.facts import (
     ANONYMOUS,
     ONCE,
@@ -29,6 +30,7 @@ from smtpplus.store.facts import (
 from smtpplus.store.recipient_counts import Key
 from smtpplus.store.rows import safe_text
 from smtpplus.store.schema import delivery, event, recipient
+from smtpplus.store.suppression_sql import ERASED
 from smtpplus.values.message import EventType
 from smtpplus.values.response import Response, ResponseKind
 
@@ -63,6 +65,13 @@ class Answered:
     def is_meant(self, response: Response) -> bool:
         """Does the response's token name this delivery?"""
         return (self.message_id, self.account_id) == (response.message_id, response.account_id)
+
+    def as_kept(self, response: Response) -> Response:
+        """What is kept of it; of an erased recipient's, that it was."""
+        if not self.address_key.startswith(ERASED):
+            return response
+        target = GONE if response.target else ""
+        return replace(response, target=target, link=0, client_ip="", agent="")
 
     def counted(self, list_id: int | None = None) -> Counted:
         """What it is counted as; in another list it belongs to no campaign."""

@@ -128,11 +128,11 @@ class SqlResponses:
         for one in mistaken:
             about = sent.get(one.delivery_id)
             if about is not None and about.is_meant(one):
-                gathered.correct(transaction, one, about)
+                gathered.correct(transaction, about.as_kept(one), about)
         for one in responses:
             about = sent.get(one.delivery_id)
             if about is not None and about.is_meant(one):
-                gathered.add(one, about)
+                gathered.add(about.as_kept(one), about)
         firsts = [(one.opened_at, one.clicked_at, one.id) for one in gathered.first.values()]
         transaction.many(self._first, firsts)
         gathered.facts.write(transaction, self._facts)
@@ -215,7 +215,7 @@ class SqlResponses:
             response.at,
             about.counted(response.list_id),
             delivery_id=about.id,
-            detail=response_detail(response),
+            detail=response_detail(about.as_kept(response)),
             provider=about.provider or "",
         )
         facts.write(transaction, self._facts)

@@ -17,7 +17,7 @@ from smtpplus.store.rows import json_text
 from smtpplus.store.schema import mail_list, message
 from smtpplus.values.learnt_pattern import LearntPattern
 
-__all__ = ["keep", "learnt", "patterns_from", "subjects"]
+__all__ = ["forget_examples", "keep", "learnt", "patterns_from", "subjects"]
 
 _decode = msgspec.json.Decoder(list[tuple[str, str, int, int, str]]).decode
 
@@ -59,6 +59,19 @@ def keep(
     values = {"learnt_at": now, "learnt": _text(kept) if kept else None}
     transaction.execute(update(mail_list).where(mail_list.c.id == list_id).values(**values))
     return [one.words for one in kept] != [one.words for one in known], kept
+
+
+def forget_examples(transaction: Transaction, account_id: int) -> bool:
+    """Leave no subject in what is told of an account's lists; was there something to leave out?"""
+    query = select(mail_list.c.id, mail_list.c.learnt).where(
+        mail_list.c.account_id == account_id, mail_list.c.learnt.is_not(None)
+    )
+    rows = transaction.execute(query.with_for_update()).all()
+    for row in rows:
+        changing = update(mail_list).where(mail_list.c.id == row.id)
+        plain = grown(patterns_from(row.learnt), ())
+        transaction.execute(changing.values(learnt=_text(plain)))
+    return bool(rows)
 
 
 def patterns_from(text: str | None) -> tuple[LearntPattern, ...]:

@@ -128,6 +128,18 @@ class RecipientTests(_Mailed):
             self.assertNotIn("max@", shown.lower())
         self.assertEqual([row["address"] for row in self.json("recipient", "list")], [str(_ANNA)])
 
+    def test_who_was_suppressed_before_any_mail_is_exported_and_erased(self) -> None:
+        new = "new@example.org"
+        self.refused("recipient", "export", new)
+        self.json("suppression", "add", new, "--reason", "asked by phone")
+        [one] = json.loads(self.shell.run("recipient", "export", new)[0])["recipients"]
+        self.assertEqual((one["mails"], one["first_mail"]), (0, None))
+        self.assertEqual([row["detail"] for row in one["suppressions"]], ["asked by phone"])
+        self.assertEqual(self.json("recipient", "erase", new, "--yes")["erased"], 1)
+        self.refused("recipient", "show", new)
+        [row] = [one for one in self.json("suppression", "list") if one["reason"] == "manual"]
+        self.assertEqual((row["address"], row["detail"]), ("", ""))
+
     def test_refusals(self) -> None:
         self.assertIn("no mail address", self.refused("recipient", "show", "nobody"))
         self.assertIn("no recipient", self.refused("recipient", "show", "a@example.org"))

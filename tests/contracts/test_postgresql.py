@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.contracts import queue_contract, recipients_contract
+from tests.contracts import erasure_contract, queue_contract, recipients_contract
 from tests.store import test_accounts, test_history, test_people, test_sandbox
 from tests.store.postgresql_case import PostgresqlCase
 
@@ -22,6 +22,12 @@ class BlockingQueueTests(PostgresqlCase, queue_contract.QueueContract):
 
 
 class RecipientsTests(PostgresqlCase, recipients_contract.RecipientsContract):
+    async def setUp(self) -> None:  # type: ignore[override]
+        super().setUp()
+        await self.use(await self.started())
+
+
+class ErasureTests(PostgresqlCase, erasure_contract.ErasureContract):
     async def setUp(self) -> None:  # type: ignore[override]
         super().setUp()
         await self.use(await self.started())

@@ -83,8 +83,8 @@ class RecipientPages:
         """One recipient; of several accounts (an operator sees them) the one asked for."""
         ports, query = self._shell.ports, visit.asked.query
         address = _address(query.get("address", ""))
-        found = await ports.recipients.recipient(visit.scope, address)
-        row = _chosen(found or await self._never_mailed(visit, address), query.get("account", ""))
+        found = await ports.recipients.known(visit.scope, address)
+        row = _chosen(found, query.get("account", ""))
         before = parse_id(query.get("before", ""))
         mails = await ports.recipients.mails(row.account_id, address, before, _MAILS + 1)
         names = {one.id: one.name for one in await visible_accounts(visit, ports.accounts)}
@@ -103,32 +103,6 @@ class RecipientPages:
             "done": done(query),
         }
         return self._shell.show(visit, "recipient", values)
-
-    async def _never_mailed(self, visit: Visit, address: str) -> Sequence[RecipientRow]:
-        """What is known of an address that was suppressed before any mail: for each account."""
-        key = Address.parse(address).key
-        rows = await self._shell.ports.suppressions.listed(visit.scope, address, None, _ROWS)
-        same = [row for row in rows if _key(row.address) == key]
-        return [
-            RecipientRow(
-                id=0,
-                account_id=account_id,
-                address=address,
-                name="",
-                fields={},
-                first_mail_at=0.0,
-                last_mail_at=0.0,
-                suppressions=tuple(one for one in same if one.account_id == account_id),
-            )
-            for account_id in dict.fromkeys(row.account_id for row in same)
-        ]
-
-
-def _key(text: str) -> str:
-    try:
-        return Address.parse(text).key
-    except AddressError:
-        return ""  # an erased one
 
 
 def _address(text: str) -> str:

@@ -114,6 +114,10 @@ class MemoryResponses:
         made = RecipientRow(1, account_id or 0, address, "Anna", {}, NOW, NOW, subscriptions=rows)
         return [made]
 
+    async def known(self, account_id: int | None, address: str) -> Sequence[RecipientRow]:
+        """As `recipient`."""
+        return await self.recipient(account_id, address)
+
     async def erase(self, account_id: int | None, address: str, now: float, by: str) -> int:
         return 0
 

@@ -1,0 +1,70 @@
+"""What tells of a person in a text, and what is put in its place.
+
+Guarantees: an address is found however it is written: with U-labels or A-labels, within JSON, in
+percent form as in links, with ``=`` for ``@`` as in return paths; not as a part of a longer one.
+Pure. Does not find what nobody could know as theirs: a first name alone, an order's number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from smtpplus.store.rows import json_text
+from smtpplus.values.address import Address
+from smtpplus.values.errors import AddressError
+
+__all__ = ["GONE", "ErasedWords"]
+
+GONE = "(erased)"
+_BEFORE = r"(?:(?<![\w.+\-])|(?<=%[0-9a-f]{2}))"  # a link's %3D may stand there
+_BEHIND = r"(?![\w\-]|\.\w)"
+
+
+class ErasedWords:
+    """Puts `shown`, an address that nobody can read, in the place of `addresses`.
+
+    `names` are display names; of one word alone they would be found in too much.
+    """
+
+    def __init__(self, addresses: Iterable[str], names: Iterable[str], shown: str) -> None:
+        forms = {form for address in addresses for form in _forms(address)}
+        paths = {"=".join(form.rsplit("@", 1)) for form in forms}
+        found = rf"{_BEFORE}(?:{_any_of(forms)}){_BEHIND}|(?<!\w)(?:{_any_of(paths)}){_BEHIND}"
+        self._shown = shown
+        self._texts = re.compile(found, re.IGNORECASE)
+        self._octets = re.compile(found.encode(), re.IGNORECASE)
+        whole = {" ".join(name.split()) for name in names}
+        whole = {name for name in whole if " " in name}
+        self._names = re.compile(rf"(?<!\w)(?:{_any_of(whole)})(?!\w)", re.IGNORECASE)
+        self._has_names = bool(whole)
+
+    def text(self, text: str) -> str:
+        """`text` without the address."""
+        return self._texts.sub(self._shown, text)
+
+    def octets(self, octets: bytes) -> bytes:
+        """`octets` without the address."""
+        return self._octets.sub(self._shown.encode(), octets)
+
+    def words(self, text: str) -> str:
+        """`text` without address and whole name."""
+        text = self.text(text)
+        return self._names.sub(GONE, text) if self._has_names else text
+
+
+def _forms(address: str) -> set[str]:
+    forms = {address}
+    try:
+        parsed = Address.parse(address)
+    except AddressError:  # as it was kept, not as it came
+        pass
+    else:
+        forms |= {parsed.key, parsed.wire, f"{parsed.local}@{parsed.ascii_domain}"}
+    forms |= {json_text(one)[1:-1] for one in forms}
+    return forms | {quote(one, safe="") for one in forms}
+
+
+def _any_of(texts: Iterable[str]) -> str:
+    return "|".join(map(re.escape, sorted(texts, key=len, reverse=True)))

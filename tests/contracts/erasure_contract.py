@@ -1,0 +1,190 @@
+"""Erasing an address: nothing tells of the person any more, the numbers stay (D16)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from smtpplus.rules.suppression import Reason, Scope, Suppression
+from smtpplus.store.store import Store
+from smtpplus.values.address import Address
+from smtpplus.values.envelope import EnvelopeRecipient
+from smtpplus.values.message import Accepted
+from smtpplus.values.options import NOTHING_SAID, Options
+from smtpplus.values.response import Response, ResponseKind
+from smtpplus.values.submission import Stream
+from tests.store.samples import NOW, TO_ZOE, StoreCase, accepted, delivery_of, settlement
+
+_HOUR = NOW - NOW % 3_600
+_ADDRESS = "bob.quux@b\u00fccher.example"
+_BOB = EnvelopeRecipient(Address("Bob.Quux", "b\u00fccher.example"))
+_OTHER = EnvelopeRecipient(Address("xBob.Quux", "b\u00fccher.example"))
+_BY_CODE = "code:bob.quux@xn--bcher-kva.example"
+_SHOP = "https://shop.example"
+
+
+class ErasureContract(StoreCase):
+    async def use(self, store: Store) -> None:
+        """An account with a list in `store`."""
+        self.store = store
+        self.account = (await store.accounts.add_account("acme", NOW)).id
+        self.mails = (await store.accounts.add_list("acme", "one", Stream.SUBSCRIBED, NOW)).id
+
+    def make(
+        self,
+        *to: EnvelopeRecipient,
+        subject: str,
+        campaign: str,
+        options: Options = NOTHING_SAID,
+        name: str = "",
+    ) -> Accepted:
+        """A message; Bob's name is Bob Quux."""
+        item = accepted(self.store.ids, *to, leased=True)
+        message = replace(
+            item.message,
+            account_id=self.account,
+            list_id=self.mails,
+            subject=subject,
+            campaign=campaign,
+            campaign_name=name,
+            options=options,
+        )
+        named = [
+            replace(one, name="Bob Quux") if one.recipient == _BOB else one
+            for one in item.deliveries
+        ]
+        return replace(item, message=message, deliveries=tuple(named))
+
+    async def send(self, item: Accepted) -> Accepted:
+        """Accepted, and delivered."""
+        await self.store.queue.accept(item)
+        count = len(item.deliveries)
+        await self.store.queue.settle([settlement(delivery_of(item, n)) for n in range(count)])
+        return item
+
+    async def click(self, item: Accepted, target: str, place: int = 0) -> None:
+        """The recipient follows a link."""
+        about = item.message
+        click = Response(
+            ResponseKind.CLICKED,
+            NOW + 60,
+            about.account_id,
+            about.list_id,
+            about.id,
+            item.deliveries[place].id,
+            target=target,
+            client_ip="192.0.2.7",
+        )
+        await self.store.responses.record([click])
+
+    async def erase(self, address: str = _ADDRESS) -> int:
+        """In how many accounts it was known."""
+        return await self.store.recipients.erase(self.account, address, NOW + 99, "me")
+
+    async def totals(self) -> dict[str, int]:
+        """Sums by campaign, all together."""
+        found: dict[str, int] = {}
+        rows = await self.store.history.totals(None, _HOUR, _HOUR + 7_200, "campaign")
+        for metric, n in [one for _, sums in rows for one in sums.items()]:
+            found[metric] = found.get(metric, 0) + n
+        return found
+
+    async def told(self, *items: Accepted) -> str:
+        """All that pages would show of these messages and of campaigns."""
+        history, campaigns = self.store.history, self.store.campaigns
+        rows = await campaigns.campaigns(None, "", 0, 99)
+        found: list[object] = [*rows, *await history.totals(None, _HOUR, _HOUR + 7_200, "campaign")]
+        for row in rows:
+            found += await campaigns.links(row.list_id, row.key, 99)
+        for message_id in [item.message.id for item in items]:
+            found.append(await history.message(None, message_id))
+            found += await history.deliveries(message_id)
+            found += await history.attempts(message_id, 99)
+            found += await history.events(message_id, 99)
+        return str(found).lower()
+
+    async def test_D16_only_numbers_are_left(self) -> None:
+        make, send = self.make, self.send
+        said = Options(metadata={"who": "Quux"})
+        alone = await send(make(_BOB, subject="Hi Quux", campaign="subject:Hi Quux", options=said))
+        twice = await send(make(_BOB, _BOB, subject="Two of Quux", campaign="subject:Two of Quux"))
+        coded = await send(make(_BOB, subject="For you", campaign=_BY_CODE))
+        zoes = await send(make(TO_ZOE, subject="For you", campaign=_BY_CODE))
+        both = await send(make(_BOB, _OTHER, subject="Party of bob quux", campaign="subject:Party"))
+        await send(make(_BOB, subject="Yours", campaign="code:orders", name="Orders"))
+        own = f"{_SHOP}/?m%3Dbob.quux%40b%C3%BCcher.example"
+        await self.click(alone, own)
+        await self.click(both, f"{_SHOP}/only")
+        for place in (0, 1):
+            await self.click(both, f"{_SHOP}/all", place)
+        before = await self.totals()
+        items = (alone, twice, coded, both)
+        self.assertIn("quux", await self.told())
+        self.assertEqual((await self.erase(), await self.erase()), (1, 0))
+        self.assertEqual(await self.totals(), before)
+        await self.click(alone, own)  # an old mail is opened again
+        text = await self.told(*items, zoes)
+        self.assertEqual(text.count("xbob.quux@b\u00fccher.example"), 1)  # the other's delivery
+        text = text.replace("xbob.quux", "")
+        self.assertEqual([word for word in ("quux", "/only", "two of") if word in text], [])
+        self.assertEqual(text.count("192.0.2.7"), 1)
+        links = await self.store.campaigns.links(self.mails, "subject:Party", 9)
+        self.assertEqual([one.target for one in links], [f"{_SHOP}/all", "(erased)"])
+        rows = await self.store.campaigns.campaigns(None, "orders", 0, 99)
+        self.assertEqual([row.key for row in rows], ["code:orders"])
+        self.assertEqual((await self.totals())["clicked"], before["clicked"] + 1)
+
+    async def test_another_address_that_ends_alike_is_left_alone(self) -> None:
+        item = await self.send(self.make(_BOB, _OTHER, subject="x", campaign="month:2026-11"))
+        await self.erase()
+        (other,) = await self.store.recipients.recipient(None, "xbob.quux@b\u00fccher.example")
+        self.assertEqual(other.address, "xBob.Quux@b\u00fccher.example")
+        found = await self.store.history.messages(None, "xbob.quux", None, None, None, 9)
+        self.assertEqual([one.message.id for one in found], [item.message.id])
+        (row,) = await self.store.campaigns.campaigns(None, "", 0, 9)
+        self.assertEqual(row.key, "month:2026-11")
+
+    async def test_what_was_kept_of_sums_forgets_the_name_too(self) -> None:
+        await self.send(self.make(_BOB, subject="Hi Quux", campaign="subject:Hi Quux"))
+        first = await self.store.history.totals(None, _HOUR, _HOUR + 7_200, "campaign")
+        await self.erase()
+        again = await self.store.history.totals(None, _HOUR, _HOUR + 7_200, "campaign")
+        self.assertIn("Quux", str(first))
+        self.assertEqual([name for name, _ in again], ["(erased)"])
+
+    async def test_what_was_learnt_has_no_examples_any_more(self) -> None:
+        learn = self.store.accounts.learn
+        for name in ["Anna", "Bert", "Carl", "Dora", "Emil", "Fritz", "Gina", "Hans"]:
+            item = self.make(_BOB, subject=f"{name} wrote to Quux", campaign="code:notes")
+            await self.send(item)
+        (pattern,) = (await learn(self.mails, NOW + 10)).patterns
+        self.assertIn("Anna wrote to Quux", pattern.hint)
+        await self.erase()
+        (again,) = (await learn(self.mails, NOW + 20)).patterns
+        self.assertEqual(again.words, pattern.words)
+        self.assertNotIn("Anna", again.hint)
+
+    async def test_merged_campaigns_stay_merged(self) -> None:
+        campaigns = self.store.campaigns
+        await self.send(self.make(_BOB, subject="Hi Quux", campaign="subject:Hi Quux"))
+        await self.send(self.make(TO_ZOE, subject="Hi Zoe", campaign="subject:Hi Zoe"))
+        await campaigns.merge(None, self.mails, "subject:Hi Zoe", "subject:Hi Quux")
+        await self.erase()
+        (row,) = await campaigns.campaigns(None, "", 0, 9)
+        self.assertEqual((row.name, row.totals["accepted"]), ("(erased)", 2))
+
+    async def test_who_was_never_mailed_is_known_and_erased(self) -> None:
+        recipients = self.store.recipients
+        self.assertEqual(await recipients.known(None, _ADDRESS), [])
+        item = self.make(_BOB, subject="A test", campaign="subject:A test")
+        dropped = replace(item.deliveries[0], withheld="A test")
+        await self.store.queue.accept(replace(item, deliveries=(dropped,)))
+        manual = Suppression(Scope.ACCOUNT, Reason.MANUAL, NOW, detail="asked by phone")
+        await self.store.suppressions.add(self.account, _ADDRESS, manual, "me")
+        self.assertEqual(await recipients.recipient(None, _ADDRESS), [])
+        (row,) = await recipients.known(None, _ADDRESS)
+        self.assertEqual((row.id, row.account_id, row.address), (0, self.account, _ADDRESS))
+        self.assertEqual([one.suppression.detail for one in row.suppressions], ["asked by phone"])
+        self.assertEqual(await recipients.known(self.account + 1, _ADDRESS), [])
+        self.assertEqual(await self.erase(), 1)
+        self.assertEqual(await recipients.known(None, _ADDRESS), [])
+        self.assertNotIn("quux", await self.told(item))
