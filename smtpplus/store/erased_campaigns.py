@@ -64,9 +64,16 @@ class Telling(NamedTuple):
 
 
 def telling(
-    connection: Connection, account_id: int, hidden: str, words: ErasedWords
+    connection: Connection,
+    account_id: int,
+    hidden: str,
+    mentions: Iterable[int],
+    words: ErasedWords,
 ) -> list[Telling]:
-    """Those among the campaigns of what was sent to `hidden`, an erased address's key."""
+    """Those among the campaigns of what was sent to `hidden`, an erased address's key.
+
+    And of the messages `mentions`, which name it to others.
+    """
     own: dict[tuple[int, str], list[int]] = {}
     query = (
         select(message.c.list_id, message.c.campaign, message.c.id)
@@ -76,6 +83,13 @@ def telling(
     for list_id, key, message_id in connection.execute(query):
         if key and not key.startswith(_KEY):
             own.setdefault((list_id, key), []).append(message_id)
+    columns = (message.c.list_id, message.c.campaign, message.c.id)
+    for some in chunks(mentions):
+        for list_id, key, message_id in connection.execute(
+            select(*columns).where(message.c.id.in_(some))
+        ):
+            if words.tells(key):
+                own.setdefault((list_id, key), []).append(message_id)
     found = []
     for (list_id, key), ids in own.items():
         is_same = and_(campaign.c.list_id == list_id, campaign.c.key == key)
@@ -84,7 +98,7 @@ def telling(
         if row is not None:
             name, first_at, last_at = row.name, min(first_at, row.first_at), row.last_at
         is_own = _accepted(connection, account_id, list_id, key) <= len(ids)
-        is_named = words.words(key) != key or words.words(name) != name
+        is_named = words.tells(key) or words.tells(name)
         if not is_named and not (is_own and key.startswith(_OF_SUBJECTS)):
             continue
         all_ids = set(ids)
@@ -122,7 +136,7 @@ def move(
     is_same = and_(link.c.list_id == list_id, link.c.campaign == old)
     transaction.execute(update(link).where(is_same).values(campaign=new))
     name = told.name
-    if words.words(name) != name or words.words(old) == old:
+    if words.tells(name) or not words.tells(old):
         name = GONE
     of_list = update(campaign).where(campaign.c.list_id == list_id)
     transaction.execute(of_list.where(campaign.c.key == old).values(key=new, name=name))
@@ -139,7 +153,7 @@ def hide_links(transaction: Transaction, clicks: Links, words: ErasedWords) -> N
     for (list_id, key, target), n in clicks.items():
         is_same = and_(link.c.list_id == list_id, link.c.campaign == key, link.c.target == target)
         rows = transaction.execute(select(link).where(is_same)).all()
-        if words.words(target) == target and sum(row.persons + row.others for row in rows) > n:
+        if not words.tells(target) and sum(row.persons + row.others for row in rows) > n:
             continue
         transaction.execute(delete(link).where(is_same))
         for row in rows:

@@ -25,11 +25,14 @@ _BEHIND = r"(?![\w\-]|\.\w)"
 class ErasedWords:
     """Puts `shown`, an address that nobody can read, in the place of `addresses`.
 
-    `names` are display names; of one word alone they would be found in too much.
+    `names` are display names; of one word alone they would be found in too much. `plain` are the
+    forms that stand in texts for people, in lower case.
     """
 
     def __init__(self, addresses: Iterable[str], names: Iterable[str], shown: str) -> None:
-        forms = {form for address in addresses for form in _forms(address)}
+        plain = {form for address in addresses for form in _plain_forms(address)}
+        self.plain = frozenset(one.lower() for one in plain)
+        forms = {form for one in plain for form in _written(one)}
         paths = {"=".join(form.rsplit("@", 1)) for form in forms}
         found = rf"{_BEFORE}(?:{_any_of(forms)}){_BEHIND}|(?<!\w)(?:{_any_of(paths)}){_BEHIND}"
         self._shown = shown
@@ -37,6 +40,7 @@ class ErasedWords:
         self._octets = re.compile(found.encode(), re.IGNORECASE)
         whole = {" ".join(name.split()) for name in names}
         whole = {name for name in whole if " " in name}
+        self._any = re.compile(_any_of(forms | paths), re.IGNORECASE)
         self._names = re.compile(rf"(?<!\w)(?:{_any_of(whole)})(?!\w)", re.IGNORECASE)
         self._has_names = bool(whole)
 
@@ -53,16 +57,23 @@ class ErasedWords:
         text = self.text(text)
         return self._names.sub(GONE, text) if self._has_names else text
 
+    def tells(self, text: str) -> bool:
+        """Is it in `text`, be it within something longer (``for-eve@x.example``)?"""
+        return self._any.search(text) is not None or self.words(text) != text
 
-def _forms(address: str) -> set[str]:
+
+def _plain_forms(address: str) -> set[str]:
     forms = {address}
     try:
         parsed = Address.parse(address)
     except AddressError:  # as it was kept, not as it came
-        pass
-    else:
-        forms |= {parsed.key, parsed.wire, f"{parsed.local}@{parsed.ascii_domain}"}
-    forms |= {json_text(one)[1:-1] for one in forms}
+        return forms
+    return forms | {parsed.key, parsed.wire, f"{parsed.local}@{parsed.ascii_domain}"}
+
+
+def _written(address: str) -> set[str]:
+    """Also as JSON and links have it."""
+    forms = {address, json_text(address)[1:-1]}
     return forms | {quote(one, safe="") for one in forms}
 
 

@@ -3,7 +3,7 @@
 Guarantees: recipient, fields, subscriptions, what was opened and clicked from where: gone. In
 messages, deliveries, attempts and events the address is replaced by one that nobody can read. Of a
 message to the address alone subject and options go, of one to several the address and the whole
-name in its subject; campaigns and links that tell of the person lose their names (see
+name in its subject, of one to others the address (erased_mentions.py); campaigns and links that tell of the person lose their names (see
 erased_campaigns.py), what was learnt from subjects its examples. Counts stay as they were, events
 too, without what they tell of a person (D16). What still waits for the address is cancelled first.
 Suppressions stay, under a keyed hash; an operator's bypass of them goes. Pieces of `_PIECE`
@@ -23,7 +23,9 @@ from sqlalchemy import Connection, Row, and_, delete, insert, select, update
 from smtpplus.rules.suppression import Reason
 from smtpplus.store.commits import Transaction
 from smtpplus.store.erased_campaigns import Links, hide_links, move, telling
+from smtpplus.store.erased_mentions import hide_mentions, mentions
 from smtpplus.store.erased_words import GONE, ErasedWords
+from smtpplus.store.messages import chunks
 from smtpplus.store.queue_changes import QueueChanges
 from smtpplus.store.rows import attempt_facts, attempt_from, json_text
 from smtpplus.store.schema import (
@@ -90,15 +92,29 @@ class Erasure:
             lambda tx: _piece(tx, account_id, key, hidden, shown, words)
         ):
             pass
+        named = await self._mentions(account_id, words)
         told = await self._transactions.read(
-            lambda found: telling(found, account_id, hidden, words)
+            lambda found: telling(found, account_id, hidden, named, words)
         )
         for one in told:
             await self._transactions.write(
                 lambda tx, one=one: move(tx, one, words, self._ids.next(now), now)  # type: ignore[misc]
             )
+        for some in chunks(named):
+            await self._transactions.write(lambda tx, some=some: hide_mentions(tx, some, words))  # type: ignore[misc]
         await self._transactions.write(lambda tx: self._end(tx, account_id, key, hidden, now))
         self._note([(account_id, hidden)])
+
+    async def _mentions(self, account_id: int, words: ErasedWords) -> list[int]:
+        found: list[int] = []
+        before: int | None = None
+        while True:
+            ids, before = await self._transactions.read(
+                lambda tx, before=before: mentions(tx, account_id, words, before)  # type: ignore[misc]
+            )
+            found += ids
+            if before is None:
+                return found
 
     async def _cancel(self, account_id: int, key: str, now: float, by: str) -> None:
         """What waits for the address is not sent any more."""

@@ -18,7 +18,7 @@ _HOUR = NOW - NOW % 3_600
 _ADDRESS = "bob.quux@b\u00fccher.example"
 _BOB = EnvelopeRecipient(Address("Bob.Quux", "b\u00fccher.example"))
 _OTHER = EnvelopeRecipient(Address("xBob.Quux", "b\u00fccher.example"))
-_BY_CODE = "code:bob.quux@xn--bcher-kva.example"
+_BY_CODE = "code:for-bob.quux@xn--bcher-kva.example"
 _SHOP = "https://shop.example"
 
 
@@ -110,6 +110,8 @@ class ErasureContract(StoreCase):
         coded = await send(make(_BOB, subject="For you", campaign=_BY_CODE))
         zoes = await send(make(TO_ZOE, subject="For you", campaign=_BY_CODE))
         both = await send(make(_BOB, _OTHER, subject="Party of bob quux", campaign="subject:Party"))
+        note = "New order of Bob.Quux@b\u00fccher.example"
+        noted = await send(make(TO_ZOE, subject=note, campaign=f"subject:{note}"))
         await send(make(_BOB, subject="Yours", campaign="code:orders", name="Orders"))
         own = f"{_SHOP}/?m%3Dbob.quux%40b%C3%BCcher.example"
         await self.click(alone, own)
@@ -122,7 +124,7 @@ class ErasureContract(StoreCase):
         self.assertEqual((await self.erase(), await self.erase()), (1, 0))
         self.assertEqual(await self.totals(), before)
         await self.click(alone, own)  # an old mail is opened again
-        text = await self.told(*items, zoes)
+        text = await self.told(*items, zoes, noted)
         self.assertEqual(text.count("xbob.quux@b\u00fccher.example"), 1)  # the other's delivery
         text = text.replace("xbob.quux", "")
         self.assertEqual([word for word in ("quux", "/only", "two of") if word in text], [])
