@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 
 from smtpplus.cli.context import Context, Group, moment, pass_context
+from smtpplus.cli.recipients import account_names, find_account
 from smtpplus.installation import Installation, run
 from smtpplus.ports import CampaignRow
 from smtpplus.rules.subject_learning import match_learnt
@@ -35,18 +36,32 @@ def campaign_command() -> None:
 @campaign_command.command("list")
 @click.option("--search", default="", help="Part of a name or key.")
 @click.option("--most", default=100, show_default=True, type=click.IntRange(1, _MOST))
+@click.option("--account", default="", help="Of this account alone.")
 @pass_context
-def list_all(context: Context, search: str, most: int) -> None:
+def list_all(context: Context, search: str, most: int, account: str) -> None:
     """Campaigns, by their last message, newest first."""
     with context.installation() as opened:
-        found = run(opened.campaigns.campaigns(None, search, 0, most))
+        scope = find_account(opened, account)
+        found = run(opened.campaigns.campaigns(scope, search, 0, most))
         learnt = _learnt(opened, found)
-    columns = ("name", "key", "list", "accepted", "delivered", "bounced", "opened", "clicked")
-    rows = [{**_row(one), "hint": _hint(one, learnt.get(one.list_id, ()))} for one in found]
+        names = account_names(opened)
+    columns = (
+        "name",
+        "key",
+        "account",
+        "list",
+        "accepted",
+        "delivered",
+        "bounced",
+        "opened",
+        "clicked",
+    )
+    rows = [{**_row(one, names), "hint": _hint(one, learnt.get(one.list_id, ()))} for one in found]
     context.show_rows((*columns, "last"), rows)
     if not context.as_json:
-        for name, hint in dict.fromkeys((row["list"], row["hint"]) for row in rows if row["hint"]):
-            context.note(f"List {name}: {hint}")
+        hints = ((row["account"], row["list"], row["hint"]) for row in rows if row["hint"])
+        for owner, name, hint in dict.fromkeys(hints):
+            context.note(f"List {owner}/{name}: {hint}")
 
 
 @campaign_command.command("show")
@@ -59,6 +74,7 @@ def show(context: Context, campaign: str, list_name: str) -> None:
         row = _found(opened, campaign, list_name)
         merged = run(opened.campaigns.merged(row.list_id, row.key))
         links = run(opened.campaigns.links(row.list_id, row.key, _LINKS))
+        names = account_names(opened)
     more: dict[str, Any] = {
         "merged": [one.key for one in merged],
         "links": [
@@ -66,9 +82,9 @@ def show(context: Context, campaign: str, list_name: str) -> None:
         ],
     }
     if context.as_json:
-        context.show({**_row(row), **more})
+        context.show({**_row(row, names), **more})
         return
-    context.show({**_row(row), "merged": more["merged"]})
+    context.show({**_row(row, names), "merged": more["merged"]})
     click.echo("\nLinks")
     context.show_rows(("link", "persons", "machines"), more["links"])
 
@@ -83,7 +99,8 @@ def rename(context: Context, campaign: str, name: str, list_name: str) -> None:
     with context.installation() as opened:
         row = _found(opened, campaign, list_name)
         now = run(opened.campaigns.rename(row.account_id, row.list_id, row.key, name))
-    context.show(_row(now), f"{row.name} is called {now.name} now.")
+        names = account_names(opened)
+    context.show(_row(now, names), f"{row.name} is called {now.name} now.")
 
 
 @campaign_command.command("merge")
@@ -102,8 +119,9 @@ def merge(context: Context, campaign: str, into: str, list_name: str) -> None:
                 raise UsageError(f"{into} is a campaign of another list: {other.list_name}.")
             key = other.key
         now = run(opened.campaigns.merge(row.account_id, row.list_id, row.key, key))
+        names = account_names(opened)
     text = f"{row.name} is counted in {now.name} now." if key else f"{row.name} stands for itself."
-    context.show(_row(now), text)
+    context.show(_row(now, names), text)
 
 
 def _learnt(
@@ -127,8 +145,7 @@ def _hint(row: CampaignRow, learnt: Sequence[LearntPattern]) -> str:
 
 
 def _list_of(opened: Installation, row: CampaignRow) -> str:
-    accounts = {one.id: one.name for one in run(opened.accounts.accounts())}
-    return f"{accounts[row.account_id]}/{row.list_name}"
+    return f"{account_names(opened)[row.account_id]}/{row.list_name}"
 
 
 def _found(opened: Installation, word: str, list_name: str) -> CampaignRow:
@@ -152,16 +169,17 @@ def _found(opened: Installation, word: str, list_name: str) -> CampaignRow:
     if not found:
         raise NotFoundError(f"There is no campaign {word}; see `smtpplus campaign list`.")
     if len(found) > 1:
-        where = ", ".join(f"{one.list_name} ({one.key})" for one in found[:5])
+        where = ", ".join(f"{_list_of(opened, one)} ({one.key})" for one in found[:5])
         raise UsageError(f"{word} is not unique: {where}. Say --list, or the key.")
     return found[0]
 
 
-def _row(row: CampaignRow) -> dict[str, Any]:
+def _row(row: CampaignRow, accounts: Mapping[int, str]) -> dict[str, Any]:
     sums = Figures(row.name, row.totals)
     return {
         "name": row.name,
         "key": row.key,
+        "account": accounts.get(row.account_id, ""),
         "list": row.list_name,
         "first": moment(row.first_at),
         "last": moment(row.last_at),

@@ -15,7 +15,7 @@ from smtpplus.values.errors import NotFoundError, UsageError
 from smtpplus.values.ids import show_id
 from smtpplus.values.message import Event
 
-__all__ = ["find_account", "recipient_command"]
+__all__ = ["account_names", "find_account", "recipient_command", "suppression_fields"]
 
 _PAGE = 200
 _BY = "command line"
@@ -38,7 +38,7 @@ def list_all(context: Context, search: str, most: int, account: str) -> None:
     with context.installation() as opened:
         scope = find_account(opened, account)
         found = run(opened.recipients.recipients(scope, search, None, most))
-        names = _account_names(opened)
+        names = account_names(opened)
     context.show_rows(
         ("address", "name", "account", "mails", "delivered", "bounced", "opens", "last_mail"),
         [_facts(row, names) for row in found],
@@ -123,7 +123,8 @@ def find_account(opened: Installation, name: str) -> int | None:
     return found
 
 
-def _account_names(opened: Installation) -> dict[int, str]:
+def account_names(opened: Installation) -> dict[int, str]:
+    """All accounts, by id."""
     return {one.id: one.name for one in run(opened.accounts.accounts())}
 
 
@@ -135,7 +136,7 @@ def _known(
     rows = run(opened.recipients.known(scope, address))
     if not rows:
         raise NotFoundError(_UNKNOWN.format(address=address))
-    names = _account_names(opened)
+    names = account_names(opened)
     now = time.time()
     return [
         {

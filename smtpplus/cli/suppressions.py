@@ -9,7 +9,7 @@ import click
 
 from smtpplus.cli.addresses import mail_address
 from smtpplus.cli.context import Context, Group, moment, pass_context
-from smtpplus.cli.recipients import find_account, suppression_fields
+from smtpplus.cli.recipients import account_names, find_account, suppression_fields
 from smtpplus.cli.times import parse_time
 from smtpplus.installation import Installation, run
 from smtpplus.ports import SuppressionRow
@@ -22,7 +22,7 @@ _BY = "command line"
 _PAGE = 1_000
 _account = click.option("--account", default="", help="The account; not needed with one alone.")
 _list = click.option("--list", "list_name", default="", metavar="LIST", help="For this list alone.")
-_COLUMNS = ("address", "reason", "scope", "state", "since", "by", "until", "detail")
+_COLUMNS = ("address", "reason", "account", "scope", "state", "since", "by", "until", "detail")
 _REASONS = click.Choice([one.value for one in Reason])
 
 
@@ -53,6 +53,7 @@ def list_all(
     with context.installation() as opened:
         scope = find_account(opened, account)
         list_id = run(opened.accounts.list_by_name(list_name)).id if list_name else None
+        names = account_names(opened)
         found: list[dict[str, Any]] = []
         before = None
         while len(found) < most:
@@ -68,7 +69,10 @@ def list_all(
                     standing_at=None if every else now,
                 )
             )
-            found += [suppression_fields(one, now) for one in page]
+            found += [
+                {**suppression_fields(one, now), "account": names.get(one.account_id, "")}
+                for one in page
+            ]
             if len(page) < wanted:
                 break
             before = page[-1].id

@@ -257,7 +257,28 @@ class CampaignTests(_Mailed):
         self.assertEqual(hints["month:2026-05"], found["hint"])
         self.assertEqual(hints["code:orders"], "")
         note = self.shell.run("campaign", "list")[1]
-        self.assertEqual(note, f"List default: {found['hint']}\n")
+        self.assertEqual(note, f"List trial/default: {found['hint']}\n")
+
+    def test_W9_campaigns_of_one_name_are_told_apart_by_the_account(self) -> None:
+        self.shell.run("account", "add", "acme")
+        self.shell.run("list", "add", "acme", "default")
+        with open_installation(load(Path(self.shell.facts["config"]))) as opened:
+            [mail_list] = [one for one in run(opened.accounts.lists(None)) if one.account_id != 1]
+            item = accepted(IdSource(301))
+            message = replace(
+                item.message,
+                account_id=mail_list.account_id,
+                list_id=mail_list.id,
+                campaign="code:orders",
+            )
+            run(_keep(opened.queue, replace(item, message=message)))
+        told = self.refused("campaign", "show", "code:orders")
+        self.assertIn("trial/default (code:orders)", told)
+        self.assertIn("acme/default (code:orders)", told)
+        [row] = self.json("campaign", "list", "--account", "acme")
+        self.assertEqual((row["account"], row["key"]), ("acme", "code:orders"))
+        found = self.json("campaign", "show", "code:orders", "--list", "acme/default")
+        self.assertEqual((found["account"], found["accepted"]), ("acme", 1))
 
     def test_refusals(self) -> None:
         self.assertIn("no campaign", self.refused("campaign", "show", "nothing"))

@@ -158,6 +158,11 @@ class SuppressionTests(PageTestCase):
         answer = self.add(operator, address="a@example.net", account=str(self.b.account.id))
         self.assertEqual(answer.status, 303)
         self.assertEqual(self.rows()[0].account_id, self.b.account.id)
+        page = operator.get("/suppressions").text
+        for account in (self.a.account, self.b.account):
+            self.assertIn(f"List {account.name}/", page)
+        self.assertIn(f"<bdi>{self.b.account.name}</bdi>", page)
+        self.assertNotIn(f"{self.a.account.name}/", self.owner.get("/suppressions").text)
 
     def test_what_is_no_address_is_told(self) -> None:
         answer = self.add(self.owner, address="nobody", detail="kept")

@@ -214,9 +214,11 @@ class SuppressionPages:
         older = ""
         if len(rows) > _ROWS:
             older = urlencode({**filters, "before": show_id(rows[_ROWS - 1].id)})
+        accounts = await visible_accounts(visit, ports.accounts)
         values = {
             "rows": [suppressed(row, visit.now) for row in rows[:_ROWS]],
-            "accounts": await visible_accounts(visit, ports.accounts),
+            "accounts": accounts,
+            "names": {one.id: one.name for one in accounts},
             "lists": lists,
             "reasons": list(Reason),
             "chosen": asked,
