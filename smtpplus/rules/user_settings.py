@@ -50,7 +50,7 @@ class UserSetting:
         """What `read` takes for `value`."""
         if self.key in OWN:
             return _AS_THE_LIST if value is None else OWN[self.key].written(value)
-        if value is None or (value in ((), 0) and not isinstance(value, str)):
+        if value in (None, (), 0, ""):
             return "none"
         if isinstance(value, tuple):
             return ", ".join(value)
@@ -119,7 +119,7 @@ def _priority(text: str) -> int:
 def _campaign(text: str) -> str:
     if len(text) > 100 or not text.isprintable():
         raise ValueError
-    return text
+    return "" if text.lower() == "none" else text
 
 
 def _limit(text: str) -> int | None:
@@ -182,7 +182,7 @@ _TABLE = (
         _several(_sender),
     ),
     UserSetting("priority", "1 first, 5 last", "a number from 1 to 5", _priority),
-    UserSetting("campaign", "default campaign code", "up to 100 characters", _campaign),
+    UserSetting("campaign", "default campaign code", "up to 100 characters, or none", _campaign),
     UserSetting("limit_hour", "messages an hour", _LIMIT, _limit),
     UserSetting("limit_day", "messages a day", _LIMIT, _limit),
     UserSetting(

@@ -120,7 +120,7 @@ class UserTests(_Installed):
             ("senders", "", "none"),
             ("duplicates", "10 m", "10m"),
             ("status", "off", "off"),
-            ("campaign", "", "-"),
+            ("campaign", "none", "none"),
         ):
             out, _ = self.shell.run("user", "set", self.user, key, value)
             self.assertEqual(out, f"{self.user}: {key} = {written}\n")

@@ -19,6 +19,8 @@ ACCEPTED: list[tuple[str, str, dict[str, Any]]] = [
     ("domains", "", {"domains": ()}),
     ("senders", "a@example.com, a@example.com", {"senders": ("a@example.com",)}),
     ("priority", "1", {"priority": 1}),
+    ("campaign", "orders", {"campaign": "orders"}),
+    ("campaign", "none", {"campaign": ""}),
     ("limit_hour", "100", {"limit_hour": 100}),
     ("limit_day", "none", {"limit_day": None}),
     ("duplicates", "10m", {"duplicates": 600.0}),
@@ -67,7 +69,7 @@ class UserSettingsTests(SynchronousTestCase):
             ("recall", 0.0, "none"),
             ("recall", 0.25, "0.25s"),
             ("status", UserStatus.OFF, "off"),
-            ("campaign", "", ""),
+            ("campaign", "", "none"),
         ):
             self.assertEqual(SETTINGS[key].written(value), written)
 
