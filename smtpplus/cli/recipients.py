@@ -73,8 +73,8 @@ def show(context: Context, address: str, most: int, account: str) -> None:
 def export(context: Context, address: str, account: str) -> None:
     """Everything that is known of an address, as JSON (GDPR articles 15 and 20).
 
-    Of every account that has mailed it: its facts and merge fields, subscriptions, suppressions,
-    and each mail with every event. Contents of mails are not among them.
+    Of every account that knows it: its facts and merge fields, subscriptions, suppressions, and
+    each mail with the fields and metadata that came with it, and every event. Contents of mails are not among them.
     """
     context.as_json = True
     with context.installation() as opened:
@@ -220,6 +220,10 @@ def _mail(row: MailRow) -> dict[str, Any]:
         "subject": row.subject,
         "from": row.header_from,
         "list": row.list_name,
+        "campaign": row.campaign,
+        "name": delivery.name,
+        "fields": dict(row.fields),
+        "metadata": dict(row.metadata),
         "state": delivery.state.value,
         "attempts": delivery.attempts,
         "reply": delivery.withheld or said,

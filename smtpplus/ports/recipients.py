@@ -80,7 +80,10 @@ class RecipientRow:
 
 @dataclass(frozen=True, slots=True)
 class MailRow:
-    """One mail to one recipient: the message's facts, its delivery, what happened to it."""
+    """One mail to one recipient: the message's facts, its delivery, what happened to it.
+
+    `fields` and `metadata` are what the message said of this recipient: of one to it alone, all.
+    """
 
     message_id: int
     subject: str
@@ -89,6 +92,9 @@ class MailRow:
     received_at: float
     delivery: DeliveryRow
     events: Sequence[Event] = ()
+    campaign: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class IRecipients(Interface):

@@ -14,9 +14,10 @@ from sqlalchemy import Connection, Row, Select, select
 
 from smtpplus.ports import MailRow
 from smtpplus.store.history import delivery_row, event_from
-from smtpplus.store.rows import safe_text
+from smtpplus.store.rows import fields_from, options_from, safe_text
 from smtpplus.store.schema import delivery, event, mail_list, message
 from smtpplus.values.message import Event
+from smtpplus.values.options import NOTHING_SAID
 
 __all__ = ["read_mails"]
 
@@ -48,6 +49,8 @@ def read_mails(
 
 
 def _mail(row: Row[Any], sent: Row[Any], events: Sequence[Event]) -> MailRow:
+    # What is said to all is said to it where it is the only one.
+    said = options_from(sent.options) if sent.recipients == 1 else NOTHING_SAID
     return MailRow(
         message_id=row.message_id,
         subject=sent.subject,
@@ -56,6 +59,9 @@ def _mail(row: Row[Any], sent: Row[Any], events: Sequence[Event]) -> MailRow:
         received_at=sent.received_at,
         delivery=delivery_row(row),
         events=tuple(events),
+        campaign=sent.campaign_name or sent.campaign,
+        fields={**said.fields, **fields_from(row.fields)},
+        metadata=said.metadata,
     )
 
 
@@ -66,6 +72,10 @@ def _messages(connection: Connection, ids: Sequence[int]) -> dict[int, Row[Any]]
             message.c.subject,
             message.c.header_from,
             message.c.received_at,
+            message.c.recipients,
+            message.c.campaign,
+            message.c.campaign_name,
+            message.c.options,
             mail_list.c.name,
         )
         .outerjoin(mail_list, mail_list.c.id == message.c.list_id)

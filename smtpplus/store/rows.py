@@ -33,6 +33,7 @@ __all__ = [
     "json_text",
     "message_from",
     "message_row",
+    "options_from",
     "outcome_from",
     "recipient_from",
     "safe_text",
@@ -133,6 +134,11 @@ def _options_text(options: Options) -> str | None:
     return json_text(said) if said else None
 
 
+def options_from(text: str | None) -> Options:
+    """What is kept of a message's wishes."""
+    return _decode_options(text) if text else NOTHING_SAID
+
+
 def _search_text(accepted: Accepted) -> str:
     message = accepted.message
     sender = message.envelope.sender
@@ -181,7 +187,7 @@ def message_from(row: Row[Any], recipients: Sequence[EnvelopeRecipient]) -> Mess
         campaign=row.campaign,
         campaign_name=row.campaign_name or "",
         priority=row.priority,
-        options=_decode_options(row.options) if row.options else NOTHING_SAID,
+        options=options_from(row.options),
         crc32=row.crc32,
     )
 

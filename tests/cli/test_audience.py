@@ -58,7 +58,7 @@ class _Mailed(SynchronousTestCase):
             campaign=key,
             campaign_name=name,
             subject=subject,
-            options=Options(track_opens=True, unknown=("X-Odd",)),
+            options=Options(track_opens=True, metadata={"order": "7"}, unknown=("X-Odd",)),
         )
         named = tuple(replace(one, name="Some Body", fields={"n": "1"}) for one in item.deliveries)
         item = replace(item, message=message, deliveries=named)
@@ -112,6 +112,12 @@ class RecipientTests(_Mailed):
         self.assertEqual(found["address"], str(_MAX))
         [one] = found["recipients"]
         self.assertEqual(len(one["mails_kept"]), 2)
+        self.assertEqual(
+            [(mail["campaign"], mail["name"], mail["fields"]) for mail in one["mails_kept"]],
+            [("News", "Some Body", {"n": "1"}), ("Orders", "Some Body", {"n": "1"})],
+        )
+        # What the message said of all is told where it went to this one alone.
+        self.assertEqual([mail["metadata"] for mail in one["mails_kept"]], [{"order": "7"}, {}])
         kinds = {event["event"] for mail in one["mails_kept"] for event in mail["events"]}
         self.assertLessEqual({"delivered", "bounced"}, kinds)
 
