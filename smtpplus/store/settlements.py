@@ -24,7 +24,7 @@ from smtpplus.store.once import forget_names
 from smtpplus.store.recipient_counts import Ended, EndRow, Key, RecipientSql, end_row
 from smtpplus.store.rows import attempt_facts, json_text, safe_text
 from smtpplus.store.schema import attempt, content, delivery, message
-from smtpplus.store.suppression_sql import suppress
+from smtpplus.store.suppression_sql import ERASED, suppress
 from smtpplus.values.message import Accepted, DeliveryState, EventType, Settlement
 from smtpplus.values.outcome import Attempt, Result, Stage
 
@@ -168,7 +168,7 @@ class Settlements:
             row[0]: _Standing(row[1], row[2], bool(row[3]), row[4], row[5], row[6])
             for row in transaction.of_ids(self._standing, ids)
         }
-        gathered = _Gathered(Ended(self._recipients), standing)
+        gathered = _Gathered(transaction, Ended(self._recipients), standing)
         reports: list[AcceptRows] = []
         queued: list[list[int]] = []
         for item in items:
@@ -261,7 +261,11 @@ def _gather(one: Settling, node: int, gathered: _Gathered) -> bool:
     """Add what one settlement of `node` writes; False: it changes no delivery."""
     before = gathered.standing.get(one.delivery)
     if before is None or not _applies(one, before, node):
-        if before is not None and _is_too_late(one, before):
+        if (
+            before is not None
+            and _is_too_late(one, before)
+            and not gathered.is_erased(one.delivery)
+        ):
             _keep_attempt(one, before, gathered)
         return False
     after = _after(one, before)
@@ -309,7 +313,10 @@ class _Standing(NamedTuple):
 class _Gathered:
     """What one transaction is going to write."""
 
-    def __init__(self, recipients: Ended, standing: dict[int, _Standing]) -> None:
+    def __init__(
+        self, transaction: Transaction, recipients: Ended, standing: dict[int, _Standing]
+    ) -> None:
+        self._transaction = transaction
         self.facts = Facts()
         self.recipients = recipients
         self.standing = standing
@@ -317,6 +324,12 @@ class _Gathered:
         self.attempts: list[tuple[float, tuple[Any, ...]]] = []  # when it was settled, its row
         self.ended: Counter[int] = Counter()
         self.cancelled: dict[int, int] = {}  # messages with such deliveries: whose they are
+
+    def is_erased(self, delivery_id: int) -> bool:
+        """Was its address forgotten? Then nothing is kept that was said of it."""
+        query = select(delivery.c.address_key).where(delivery.c.id == delivery_id)
+        key = self._transaction.execute(query).scalar()
+        return key is None or str(key).startswith(ERASED)
 
 
 def _applies(one: Settling, before: _Standing, node: int) -> bool:

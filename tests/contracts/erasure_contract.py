@@ -165,6 +165,17 @@ class ErasureContract(StoreCase):
         self.assertEqual(again.words, pattern.words)
         self.assertNotIn("Anna", again.hint)
 
+    async def test_an_attempt_that_was_under_way_tells_nothing(self) -> None:
+        item = self.make(_BOB, subject="x", campaign="month:2026-11")
+        await self.store.queue.accept(item)
+        await self.erase()
+        late = settlement(delivery_of(item))
+        assert late.attempt is not None
+        said = replace(late.outcome, text="no bob.quux here", reply=None)
+        tried = replace(late.attempt, transcript="RCPT TO:<bob.quux@b\u00fccher.example>")
+        await self.store.queue.settle([replace(late, outcome=said, attempt=tried)])
+        self.assertNotIn("quux", await self.told(item))
+
     async def test_merged_campaigns_stay_merged(self) -> None:
         campaigns = self.store.campaigns
         await self.send(self.make(_BOB, subject="Hi Quux", campaign="subject:Hi Quux"))
