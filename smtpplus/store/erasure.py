@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, insert, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
 
 from smtpplus.rules.suppression import Reason
 from smtpplus.store.commits import Transaction
@@ -35,6 +35,7 @@ from smtpplus.store.schema import (
     event,
     message,
     recipient,
+    sandbox_mail,
     subscription,
     suppression,
 )
@@ -103,6 +104,7 @@ class Erasure:
         for some in chunks(named):
             await self._transactions.write(lambda tx, some=some: hide_mentions(tx, some, words))  # type: ignore[misc]
         await self._transactions.write(lambda tx: self._end(tx, account_id, key, hidden, now))
+        await self._transactions.write(lambda tx: _empty_sandbox(tx, words))
         self._note([(account_id, hidden)])
 
     async def _mentions(self, account_id: int, words: ErasedWords) -> list[int]:
@@ -153,6 +155,12 @@ class Erasure:
         transaction.execute(going)
         if forget_examples(transaction, account_id):
             transaction.tell(ACCOUNTS)
+
+
+def _empty_sandbox(transaction: Transaction, words: ErasedWords) -> None:
+    """A trial has the mailboxes, too."""
+    to = func.lower(sandbox_mail.c.recipient)
+    transaction.execute(delete(sandbox_mail).where(to.in_(words.plain)))
 
 
 def accounts_of(connection: Connection, account_id: int | None, key: str) -> list[int]:

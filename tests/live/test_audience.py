@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import smtplib
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -116,3 +118,24 @@ class AudienceTests(SynchronousTestCase):
         for command in (("recipient", "list"), ("suppression", "list", "--all")):
             self.assertNotIn("zoe", str(self.cli(*command)))
         self.assertEqual(self.cli("queue"), {"queued": 0, "held": 0})
+
+    def test_D16_no_table_tells_of_an_erased_person(self) -> None:
+        self.cli("list", "set", "default", "aggregation", "subject")
+        head = ("X-SMTPPlus-Campaign: of-zoe@example.net", 'X-SMTPPlus-Metadata-Who: "Zoe"')
+        for more in (head, ()):
+            self.fate(self.submit(*more, to="zoe@example.net"))
+
+        def rows() -> list[str]:
+            (path,) = self.service.directory.rglob("smtpplus.sqlite3")
+            with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as store:
+                tables = store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+                return [
+                    f"{table}: {row}"
+                    for (table,) in tables.fetchall()
+                    for row in store.execute(f'SELECT * FROM "{table}"')
+                    if "zoe" in str(row).lower()
+                ]
+
+        self.assertGreater(len(rows()), 10)
+        self.cli("recipient", "erase", "zoe@example.net", "--yes")
+        self.assertEqual(rows(), [])
