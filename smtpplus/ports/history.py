@@ -108,14 +108,20 @@ class IHistory(Interface):
     async def message(account_id: int | None, message_id: int) -> MessageRow | None:
         """One message."""
 
-    async def deliveries(message_id: int) -> Sequence[DeliveryRow]:
-        """Its deliveries, in the order of the recipients."""
+    async def deliveries(
+        message_id: int, after: int | None = None, most: int | None = None
+    ) -> Sequence[DeliveryRow]:
+        """Its deliveries, in the order of the recipients; ids above `after`, at most `most`."""
 
-    async def attempts(message_id: int, most: int) -> Sequence[AttemptRow]:
-        """Its attempts, oldest first."""
+    async def attempts(
+        message_id: int, most: int, of: Collection[int] | None = None
+    ) -> Sequence[AttemptRow]:
+        """Its attempts, oldest first; with `of` those of these deliveries (a page of them)."""
 
-    async def events(message_id: int, most: int) -> Sequence[Event]:
-        """Its events, oldest first."""
+    async def events(
+        message_id: int, most: int, of: Collection[int] | None = None
+    ) -> Sequence[Event]:
+        """Its events, oldest first; with `of` the message's own and those of these deliveries."""
 
     async def queue(
         account_id: int | None, search: str, after: int | None, most: int

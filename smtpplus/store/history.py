@@ -128,14 +128,21 @@ class SqlHistory:
 
         return await self._transactions.read(work)
 
-    async def deliveries(self, message_id: int) -> Sequence[DeliveryRow]:
+    async def deliveries(
+        self, message_id: int, after: int | None = None, most: int | None = None
+    ) -> Sequence[DeliveryRow]:
         """See `IHistory.deliveries`."""
         query = select(delivery).where(delivery.c.message_id == message_id).order_by(delivery.c.id)
+        if after is not None:
+            query = query.where(delivery.c.id > after)
+        query = query.limit(most)
         return await self._transactions.read(
             lambda connection: [delivery_row(row) for row in connection.execute(query)]
         )
 
-    async def attempts(self, message_id: int, most: int) -> Sequence[AttemptRow]:
+    async def attempts(
+        self, message_id: int, most: int, of: Collection[int] | None = None
+    ) -> Sequence[AttemptRow]:
         """See `IHistory.attempts`."""
         query = (
             select(attempt.c.delivery_id, attempt.c.facts)
@@ -143,6 +150,8 @@ class SqlHistory:
             .order_by(attempt.c.id)
             .limit(most)
         )
+        if of is not None:
+            query = query.where(attempt.c.delivery_id.in_(of))
 
         def work(connection: Connection) -> list[AttemptRow]:
             return [
@@ -152,11 +161,15 @@ class SqlHistory:
 
         return await self._transactions.read(work)
 
-    async def events(self, message_id: int, most: int) -> Sequence[Event]:
+    async def events(
+        self, message_id: int, most: int, of: Collection[int] | None = None
+    ) -> Sequence[Event]:
         """See `IHistory.events`."""
         query = (
             select(event).where(event.c.message_id == message_id).order_by(event.c.id).limit(most)
         )
+        if of is not None:
+            query = query.where(or_(event.c.delivery_id.is_(None), event.c.delivery_id.in_(of)))
         return await self._transactions.read(
             lambda connection: [event_from(row) for row in connection.execute(query)]
         )

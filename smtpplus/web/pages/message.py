@@ -1,6 +1,7 @@
 """One message: its facts, its way, and for every recipient what became of it, and why.
 
-Guarantees: a message of another account is not found (404), not forbidden. Raises `PageError`.
+Guarantees: a message of another account is not found (404), not forbidden; of many recipients so
+many are shown at a time that a page is made at once. Raises `PageError`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from smtpplus.ports import AttemptRow, DeliveryRow
 from smtpplus.rules.effective import settle
 from smtpplus.rules.explained import as_of, explained
-from smtpplus.values.ids import parse_id
+from smtpplus.values.ids import parse_id, show_id
 from smtpplus.values.message import Event, Message
 from smtpplus.web.context import Visit
 from smtpplus.web.exchange import PageError, Response
@@ -26,6 +27,7 @@ from smtpplus.web.words import moment
 
 __all__ = ["MessagePage", "RecipientView"]
 
+_ROWS = 100  # recipients
 _MOST_ATTEMPTS = 500
 _MOST_EVENTS = 300
 _NOTHING = Answers()
@@ -64,19 +66,26 @@ class MessagePage:
                 HTTPStatus.NOT_FOUND,
                 "There is no such message. It may have been removed when its time was over.",
             )
-        deliveries = await history.deliveries(row.message.id)
-        attempts = await history.attempts(row.message.id, _MOST_ATTEMPTS)
-        events = await history.events(row.message.id, _MOST_EVENTS)
+        number = sum(row.states.values())
+        after = parse_id(visit.asked.query.get("after", ""))
+        found = await history.deliveries(row.message.id, after, _ROWS + 1)
+        deliveries = found[:_ROWS]
+        of = None if number <= _ROWS else [one.id for one in deliveries]
+        attempts = await history.attempts(row.message.id, _MOST_ATTEMPTS, of)
+        events = await history.events(row.message.id, _MOST_EVENTS, of)
         recipients = _recipients(deliveries, attempts, events)
         values = {
             "may_change": may_change(visit),
-            "waiting": sum(not delivery.state.is_final for delivery in deliveries),
+            "waiting": sum(n for state, n in row.states.items() if not state.is_final),
+            "number": number,
+            "is_first": after is None,
+            "further": show_id(deliveries[-1].id) if len(found) > _ROWS else "",
             "row": row,
             "message": row.message,
             "recipients": recipients,
             "steps": steps(events, {one.id: one.address for one in deliveries}),
-            "is_settled": all(delivery.state.is_final for delivery in deliveries),
-            "open_up_to": _OPEN_UP_TO if len(recipients) <= _OPEN_UP_TO else 0,
+            "is_settled": all(state.is_final for state in row.states),
+            "open_up_to": _OPEN_UP_TO if number <= _OPEN_UP_TO else 0,
             "too_many_attempts": len(attempts) == _MOST_ATTEMPTS,
             "too_many_events": len(events) == _MOST_EVENTS,
             **await self._held_for_it(row.message),
