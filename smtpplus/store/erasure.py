@@ -22,7 +22,7 @@ from sqlalchemy import Connection, Row, and_, delete, func, insert, select, upda
 
 from smtpplus.rules.suppression import Reason
 from smtpplus.store.commits import Transaction
-from smtpplus.store.erased_campaigns import Links, hide_links, move, telling
+from smtpplus.store.erased_campaigns import Links, Telling, hide_links, move, telling
 from smtpplus.store.erased_mentions import hide_mentions, mentions
 from smtpplus.store.erased_words import GONE, ErasedWords
 from smtpplus.store.messages import chunks
@@ -50,6 +50,7 @@ from smtpplus.values.queue import QueueChange, Selection
 __all__ = ["Erasure", "accounts_of"]
 
 _PIECE = 200
+_MOVED = 20  # campaigns in one transaction
 _DOMAIN = "erased.invalid"  # RFC 6761 §6.4
 _WAITING = (DeliveryState.QUEUED.value, DeliveryState.HELD.value)
 _MOST_SPELLINGS = 1_000
@@ -97,15 +98,22 @@ class Erasure:
         told = await self._transactions.read(
             lambda found: telling(found, account_id, hidden, named, words)
         )
-        for one in told:
+        for start in range(0, len(told), _MOVED):
+            of_these = told[start : start + _MOVED]
             await self._transactions.write(
-                lambda tx, one=one: move(tx, one, words, self._ids.next(now), now)  # type: ignore[misc]
+                lambda tx, of_these=of_these: self._move(tx, of_these, words, now)  # type: ignore[misc]
             )
         for some in chunks(named):
             await self._transactions.write(lambda tx, some=some: hide_mentions(tx, some, words))  # type: ignore[misc]
         await self._transactions.write(lambda tx: self._end(tx, account_id, key, hidden, now))
         await self._transactions.write(lambda tx: _empty_sandbox(tx, words))
         self._note([(account_id, hidden)])
+
+    def _move(
+        self, transaction: Transaction, told: Sequence[Telling], words: ErasedWords, now: float
+    ) -> None:
+        for one in told:
+            move(transaction, one, words, self._ids.next(now), now)
 
     async def _mentions(self, account_id: int, words: ErasedWords) -> list[int]:
         found: list[int] = []
