@@ -31,7 +31,7 @@ from smtpplus.trial import TRIAL_DOMAIN, new_credential
 from smtpplus.values.errors import NotFoundError, SmtpplusError, UsageError, reason
 from smtpplus.values.ids import parse_id
 from smtpplus.values.message import DeliveryState
-from smtpplus.values.submission import MailList, UserStatus
+from smtpplus.values.submission import MailList, SmtpUser, UserStatus
 
 __all__ = ["send_test_command"]
 
@@ -72,10 +72,13 @@ def send_test_command(
     """Send a message through the running service and tell its fate."""
     if (username is None) != (password is None):
         raise click.UsageError("--user and --password go together.")
+    if not subject.isprintable():
+        raise UsageError("--subject: expected printable characters on one line.")
     to = [mail_address(one).wire for one in recipients or _default_recipients(context.config)]
     with context.installation() as opened:
-        mail_list = _list(opened, list_name)
-        origin = mail_address(sender).wire if sender else _default_sender(opened, mail_list)
+        user = None if username is None else _user(opened, username)
+        mail_list = _list(opened, list_name, user)
+        origin = mail_address(sender).wire if sender else _default_sender(opened, mail_list, user)
         given = _Login(username, password) if username and password else None
         with _credential(opened, mail_list, given) as login:
             reply = _submit(context.config, login, _message(origin, to, subject), to)
@@ -103,10 +106,22 @@ def _default_recipients(config: Config) -> tuple[str, ...]:
     return (_SANDBOX_RECIPIENT,)
 
 
-def _list(opened: Installation, name: str | None) -> MailList:
-    if name is not None:
-        return run(opened.accounts.list_by_name(name))
+def _user(opened: Installation, username: str) -> SmtpUser:
+    found = run(opened.accounts.user_by_name(username))
+    if found is None:
+        raise NotFoundError(f"There is no SMTP user {username}; see `smtpplus user list`.")
+    return found
+
+
+def _list(opened: Installation, name: str | None, user: SmtpUser | None) -> MailList:
+    wanted = None if name is None else run(opened.accounts.list_by_name(name))
     found = run(opened.accounts.lists(None))
+    if user is not None:
+        if wanted is not None and wanted.id != user.list_id:
+            raise UsageError(f"{user.username} is a user of another list than {name}.")
+        found = [one for one in found if one.id == user.list_id]
+    if wanted is not None:
+        return wanted
     if len(found) == 1:
         return found[0]
     if not found:
@@ -117,12 +132,14 @@ def _list(opened: Installation, name: str | None) -> MailList:
     return chosen[0]
 
 
-def _default_sender(opened: Installation, mail_list: MailList) -> str:
+def _default_sender(opened: Installation, mail_list: MailList, user: SmtpUser | None) -> str:
     domains = [
         one.domain
         for one in run(opened.accounts.sender_domains(mail_list.account_id))
         if one.verified_at is not None
     ]
+    if user is not None and user.domains:
+        domains = [one for one in domains if one in user.domains]
     if not domains:
         raise UsageError("No sender domain is verified yet; see `smtpplus domain add --help`.")
     return f"hello@{TRIAL_DOMAIN if TRIAL_DOMAIN in domains else domains[0]}"

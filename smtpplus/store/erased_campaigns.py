@@ -144,8 +144,9 @@ def move(
     for some in chunks(told.message_ids):
         changing = update(message).where(message.c.id.in_(some), message.c.campaign == old)
         transaction.execute(changing.values(campaign=new, campaign_name=name))
-    transaction.execute(delete(installation).where(installation.c.name == MOVED))
-    transaction.execute(insert(installation), {"name": MOVED, "value": new.encode()})
+    newest = update(installation).where(installation.c.name == MOVED).values(value=new.encode())
+    if not transaction.execute(newest).rowcount:
+        transaction.execute(insert(installation), {"name": MOVED, "value": new.encode()})
 
 
 def hide_links(transaction: Transaction, clicks: Links, words: ErasedWords) -> None:

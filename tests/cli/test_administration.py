@@ -243,6 +243,17 @@ class ReadingTests(_Installed):
         [temporary] = [u for u in self.shell.json("user", "list") if u["username"] != self.user]
         self.assertEqual(temporary["status"], "off")
 
+    def test_send_test_by_a_user_needs_no_list(self) -> None:
+        self.shell.run("list", "add", "trial", "other")
+        self.shell.run("account", "add", "acme")
+        self.shell.run("list", "add", "acme", "default")
+        nowhere = ("--set", "submission.listen=127.0.0.1:1", "send-test")
+        self.assertIn("--list", self.shell.refused(*nowhere))
+        user = ("--user", self.user, "--password", "x")
+        self.assertIn("Nothing answers", self.shell.refused(*nowhere, *user))
+        told = self.shell.refused(*nowhere, *user, "--list", "other")
+        self.assertIn(f"{self.user} is a user of another list than other.", told)
+
 
 class QueueChangeTests(_Installed):
     def setUp(self) -> None:

@@ -37,6 +37,8 @@ REFUSED = (
     (("person", "add", "x", "--role", "operator"), "x is no mail address"),
     (("person", "password", "nobody@example.com"), "There is no person nobody@example.com"),
     (("send-test", "--from", "x"), "x is no mail address"),
+    (("send-test", "--subject", "a\nBcc: b@example.net"), "--subject: expected printable"),
+    (("send-test", "--user", "nobody", "--password", "x"), "There is no SMTP user nobody"),
     (("account", "add", "a\udcff"), "'a\\udcff' is not in UTF-8"),
     (("message", "show", "a\x1b[1m\n"), "a\\x1b[1m"),
     (("init", "/dev/null"), "/dev/null is no folder"),
