@@ -15,7 +15,8 @@ __all__ = ["UNKNOWN", "Figures", "figures_by", "table_csv"]
 
 # What is counted before a group is known. The provider is, when its servers are asked.
 UNKNOWN: Mapping[str, frozenset[str]] = {"provider": frozenset({"messages", "accepted"})}
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+# In full width, too, as some spreadsheets read them.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 @dataclass(frozen=True, slots=True)

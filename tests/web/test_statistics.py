@@ -35,12 +35,22 @@ class FiguresTests(SynchronousTestCase):
         again = Figures("a", {"opened": 2})  # opened first on another day
         self.assertEqual(again.readers, 0)
 
-    def test_no_cell_begins_a_formula(self) -> None:
-        names = ["=1+1", "+1", "-1", "@x", "\tx", "plain", 'say "a", b\r\nc']
+    def test_W11_no_cell_begins_a_formula(self) -> None:
+        names = [
+            "=1+1",
+            "+1",
+            "-1",
+            "@x",
+            "\tx",
+            "\uff1d1+1",
+            "\uff20x",
+            "plain",
+            'say "a", b\r\nc',
+        ]
         made = table_csv("campaign", [Figures(name, {}) for name in names]).decode()
         rows = list(csv.reader(io.StringIO(made, newline="")))
-        self.assertEqual([row[0] for row in rows[1:6]], [f"'{name}" for name in names[:5]])
-        self.assertEqual([row[0] for row in rows[6:]], names[5:])
+        self.assertEqual([row[0] for row in rows[1:8]], [f"'{name}" for name in names[:7]])
+        self.assertEqual([row[0] for row in rows[8:]], names[7:])
         self.assertTrue(all(len(row) == len(rows[0]) for row in rows))
 
 
