@@ -1,9 +1,10 @@
 """Campaigns and links that tell of an erased person.
 
-A campaign of a subject that nobody else was mailed with, and one that says the address or the
-whole name, is known by another key from then on, with all its counters, and without its name; so
-is a link that nobody else followed. Sums stay what they were, by campaign too. Guarantees: a
-campaign is moved in one transaction, by bounded work; what a crash left is done by doing it again.
+A campaign that says the address is known by another key from then on, with all its counters, and
+without its name; so is one that nobody else was mailed with and that is of a subject or says the
+whole name, and a link that nobody else followed. Sums stay what they were, by campaign too.
+Guarantees: a campaign is moved in one transaction, by bounded work; what a crash left is done by
+doing it again.
 """
 
 from __future__ import annotations
@@ -98,8 +99,7 @@ def telling(
         if row is not None:
             name, first_at, last_at = row.name, min(first_at, row.first_at), row.last_at
         is_own = _accepted(connection, account_id, list_id, key) <= len(ids)
-        is_named = words.tells(key) or words.tells(name)
-        if not is_named and not (is_own and key.startswith(_OF_SUBJECTS)):
+        if not (words.tells(key) or words.tells(name) or (is_own and _is_theirs(key, name, words))):
             continue
         all_ids = set(ids)
         if not is_own:
@@ -112,6 +112,11 @@ def telling(
             all_ids.update(connection.scalars(others))
         found.append(Telling(account_id, list_id, key, name, first_at, sorted(all_ids)))
     return found
+
+
+def _is_theirs(key: str, name: str, words: ErasedWords) -> bool:
+    """Is it of subjects, or called by the person's name? One that others share may be, too."""
+    return key.startswith(_OF_SUBJECTS) or words.words(key) != key or words.words(name) != name
 
 
 def move(

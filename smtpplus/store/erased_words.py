@@ -58,8 +58,8 @@ class ErasedWords:
         return self._names.sub(GONE, text) if self._has_names else text
 
     def tells(self, text: str) -> bool:
-        """Is it in `text`, be it within something longer (``for-eve@x.example``)?"""
-        return self._any.search(text) is not None or self.words(text) != text
+        """Is the address in `text`, be it within something longer (``for-eve@x.example``)?"""
+        return self._any.search(text) is not None
 
 
 def _plain_forms(address: str) -> set[str]:

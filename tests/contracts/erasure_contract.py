@@ -145,6 +145,14 @@ class ErasureContract(StoreCase):
         (row,) = await self.store.campaigns.campaigns(None, "", 0, 9)
         self.assertEqual(row.key, "month:2026-11")
 
+    async def test_a_campaign_that_others_share_keeps_its_name(self) -> None:
+        for to in (_BOB, TO_ZOE):
+            await self.send(self.make(to, subject="x", campaign="code:bob quux", name="Bob Quux"))
+        await self.send(self.make(_BOB, subject="x", campaign="code:2", name="For Bob Quux"))
+        await self.erase()
+        rows = await self.store.campaigns.campaigns(None, "", 0, 9)
+        self.assertEqual({row.name for row in rows}, {"Bob Quux", "(erased)"})
+
     async def test_what_was_kept_of_sums_forgets_the_name_too(self) -> None:
         await self.send(self.make(_BOB, subject="Hi Quux", campaign="subject:Hi Quux"))
         first = await self.store.history.totals(None, _HOUR, _HOUR + 7_200, "campaign")
