@@ -3,12 +3,12 @@
 Guarantees: recipient, fields, subscriptions, what was opened and clicked from where: gone. In
 messages, deliveries, attempts and events the address is replaced by one that nobody can read. Of a
 message to the address alone subject and options go, of one to several the address and the whole
-name in its subject, of one to others the address (erased_mentions.py); campaigns and links that tell of the person lose their names (see
-erased_campaigns.py), what was learnt from subjects its examples. Counts stay as they were, events
-too, without what they tell of a person (D16). What still waits for the address is cancelled first.
-Suppressions stay, under a keyed hash; an operator's bypass of them goes. Pieces of `_PIECE`
-deliveries, each a transaction; what a crash left is done by doing it again. Does not look into
-contents that wait for others.
+name in its subject, of one to others the address (erased_mentions.py); campaigns and links that
+tell of the person lose their names (see erased_campaigns.py), what was learnt from subjects its
+examples. Counts stay as they were, events too, without what they tell of a person (D16). What still
+waits for the address is cancelled first. Suppressions stay, under a keyed hash; an operator's
+bypass of them goes. Pieces of `_PIECE` deliveries, each a transaction; what a crash left is done by
+doing it again. Does not look into contents that wait for others.
 """
 
 from __future__ import annotations
