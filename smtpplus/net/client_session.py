@@ -155,6 +155,8 @@ class ClientSession:
     async def send(self, envelope: Envelope, body: IBody) -> TransactionReplies:
         """One transaction; after one that was given up, RSET first.
 
+        What was refused stays refused where the session ends on top of it.
+
         Raises:
             SessionLostError: the session ended before the transaction did.
             StoreUnavailableError: the content could not be read, or not whole.
@@ -167,9 +169,15 @@ class ClientSession:
                     await self._reset_before_mail()
                 conversation.begin(envelope, body.size)
                 self.messages += 1
-                event = await self.wire.event()
-                if type(event) is BodyWanted:
-                    event = await self._send_body(body)
+                try:
+                    event = await self.wire.event()
+                    if type(event) is BodyWanted:
+                        event = await self._send_body(body)
+                except SessionLostError:
+                    refused = conversation.refused
+                    if refused is None:
+                        raise
+                    event = refused
                 assert isinstance(event, TransactionEnded)
                 if conversation.state is _CLOSED:
                     self.wire.lose("The remote refused the message before its end.")

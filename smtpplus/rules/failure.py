@@ -81,14 +81,20 @@ def judge_reply(stage: Stage, reply: Reply) -> Judgement:
 
 
 def judge_loss(stage: Stage, text: str, *, after_final_dot: bool, reply: Reply | None) -> Judgement:
-    """What it means that the connection was not made, was lost, timed out or broke protocol."""
+    """What it means that the connection was not made, was lost, timed out or broke protocol.
+
+    `reply` is what the remote ended it with.
+    """
     subject, detail = (4, 1) if stage is Stage.CONNECT else (4, 2)
     if stage is Stage.STARTTLS:
         subject, detail = _STATUS_OF_STAGE[stage]
+    status = EnhancedCode(4, subject, detail)
+    if reply is not None and not reply.is_positive:
+        status = _status(stage, reply, 4)
     outcome = Outcome(
         result=Result.DEFERRED,
         stage=stage,
-        status=EnhancedCode(4, subject, detail),
+        status=status,
         text=text,
         reply=reply,
         uncertain=after_final_dot,

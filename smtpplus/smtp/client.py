@@ -54,7 +54,17 @@ _BODY, _READY, _NEED_DATA = ClientState.BODY, ClientState.READY, Wait.NEED_DATA
 class _Transaction:
     """One transaction on its way; `unsaid` are the commands that wait for their turn."""
 
-    __slots__ = ("asked", "data", "encoder", "mail", "octets", "pipelined", "recipients", "unsaid")
+    __slots__ = (
+        "asked",
+        "data",
+        "encoder",
+        "final",
+        "mail",
+        "octets",
+        "pipelined",
+        "recipients",
+        "unsaid",
+    )
 
     def __init__(
         self, unsaid: deque[tuple[Command, str]], recipients: int, *, pipelined: bool
@@ -64,6 +74,7 @@ class _Transaction:
         self.pipelined = pipelined
         self.mail: Reply | None = None
         self.data: Reply | None = None
+        self.final: Reply | None = None
         self.asked = 0
         self.encoder = DotEncoder()
         self.octets = 0
@@ -72,6 +83,29 @@ class _Transaction:
     def accepted(self) -> bool:
         """Has the remote taken MAIL and at least one RCPT?"""
         return any(reply is not None and reply.is_positive for reply in self.recipients)
+
+    @property
+    def is_refused(self) -> bool:
+        """Has the remote said that nobody is to get it, whatever else it may say?"""
+        said = (self.mail, self.data, self.final)
+        return any(reply is not None and not reply.is_positive for reply in said) or all(
+            reply is not None and not reply.is_positive for reply in self.recipients
+        )
+
+    def ended(self, final: Reply | None) -> TransactionEnded:
+        """All that was said to it."""
+        return TransactionEnded(self.mail, tuple(self.recipients), self.data, final)
+
+    def close(self, command: Command | None, reply: Reply) -> None:
+        """421 came in place of the reply to `command`."""
+        if command is _MAIL:
+            self.mail = reply
+        elif command is _RCPT and self.mail is not None and self.mail.is_positive:
+            self.recipients[self.asked] = reply
+        elif command is _DATA:
+            self.data = reply
+        elif command is _FINAL:
+            self.final = reply
 
 
 class ClientConversation:
@@ -116,6 +150,14 @@ class ClientConversation:
     def final_dot_unanswered(self) -> bool:
         """May the remote have taken a message without our knowing (RFC 1047)?"""
         return _FINAL in self._awaited
+
+    @property
+    def refused(self) -> TransactionEnded | None:
+        """The transaction that the session's end cut short, where it was refused before that."""
+        transaction = self._transaction
+        if transaction is None or not transaction.is_refused:
+            return None
+        return transaction.ended(transaction.final)
 
     def receive(self, octets: bytes) -> None:
         """Take what arrived."""
@@ -289,6 +331,8 @@ class ClientConversation:
     def _closed_by(self, reply: Reply, command: Command | None) -> RemoteClosed:
         if command is Command.FINAL:
             self._awaited.popleft()  # 421 is an answer: the message was not taken
+        if self._transaction is not None:
+            self._transaction.close(command, reply)
         place = f" in place of its reply to {command}" if command else ""
         if command is Command.GREETING:
             place = " in place of a greeting"
@@ -400,9 +444,7 @@ class ClientConversation:
         transaction = self._current()
         self._transaction = None
         self.state = state
-        return TransactionEnded(
-            transaction.mail, tuple(transaction.recipients), transaction.data, final
-        )
+        return transaction.ended(final)
 
 
 def _base64(octets: bytes) -> str:

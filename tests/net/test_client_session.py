@@ -181,10 +181,51 @@ class LostTests(Case):
         waiting = self.sending(
             remote, Content(b"a"), b"250 ok\r\n250 ok\r\n354 go\r\n", b"421 4.3.2 no\r\n"
         )
-        lost = self.lost(waiting)
-        self.assertFalse(lost.after_final_dot)
-        assert lost.reply is not None
-        self.assertEqual(lost.reply.code, 421)
+        final = self.successResultOf(waiting).final
+        self.assertEqual(final, Reply.of(421, "4.3.2", "no"))
+        self.assertFalse(remote.session.is_open)
+
+    def test_O6_YH3_a_refusal_stands_where_the_session_ends_on_top_of_it(self) -> None:
+        no = Reply.of(550, "5.7.1", "no")
+        for said, expected in (
+            (b"550 5.7.1 no\r\n", (no, (None,), None, None)),
+            (b"250 ok\r\n550 5.7.1 no\r\n", (Reply.of(250, None, "ok"), (no,), None, None)),
+        ):
+            for end, data in (
+                (MemoryRemote.close, None),
+                (lambda remote: remote.say(b"garbage\r\n"), None),
+                (lambda remote: remote.reactor.advance(3_600), None),
+                (lambda remote: remote.say(b"421 4.7.0 bye\r\n"), "421"),
+            ):
+                remote = MemoryRemote().ready("PIPELINING")
+                content = Content(b"a")
+                waiting = self.sending(remote, content, said)
+                self.assertNoResult(waiting)
+                end(remote)
+                replies = self.successResultOf(waiting)
+                found = (replies.mail, replies.recipients, replies.data, replies.final)
+                if data is not None and expected[1][0] is no:
+                    self.assertEqual(str(found[2])[:3], data)
+                else:
+                    self.assertEqual(found, expected)
+                self.assertFalse(remote.session.is_open)
+                self.assertEqual(content.closed, 1)
+                self.lost(self.sending(remote, Content(b"b")))  # it is no answer to another
+
+    def test_O6_a_session_that_ends_before_all_are_refused_says_nothing_of_them(self) -> None:
+        remote = MemoryRemote().ready("PIPELINING")
+        waiting = self.sending(remote, Content(b"a"), b"250 ok\r\n250 ok\r\n")
+        remote.close()
+        self.lost(waiting)
+
+    def test_GM3_O7_421_stands_at_the_step_that_it_answers(self) -> None:
+        later = Reply.of(421, "4.7.28", "slower")
+        for said, place in ((b"", 0), (b"250 ok\r\n", 1), (b"250 ok\r\n250 ok\r\n", 2)):
+            remote = MemoryRemote().ready("PIPELINING")
+            waiting = self.sending(remote, Content(b"a"), said, b"421 4.7.28 slower\r\n")
+            replies = self.successResultOf(waiting)
+            found = (replies.mail, replies.recipients[0], replies.data, replies.final)
+            self.assertEqual(found[place:], (later, *[None] * (3 - place)))
 
     def test_O7_closed_after_the_final_dot(self) -> None:
         for reason, words in (

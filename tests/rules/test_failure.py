@@ -75,6 +75,16 @@ class FailureTests(SynchronousTestCase):
         self.assertEqual(judged.outcome.status, EnhancedCode(4, 4, 2))
         self.assertFalse(judged.outcome.uncertain)
 
+    def test_O7_what_the_remote_ended_the_session_with_is_its_status(self) -> None:
+        for reply, status in (
+            (Reply.of(421, "4.7.28", "slower"), "4.7.28"),
+            (Reply.of(421, None, "busy"), "4.3.2"),
+            (Reply.of(550, "5.7.1", "no"), "4.7.1"),  # to RSET: not about the message
+        ):
+            outcome = judge_loss(Stage.GREETING, "x", after_final_dot=False, reply=reply).outcome
+            self.assertIs(outcome.result, Result.DEFERRED)
+            self.assertEqual(str(outcome.status), status)
+
     def test_D10_a_connection_lost_after_the_final_dot_is_uncertain_and_goes_nowhere_else(
         self,
     ) -> None:
