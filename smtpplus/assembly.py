@@ -245,9 +245,11 @@ class Assembly(Service):
             if any(troubles):
                 missing["store"] = " ".join(filter(None, troubles))
         if self._siblings is not None and "processes" not in missing:
-            absent = self._siblings.absent
+            absent, silent = self._siblings.absent, self._siblings.silent
             if absent:
                 missing["processes"] = f"{', '.join(absent)}: ended, and is started again"
+            elif silent:
+                missing["processes"] = f"{', '.join(silent)}: does not answer"
         return missing
 
     async def _start_all(self) -> None:

@@ -62,7 +62,9 @@ class Sibling(Protocol):
             )
 
     async def _answer(self, question: bytes) -> None:
-        if question == b"trouble":
+        if question == b"there":
+            answer = b""
+        elif question == b"trouble":
             answer = (await self._service.store_trouble()).encode()
         else:
             answer = await self._service.metrics()

@@ -3,11 +3,13 @@
 Each sibling takes mail in and delivers it, with sockets and a node of its own, on the same store;
 the first has the pages, too. On a store in a file one more, the writer (`smtpplus.writer`), writes
 for all. Guarantees: one that ends is started again, after longer and longer rests, also where it
-never came up (why is in the log); none outlives the first; their log lines go to the log of the
-first. Raises nothing.
+never came up (why is in the log); a sibling that answers nothing is told of, and ended after half a
+minute, whatever it does: nobody's mail is served by it (who looks after the writer is
+`smtpplus.store.write_link`); none outlives the first; their log lines go to the log of the first.
+Raises nothing.
 
-On descriptor `TALK` each tells, a line each: ``ready``; ``metrics N`` and ``trouble N``, and N
-octets, when a sibling was asked by the line ``metrics`` or ``trouble`` on its standard input. The
+On descriptor `TALK` each tells, a line each: ``ready``; ``metrics N``, ``trouble N`` or ``there N``,
+and N octets, when a sibling was asked by such a line on its standard input. The
 writer tells its ``trouble`` unasked, also that it is over, and is told ``level L`` of its log
 there. Standard output is the log.
 """
@@ -44,6 +46,9 @@ _WELL_SECONDS = 60.0  # after which the next end is taken for the first
 _ANSWER_SECONDS = 2.0
 _TROUBLE_SECONDS = 10.0  # how long the writer's word stands; while it has trouble it says so again
 _STOP_SECONDS = 28.0  # D12: 30 in all
+_LOOK_SECONDS = 2.0  # between two looks at each sibling
+# Not seconds: where the whole machine stood still, the first has looked but once meanwhile.
+_SILENT_LOOKS, _LOST_LOOKS = 3, 15
 
 
 class SiblingOf(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +123,7 @@ class Siblings:
         self._bound, self._lock = bound, lock
         for name in self._names:
             self._start(name)
+        self._clock.call_later(_LOOK_SECONDS, self._look)
 
     def hang_up(self, writer: WriterOf | None) -> None:
         """Let them read their configuration again; of what `writer` is to be it hears its level."""
@@ -168,7 +174,7 @@ class Siblings:
 
     async def _answers(self, question: bytes) -> dict[str, bytes]:
         """What those siblings say that are at work, by name, where it is more than nothing."""
-        at_work = [sibling for sibling in self._siblings if sibling.is_ready]
+        at_work = [one for one in self._siblings if one.is_ready and not one.is_silent]
         asked = {sibling.name: sibling.ask(question) for sibling in at_work}
         for answer in asked.values():
             answer.addTimeout(_ANSWER_SECONDS, self._reactor)
@@ -183,13 +189,27 @@ class Siblings:
         return [n for n in self._names if n not in children or not children[n].is_ready]
 
     @property
+    def silent(self) -> list[str]:
+        """The names of those that came up, and answer nothing for a while."""
+        return [sibling.name for sibling in self._siblings if sibling.is_silent]
+
+    @property
     def ready(self) -> int:
         """How many siblings are at work."""
-        return sum(sibling.is_ready for sibling in self._siblings)
+        return sum(sibling.is_ready and not sibling.is_silent for sibling in self._siblings)
 
     @property
     def _siblings(self) -> list[_Child]:
         return [child for name, child in self._children.items() if name in self._numbers]
+
+    def _look(self) -> None:
+        """Is each sibling there? One that is frozen, or computes for ever, is not."""
+        if self._stopping:
+            return
+        for sibling in self._siblings:
+            if sibling.is_ready:
+                sibling.look()
+        self._clock.call_later(_LOOK_SECONDS, self._look)
 
     def _signal(self, name: str) -> None:
         for sibling in self._siblings:
@@ -272,6 +292,8 @@ class Siblings:
 class _Child(ProcessProtocol):
     """The first process's end of the talk with one of them."""
 
+    _log = Logger()
+
     def __init__(
         self,
         name: str,
@@ -292,10 +314,33 @@ class _Child(ProcessProtocol):
         self._tell_ended = ended
         self._lines = b""
         self._told = b""
-        self._asked: dict[bytes, list[Deferred[bytes]]] = {b"metrics": [], b"trouble": []}
+        self._silent_looks = 0
+        self._asked: dict[bytes, list[Deferred[bytes]]] = {
+            b"metrics": [],
+            b"trouble": [],
+            b"there": [],
+        }
+
+    @property
+    def is_silent(self) -> bool:
+        """Has it answered nothing for a while?"""
+        return self._silent_looks >= _SILENT_LOOKS
+
+    def look(self) -> None:
+        """Ask whether it is there; end it where that stays unanswered."""
+        if not self._asked[b"there"]:
+            self._silent_looks = 0
+            self.ask(b"there")
+            return
+        self._silent_looks += 1
+        if self._silent_looks == _SILENT_LOOKS:
+            self._log.error("{name} does not answer", name=self.name)
+        elif self._silent_looks == _LOST_LOOKS:
+            self._log.error("{name} does not answer: it is ended", name=self.name)
+            self.signal("KILL")
 
     def ask(self, question: bytes) -> Deferred[bytes]:
-        """Its ``metrics``, or its ``trouble``."""
+        """Its ``metrics``, its ``trouble``, or nothing, if it is ``there``."""
         answer: Deferred[bytes] = Deferred()
         self._asked[question].append(answer)
         self.tell(question)

@@ -164,6 +164,52 @@ class SiblingsTests(SynchronousTestCase):
         second.childDataReceived(TALK, b"trouble 12\nIt is locked")
         self.assertEqual(self.successResultOf(found), {"process 2": "It is locked"})
 
+    def test_one_that_does_not_answer_is_told_of_and_ended_after_half_a_minute(self) -> None:
+        self.ready(0)
+        self.ready(1)
+        frozen, well = self.reactor.started
+
+        def pass_seconds(seconds: int) -> None:
+            for _ in range(seconds // 2):
+                self.reactor.advance(2)
+                if well.transport.written:
+                    self.assertEqual(well.transport.written, b"there\n")
+                    well.transport.written = b""
+                    well.childDataReceived(TALK, b"there 0\n")
+
+        pass_seconds(6)
+        self.assertEqual((self.siblings.silent, self.siblings.ready), ([], 2))
+        pass_seconds(2)
+        self.assertEqual((self.siblings.silent, self.siblings.ready), (["process 1"], 1))
+        self.assertEqual(self.siblings.absent, [])
+        pass_seconds(22)
+        self.assertEqual(frozen.transport.written, b"there\n")  # once
+        self.assertEqual(frozen.transport.signals, [])
+        pass_seconds(2)
+        self.assertEqual((frozen.transport.signals, well.transport.signals), (["KILL"], []))
+        self.end(0)
+        self.reactor.advance(1)
+        self.ready(-1)
+        pass_seconds(2)
+        self.assertEqual((self.siblings.silent, self.siblings.ready), ([], 2))
+
+    def test_one_that_answers_late_is_left_alone(self) -> None:
+        self.ready(0)
+        late = self.reactor.started[0]
+        for _ in range(3):
+            self.reactor.advance(10)
+            self.reactor.advance(10)
+            late.childDataReceived(TALK, b"there 0\n")
+            self.reactor.advance(2)
+            self.assertEqual(self.siblings.silent, [])
+        self.assertEqual(late.transport.signals, [])
+
+    def test_nobody_is_looked_at_while_it_stops(self) -> None:
+        self.ready(0)
+        self.siblings.terminate()
+        self.reactor.advance(60)
+        self.assertEqual(self.reactor.started[0].transport.signals, ["TERM"])
+
     def test_who_is_not_at_work_yet_is_not_waited_for(self) -> None:
         self.assertEqual(self.successResultOf(Deferred.fromCoroutine(self.siblings.troubles())), {})
 

@@ -29,6 +29,7 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _MOST_UNWRITTEN = 1_000
 _MOST_OCTETS = 32 * 1024 * 1024
 _TROUBLE_SECONDS = 10.0  # how long what failed stands for the store's state
+_SILENT_SECONDS = 15.0  # without a commit, while some are waited for
 _NAMES = {
     DeliveryState.DELIVERED: "delivered",
     DeliveryState.QUEUED: "deferred",
@@ -84,6 +85,7 @@ class CountedQueue:
         self._trouble = ""
         self._trouble_until = 0.0
         self.unwritten = 0  # messages that wait for their commit
+        self._silent_since = 0.0  # while any do
         self._unwritten_octets = 0
         # Asked several times a message.
         self.leases_hold: Callable[[], bool] = queue.leases_hold
@@ -97,8 +99,11 @@ class CountedQueue:
     @property
     def noted_trouble(self) -> str:
         """Why the store did not do its work a moment ago, or will not; "" where it does."""
-        is_fresh = self._counts.monotonic() < self._trouble_until
-        return self._known_trouble() or (self._trouble if is_fresh else "")
+        now = self._counts.monotonic()
+        silent = now - self._silent_since
+        if self.unwritten and silent >= _SILENT_SECONDS:
+            return f"The store has not answered for {silent:.0f} s."
+        return self._known_trouble() or (self._trouble if now < self._trouble_until else "")
 
     async def trouble(self) -> str:
         """Why the store cannot do its work now; "" where it can, as far as one can tell."""
@@ -117,13 +122,16 @@ class CountedQueue:
         started = counts.monotonic()
         deliveries = len(accepted.deliveries)
         octets = len(accepted.content or b"")
+        if not self.unwritten:
+            self._silent_since = started
         self.unwritten += 1
         self._unwritten_octets += octets
 
         def committed(result: Any) -> Any:
             self.unwritten -= 1
             self._unwritten_octets -= octets
-            counts.accept_seconds.observe(counts.monotonic() - started)
+            now = self._silent_since = counts.monotonic()
+            counts.accept_seconds.observe(now - started)
             self._trouble_until = 0.0
             counts.messages.value += 1
             counts.accepted.value += deliveries
@@ -133,6 +141,7 @@ class CountedQueue:
             return result
 
         def failed(failure: Any) -> Any:
+            self._silent_since = counts.monotonic()
             self.unwritten -= 1
             self._unwritten_octets -= octets
             if failure.check(DuplicateMessageError):

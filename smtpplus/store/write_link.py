@@ -41,6 +41,7 @@ __all__ = ["WriteLink", "connected"]
 _log = Logger()
 _LOOK_SECONDS = 0.2  # for a writer that is not there
 _WATCH_SECONDS = 1.0  # between two looks at one that does not answer
+_SILENT_LOOKS = 15  # after which the log tells of it, whatever it does
 _STILL_LOOKS = 10  # not seconds: whoever was frozen beside it has looked but once meanwhile
 _PIECE = 256 * 1024
 
@@ -102,6 +103,7 @@ class WriteLink:
         self._process: WriterProcess | None = None
         self._has_heard = False  # from it since the last look
         self._still = 0  # looks in a row
+        self._silent = 0  # likewise, also where it works
         self._end_watch: Callable[[], None] | None = None
         self._frames = Frames()
         self._unsent = b""
@@ -120,7 +122,7 @@ class WriteLink:
             self._look_again = self._clock.call_later(_LOOK_SECONDS, self.start)
             return
         self._process = self._process_of(self._socket)
-        self._still = 0
+        self._still = self._silent = 0
         self._frames = Frames()
         self._reactor.addReader(self)
 
@@ -171,8 +173,11 @@ class WriteLink:
         self._end_watch = None
         has_heard, self._has_heard = self._has_heard, False
         if self._process is None or not self._asked:
-            self._still = 0
+            self._still = self._silent = 0
             return
+        self._silent = 0 if has_heard else self._silent + 1
+        if self._silent == _SILENT_LOOKS:
+            _log.error("the writer does not answer: it works, or waits for the disk")
         is_still = self._process.stands_still() and not has_heard
         self._still = self._still + 1 if is_still else 0
         if self._still >= _STILL_LOOKS:

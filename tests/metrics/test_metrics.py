@@ -119,6 +119,30 @@ class MetricsTests(TestCase):
             one.callback(None)
         self.assertEqual((queue.is_crowded, queue.unwritten, len(large)), (False, 0, 32))
 
+    async def test_a_store_that_answers_nothing_is_told_of(self) -> None:
+        held: list[Deferred[None]] = []
+
+        class Stuck(MemoryQueue):
+            def accept(self, accepted: Accepted) -> Deferred[None]:
+                held.append(Deferred())
+                return held[-1]
+
+        queue = CountedQueue(Stuck(MemoryContents()), self.metrics.counts, self.log)
+        ids = IdSource(0)
+        self.clock.advance(100)
+        self.assertEqual(await queue.trouble(), "")  # nothing is waited for
+        waiting = [queue.accept(accepted(ids)) for _ in range(2)]
+        self.clock.advance(14)
+        self.assertEqual(await queue.trouble(), "")
+        self.clock.advance(6)
+        self.assertEqual(await queue.trouble(), "The store has not answered for 20 s.")
+        held.pop().callback(None)
+        self.assertEqual(await queue.trouble(), "")
+        self.clock.advance(15)
+        self.assertEqual(await queue.trouble(), "The store has not answered for 15 s.")
+        held.pop().callback(None)
+        self.assertEqual((await queue.trouble(), len(waiting)), ("", 2))
+
     async def test_trouble_of_the_store_is_told_for_a_while(self) -> None:
         self.assertEqual(await self.queue.trouble(), "")
         self.inner.failure = StoreBrokenError("The disk failed.")
