@@ -5,7 +5,8 @@ transaction fails, they run once more, each behind a savepoint, and one that fai
 back alone; where it fails as a whole each request runs in its own. So a request's function may run
 three times and does nothing but use its `Transaction`. After the disk failed nothing is written
 until the store has been reopened and checked (fsync may have dropped what the connection believes
-to be written); the same after a reader met damage. Where the disk is full the database may make
+to be written). Damage that a reader met is told of, and the rest goes on, unless a look at the
+whole store finds that writing would make it worse. Where the disk is full the database may make
 room, and they run once more.
 
 What stood in another transaction's way, and was ended for it, runs again.
@@ -47,6 +48,7 @@ __all__ = ["Committer", "DoubtfulError", "Request", "Transaction"]
 _log = Logger()
 _REOPEN_AFTER_SECONDS = 5.0
 _CHECK_AFTER_SECONDS = 60.0  # where it did not pass: the check reads the whole store
+_LOOK_AFTER_SECONDS = 3_600.0  # likewise, beside the writing
 _CONNECT_AFTER_SECONDS = 0.5  # a server that is away is not asked by each request
 _ROOM_AFTER_SECONDS = 1.0
 _DOUBT_SECONDS = 8.0
@@ -151,8 +153,9 @@ class Committer:
     """Runs requests together on a connection that it opens, and reopens, by `open_writer`.
 
     `open_writer` gets True where the store is to be checked first. Each transaction tells of
-    `topics`, and waits for its `turn` where several processes write. `pause` waits for so many
-    seconds. Not thread-safe.
+    `topics`, and waits for its `turn` where several processes write. `look` checks the whole store,
+    and answers what is wrong with it and whether writing would make it worse. `pause` waits for so
+    many seconds. Not thread-safe, but for `has_met` and `look`.
     """
 
     def __init__(
@@ -163,6 +166,7 @@ class Committer:
         *,
         topics: Iterable[str] = (),
         turn: WriteTurn | None = None,
+        look: Callable[[], tuple[str, bool]] = lambda: ("", False),
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._open = open_writer
@@ -170,12 +174,13 @@ class Committer:
         self._monotonic = monotonic
         self._topics = frozenset(topics)
         self._turn = turn
+        self._look = look
         self._pause = pause
         self._connection: Connection | None = None
         self._broken: BaseException | None = None
-        self._met: StoreCorruptError | None = None  # by a reader, and not looked into yet
+        self._met: StoreCorruptError | None = None  # it spreads, and the writer has not heeded it
         self._damage = ""  # what readers met since the last check that passed
-        self._checked_at = float("-inf")
+        self._look_at = float("-inf")
         self._reopen_at = 0.0
         self._room_at = float("-inf")
         self._away: SmtpplusError | None = None
@@ -200,17 +205,28 @@ class Committer:
         broken = self._broken
         return self._damage if broken is None else str(self._dialect.ours(broken))
 
-    def has_met(self, damage: StoreCorruptError, *, is_set_aside: bool) -> None:
-        """A reader, in its own thread, met `damage`: nothing is written until a check has passed.
-
-        Where it `is_set_aside`, it is told of alone: the rest is delivered (D15). So is what is met
-        soon after a check that has passed, which would find nothing again.
-        """
+    def has_met(self, damage: StoreCorruptError) -> None:
+        """A reader, in its own thread, met `damage`: what it asked for is lost, and told of (D15)."""
         if not self._damage:
             _log.critical("a part of the store cannot be read: {error}", error=str(damage))
         self._damage = str(damage)
-        if not is_set_aside and self._monotonic() >= self._checked_at + _CHECK_AFTER_SECONDS:
-            self._met = damage
+
+    def look(self) -> None:
+        """In a reader's thread: look at the whole store once, if damage was met. Never raises.
+
+        Where writing would make it worse, nothing is written until a check has passed.
+        """
+        if not self._damage or self._broken is not None or self._monotonic() < self._look_at:
+            return
+        self._look_at = self._monotonic() + _LOOK_AFTER_SECONDS
+        found, spreads = self._look()
+        if spreads:
+            self._met = StoreCorruptError(found)
+        elif found:
+            _log.critical("what can be read of the store is still written: {error}", error=found)
+        else:
+            self._damage = ""
+            _log.warn("the store passes its check")
 
     def run(self, requests: Sequence[Request]) -> list[Callable[[], None]]:
         """Give each request its result or its error; what is to be done after the commit."""
@@ -322,14 +338,14 @@ class Committer:
                 _log.critical("nothing is written: {error}", error=str(ours))
             raise
         if self._broken is not None:
-            self._damage, self._checked_at = "", self._monotonic()
+            self._damage = ""
             _log.warn("the store was opened again and checked: it is written from here on")
         self._broken = self._away = None
         self.generation += 1
         return self._connection
 
     def _heed_readers(self) -> None:
-        """Where one met damage, the store is opened anew, and checked at once."""
+        """Where one found that the damage spreads, the store is opened anew, and checked at once."""
         met, self._met = self._met, None
         if met is not None and self._broken is None:
             self._abandon(met)

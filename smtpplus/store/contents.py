@@ -117,7 +117,7 @@ class StoredContents:
             return None if row is None else checked(message, decompressed(message, row))
 
         try:
-            return await self._transactions.read(work, sets_aside=True)
+            return await self._transactions.read(work)
         except StoreCorruptError as error:
             raise CorruptContentError(
                 f"The content of message {show_id(message.id)} is corrupt: {error}"

@@ -142,7 +142,7 @@ class SqlQueue:
             return ()
         try:
             claimed = await self._transactions.read(
-                lambda connection: _deliveries(connection, rows), sets_aside=True
+                lambda connection: _deliveries(connection, rows)
             )
         except StoreCorruptError:
             claimed = await self._readable(rows)
@@ -157,9 +157,7 @@ class SqlQueue:
         found: list[Delivery] = []
         for row in rows:
             try:
-                found += await self._transactions.read(
-                    partial(_deliveries, rows=[row]), sets_aside=True
-                )
+                found += await self._transactions.read(partial(_deliveries, rows=[row]))
             except StoreCorruptError as error:
                 _log.error(
                     "message {message_id} is left out until the next start: {error}",

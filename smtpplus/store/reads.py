@@ -33,13 +33,8 @@ class Reads:
         self._connection: Connection | None = None
         self._generation = -1
 
-    def run(
-        self, work: Callable[[Connection], T], dialect: StoreDialect, *, sets_aside: bool = False
-    ) -> T:
-        """`work`'s result. Raises errors of ours, or what `work` raised.
-
-        Who `sets_aside` what is damaged keeps nobody from writing the rest.
-        """
+    def run(self, work: Callable[[Connection], T], dialect: StoreDialect) -> T:
+        """`work`'s result. Raises errors of ours, or what `work` raised."""
         generation = self._committer.generation
         if generation != self._generation:
             self.close()
@@ -50,7 +45,7 @@ class Reads:
         try:
             return self._run(work, dialect)
         except StoreCorruptError as error:
-            self._committer.has_met(error, is_set_aside=sets_aside)
+            self._committer.has_met(error)
             raise
         except StoreUnavailableError:
             if not was_open or self._connection is not None:

@@ -8,6 +8,7 @@ missing or no database, StoreCorruptError where it does not pass its check.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 from pathlib import Path
@@ -28,6 +29,12 @@ _PAGE_OCTETS = 4096
 _WRITER_CACHE_KIB = 16_384
 _READER_CACHE_KIB = 4_096
 _CHECKPOINT_PAGES = 4_000  # 16 MiB of log between two checkpoints, at most
+# What a check says of pages that are lost: what stood in them cannot be read, and writing elsewhere
+# harms nothing. All else, such as a page in use twice, or in use and free, writing makes worse.
+_LOST = re.compile(
+    r"^\*\*\* in database|^(?!.*freelist).*(never used|btreeInitPage|invalid page number"
+    r"|overflow list length|unable to get the page)"
+)
 LOG_LIMIT = 2  # intervals: a log that became longer is cut back to that
 
 
@@ -95,18 +102,26 @@ class SqliteFile:
         connection.rollback()
         return connection
 
-    def tell_of_damage(self) -> None:
-        """Check the file, and log what is found."""
-        found: Any = ""
+    def look(self) -> tuple[str, bool]:
+        """What a check of the whole file finds, "" where nothing; would writing make it worse?"""
+        # One row, which tells of all pages: the driver forgets it where the next one fails.
+        query = "SELECT quick_check FROM pragma_quick_check LIMIT 1"
         try:
             with self._engine.connect() as connection:
-                found = _pragma(connection, "quick_check(1)")
+                found = str(connection.exec_driver_sql(query).scalar())
         except exc.DBAPIError as error:
-            found = error.orig
+            return _damaged(error.orig), True
         if found == "ok":
-            _log.warn("the store itself passes its check")
+            return "", False
+        return _damaged(found), not all(map(_LOST.search, found.splitlines()))
+
+    def tell_of_damage(self) -> None:
+        """Check the file, and log what is found."""
+        found, _ = self.look()
+        if found:
+            _log.critical("{text}", text=found)
         else:
-            _log.critical("{text}", text=_damaged(found))
+            _log.warn("the store itself passes its check")
 
     def spare_octets(self, connection: Connection) -> int:
         """Room inside the file that was in use once."""

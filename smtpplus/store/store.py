@@ -8,6 +8,7 @@ SQLite, for one service, or a database of PostgreSQL, for as many as have a name
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import sys
 from collections.abc import Callable, Coroutine
@@ -283,8 +284,14 @@ def open_store(
     node = _prepare(database, data_dir, clock, node_name, secret, create=create)
 
     def committer() -> Committer:
-        turn = _turn(database, data_dir)
-        return Committer(database.open_writer, database.dialect, clock.monotonic, turn=turn)
+        made = functools.partial(
+            Committer,
+            database.open_writer,
+            database.dialect,
+            clock.monotonic,
+            turn=_turn(database, data_dir),
+        )
+        return made(look=database.look) if isinstance(database, SqliteFile) else made()
 
     transactions = ThreadedTransactions(reactor, committer, database.open_reader, database.dialect)
     leases: Leases = OwnLeases()

@@ -17,7 +17,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar, TypeVarTuple
 
@@ -64,7 +63,7 @@ class Transactions(Protocol):
     ) -> Deferred[T]:
         """As `write`, but `work` gets all items that wait, in one call, and answers of each."""
 
-    def read(self, work: Callable[[Connection], T], *, sets_aside: bool = False) -> Deferred[T]:
+    def read(self, work: Callable[[Connection], T]) -> Deferred[T]:
         """Run `work` on a snapshot; see `Reads.run`."""
 
     def outside(self, work: Callable[[Connection], T]) -> Deferred[T]:
@@ -165,9 +164,9 @@ class InlineTransactions:
         """At once, alone."""
         return self._run(Request(work, item))
 
-    def read(self, work: Callable[[Connection], T], *, sets_aside: bool = False) -> Deferred[T]:
+    def read(self, work: Callable[[Connection], T]) -> Deferred[T]:
         """At once."""
-        return _now(partial(self._reads.run, work, self.dialect, sets_aside=sets_aside))
+        return _now(self._reads.run, work, self.dialect)
 
     def outside(self, work: Callable[[Connection], T]) -> Deferred[T]:
         """At once."""
@@ -205,7 +204,7 @@ class ThreadedTransactions:
         self._writes: queue.SimpleQueue[list[Request] | _Task | None] = queue.SimpleQueue()
         self._turn: list[Request] = []  # asked for since the reactor last looked
         self._link: WriteLink | None = None  # to who writes for all processes
-        self._reads: queue.SimpleQueue[tuple[Request, bool] | None] = queue.SimpleQueue()
+        self._reads: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._files: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._threads: dict[str, list[threading.Thread]] = {
             "write": [],
@@ -283,12 +282,12 @@ class ThreadedTransactions:
         """With the next group, and all that wait for the same `work`."""
         return self._ask_writer(Request(work, item, Deferred()))
 
-    def read(self, work: Callable[[Connection], T], *, sets_aside: bool = False) -> Deferred[T]:
+    def read(self, work: Callable[[Connection], T]) -> Deferred[T]:
         """In a reader thread."""
         if self._closing:
             return fail(_closed())
         answer: Deferred[T] = Deferred()
-        self._reads.put((Request(work, None, answer), sets_aside))
+        self._reads.put(Request(work, None, answer))
         return answer
 
     def outside(self, work: Callable[[Connection], T]) -> Deferred[T]:
@@ -414,13 +413,13 @@ class ThreadedTransactions:
 
     def _read_until_stopped(self) -> None:
         reads = Reads(self._open_reader, self._committer)
-        while (asked := self._reads.get()) is not None:
-            request, sets_aside = asked
+        while (request := self._reads.get()) is not None:
             try:
-                request.result = reads.run(request.work, self.dialect, sets_aside=sets_aside)
+                request.result = reads.run(request.work, self.dialect)
             except Exception as error:  # noqa: BLE001 - it arrives where it was asked for
                 request.error = error
             self._reactor.callFromThread(_fire, [request])
+            self._committer.look()
         reads.close()
 
     def _files_until_stopped(self) -> None:

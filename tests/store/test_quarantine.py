@@ -104,44 +104,66 @@ class DamagedStoreTests(StoreCase):
         self.assertEqual(len(told), lost)
         self.assertIn("is left out until the next start: The store is damaged", told[0])
         self.assertEqual(await store.queue.claim(NOW + 9, 100, ()), ())
-        (critical,) = self._told(events, LogLevel.critical)
+        critical, *_ = self._told(events, LogLevel.critical)
         self.assertIn("a part of the store cannot be read: The store is damaged", critical)
         self.assertIn("The store is damaged", store.trouble)
         await store.queue.accept(accepted(store.ids))  # it is set aside: the rest goes on
 
-    async def test_D15_what_a_page_meets_stops_all_writing_until_a_check_has_passed(self) -> None:
-        items = await self._killed(60)
+    async def _laid_bare(self, messages: int) -> tuple[list[Accepted], Path, bytes]:
+        """So many, in a store whose log is empty: its file, and what is in it."""
+        items = await self._killed(messages)
         path = self.data_dir / "store.sqlite"
         with sqlite3.connect(path) as database:
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         database.close()
-        whole = path.read_bytes()
+        return items, path, path.read_bytes()
+
+    async def test_D15_what_a_page_of_the_web_meets_is_told_of_and_the_rest_goes_on(self) -> None:
+        items, path, whole = await self._laid_bare(60)
         self._zero(path.name, whole.index(b"the 30th subject.") // 4096 * 4096)
         store = await self.started()
-        await store.queue.accept(accepted(store.ids))
+        committer = store._transactions._committer
+        committer._look_at = float("inf")  # the test looks itself
         self.assertEqual(store.trouble, "")
         with capturedLogs() as events:
-            with self.assertRaisesRegex(StoreCorruptError, "damaged"):
-                await store.history.message(None, items[30].message.id)
-            self.assertIn("damaged", store.trouble)
-            with self.assertRaisesRegex(StoreCorruptError, "does not pass its check"):
+            for turn in range(3):
+                with self.assertRaisesRegex(StoreCorruptError, "damaged"):
+                    await store.history.message(None, items[30].message.id)
+                if turn == 1:
+                    committer._look_at = 0.0
+                    committer.look()
                 await store.queue.accept(accepted(store.ids))
+        self.assertIn("The store is damaged", store.trouble)
+        first, second = self._told(events, LogLevel.critical)
+        self.assertIn("a part of the store cannot be read", first)
+        self.assertIn("what can be read of the store is still written", second)
+        self.assertIn("does not pass its check", second)
+        self.assertGreater(len(await store.queue.claim(NOW + 9, 100, ())), 40)
+
+    async def test_D15_damage_that_writing_would_spread_stops_all_writing(self) -> None:
+        _, path, whole = await self._laid_bare(60)
+        with sqlite3.connect(path) as database:
+            query = "SELECT rootpage FROM sqlite_master WHERE name IN ('message', 'delivery')"
+            (one,), (other,) = database.execute(query)
+        database.close()
+        page = whole[(one - 1) * 4096 : one * 4096]  # whose children are in use twice now
+        path.write_bytes(whole[: (other - 1) * 4096] + page + whole[other * 4096 :])
+        store = await self.started()
+        committer = store._transactions._committer
+        committer.has_met(StoreCorruptError("The store is damaged: so it is."))
+        committer.look()
+        with self.assertRaisesRegex(StoreCorruptError, "does not pass its check"):
+            await store.queue.accept(accepted(store.ids))
         self.assertIn("does not pass its check", store.trouble)
-        told = self._told(events, LogLevel.critical)
-        self.assertEqual(len(told), 3, told)
-        self.assertIn("a part of the store cannot be read", told[0])
-        self.assertIn("does not pass its check", told[2])
 
     async def test_D15_damage_that_no_check_finds_is_told_of_and_stops_nothing(self) -> None:
         store = await self.started()
         committer = store._transactions._committer
-        for _ in range(2):  # the second time there is no use in a check
-            committer.has_met(
-                StoreCorruptError("The store is damaged: so it is."), is_set_aside=False
-            )
-            self.assertEqual(store.trouble, "The store is damaged: so it is.")
+        for trouble in ("", "The store is damaged: so it is."):  # looked for once an hour
+            committer.has_met(StoreCorruptError("The store is damaged: so it is."))
+            committer.look()
+            self.assertEqual(store.trouble, trouble)
             await store.queue.accept(accepted(store.ids))
-        self.assertEqual(store.trouble, "The store is damaged: so it is.")
 
     async def test_D15_a_store_that_fails_its_check_takes_nothing_and_says_so_once(self) -> None:
         await self._killed(60)

@@ -217,10 +217,12 @@ class WriterTests(WriterCase):
         await self.next_turn()
         self.assertEqual(self.told, [""])
 
-    async def test_D15_who_has_met_damage_asks_for_nothing_until_it_was_looked_into(self) -> None:
+    async def test_D15_who_found_damage_that_spreads_asks_for_nothing_until_a_check_passed(
+        self,
+    ) -> None:
         store = await self.written()
         damage = StoreCorruptError("The store is damaged: so it is.")
-        store._transactions._committer.has_met(damage, is_set_aside=False)
+        store._transactions._committer._met = damage
         await store.queue.accept(accepted(store.ids))  # checked, and written here
         await store.queue.accept(accepted(store.ids))
         nodes = self.asked("SELECT node FROM counter_hour WHERE metric = 'accepted' ORDER BY node")
