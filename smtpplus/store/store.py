@@ -144,12 +144,10 @@ class Store:
         self._clock = clock
         self._place = place
         self._lock = ProcessLock(data_dir / _LOCK_NAME)
-        self._store_lock = None  # where the file lies elsewhere, others may mean it, too
-        if (
-            isinstance(database, SqliteFile)
-            and database.folder != (data_dir / QUEUE_NAME).absolute()
-        ):
-            self._store_lock = ProcessLock(database.path.with_name(f"{database.path.name}.lock"))
+        self._store_lock = None  # another data_dir may mean the same file, by whatever name
+        if isinstance(database, SqliteFile):
+            path = database.path.resolve()
+            self._store_lock = ProcessLock(path.with_name(f"{path.name}.lock"))
         self.node_id = node.number
         self.ids = node.ids
         self.leases = leases
@@ -445,7 +443,7 @@ def _check_access(database: _Database, data_dir: Path) -> None:
     if isinstance(database, SqliteFile):
         check_access(data_dir, data_dir / QUEUE_NAME)
         check_owner(data_dir / QUEUE_NAME)
-        companions = [Path(f"{database.path}{end}") for end in ("", "-wal", "-shm")]
+        companions = [Path(f"{database.path}{end}") for end in ("", "-wal", "-shm", ".lock")]
         check_access(database.folder, *companions, *lock_files(data_dir))
 
 

@@ -22,6 +22,7 @@ from smtpplus.values.errors import (
     UsageError,
 )
 from smtpplus.values.submission import Stream
+from tests.store.laid_out import lay_out
 from tests.store.samples import NOW, SECRET, VERIFIER, StoreCase, accepted
 
 
@@ -37,16 +38,28 @@ class OpeningTests(StoreCase):
         await second.close()
 
     async def test_D13_a_second_service_on_the_same_file_from_elsewhere_is_refused(self) -> None:
-        store = await self.started()
-        other = self.data_dir / "other"
-        other.mkdir()
-        url = f"sqlite:///{self.data_dir}/store.sqlite"
-        second = open_store_blocking(url, other, clock=self.clock, secret=SECRET)
-        with self.assertRaisesRegex(ConflictError, f"process {os.getpid()}"):
-            await second.start()
-        third = open_store_blocking(url, other, clock=self.clock, secret=SECRET)
+        own, other = self.data_dir / "own", self.data_dir / "other"
+        for folder in (own / "queue", other):
+            folder.mkdir(parents=True)
+        usual = own / "queue" / "smtpplus.sqlite3"
+        lay_out(f"sqlite:///{usual}")
+        (other / "by-another-name").symlink_to(usual)
+
+        def opened(path: Path, data_dir: Path) -> Store:
+            return open_store_blocking(
+                f"sqlite:///{path}", data_dir, clock=self.clock, secret=SECRET
+            )
+
+        store = opened(usual, own)
+        await store.start()
+        for path in (usual, other / "by-another-name"):
+            with self.assertRaisesRegex(ConflictError, f"process {os.getpid()}"):
+                await opened(path, other).start()
+        third = opened(usual, other)
         await store.close()
         await third.start()  # the second has given back what it had taken
+        with self.assertRaises(ConflictError):
+            await opened(usual, own).start()
         await third.close()
 
     async def test_D17_the_writer_syncs_fully_and_a_fresh_client_sees_wal(self) -> None:
