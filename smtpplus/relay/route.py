@@ -143,13 +143,15 @@ class Router:
         except LookupFailedError as error:
             text = str(error) or f"DNS gave no reliable answer about {domain}."
             raise RouteFailedError(undeliverable(Stage.ROUTE, "4.4.3", text)) from None
-        if any(not one.host for one in answer):  # RFC 7505 §3
+        exchangers = [Exchanger(one.preference, one.host) for one in answer if one.host]
+        if (
+            answer and not exchangers
+        ):  # RFC 7505 §3; beside others, which must not be, it is no word
             raise RouteFailedError(
                 undeliverable(
                     Stage.ROUTE, "5.1.10", f"The domain {domain} accepts no mail (null MX)."
                 )
             )
-        exchangers = [Exchanger(one.preference, one.host) for one in answer]
         hosts = order_exchangers(exchangers, self._our_names, self._chance)
         if hosts is None:
             raise RouteFailedError(_loop(domain))
