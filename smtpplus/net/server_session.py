@@ -35,6 +35,7 @@ __all__ = ["ServerSession"]
 
 HANDSHAKE_SECONDS = 30.0  # T5
 LINGER_SECONDS = 10.0  # for the last reply, or close_notify, to go out
+_IDLE_LINGER_SECONDS = 2.0  # likewise, at a stop, where the client waits for nothing
 BODY_SECONDS = 180.0  # the longest pause in content, RFC 5321 §4.5.3.2.5
 BODY_RATE = 500.0  # octets per second, the least (R3)
 _LOOKS = 2.0  # seconds: between two looks at the time, and some; for who has begun a command
@@ -222,6 +223,7 @@ class ServerSession(RoleDialog):
             self.abort("The service is stopping")
         elif self._phase is Phase.TALKING and not self._in_turn:
             self._turn()
+            self._linger_less()
 
     def cut_short(self, reason: str) -> None:
         """Say 421 now, also amid a message; what has begun to be answered is dropped."""
@@ -408,6 +410,11 @@ class ServerSession(RoleDialog):
         write_directly(self.transport, output)
         self.transport.unregisterProducer()
         self.transport.loseConnection()
+
+    def _linger_less(self) -> None:
+        """A restart does not wait for a client that reads nothing."""
+        if self._phase is Phase.CLOSING:
+            self._deadline = self._home.clock.monotonic() + _IDLE_LINGER_SECONDS
 
     def _finish(self) -> None:
         if self._phase is Phase.GONE:

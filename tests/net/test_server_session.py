@@ -315,6 +315,16 @@ class SessionTests(SynchronousTestCase):
         self.session.connectionLost(_lost())
         self.assertEqual(self.successResultOf(stopped), 0)
 
+    def test_D12_an_idle_client_that_does_not_close_holds_nobody_up(self) -> None:
+        stopped = Deferred.fromCoroutine(self.listener.stop(30))
+        self.assertIn(b"421 4.3.2 ", self.socket.read())
+        self._turn_clock(1)
+        self.assertFalse(self.socket.aborted)
+        self._turn_clock(2)
+        self.assertTrue(self.socket.aborted)
+        self.session.connectionLost(_lost())
+        self.assertEqual(self.successResultOf(stopped), 0)
+
     def test_D12_a_message_under_way_is_finished(self) -> None:
         self._say(MAIL)
         stopped = Deferred.fromCoroutine(self.listener.stop(30))
