@@ -210,16 +210,20 @@ class _Trip:
         return TlsLevel.REQUIRE if wants_tls else level
 
     async def _over_old(self, session: ISmtpSession) -> Attempted | None:
-        """Over a session that was idle; None where it had died meanwhile (YH1)."""
+        """Over a session that was idle; None where it had died meanwhile (YH1).
+
+        So it had where it answers nothing, or MAIL by 421; that later is about the message.
+        """
         self._notice(session, reused=True)
         try:
             return await self._transact(session)
         except _FailedError as failure:
-            judgement = failure.judgement
-            lost = not session.is_open and not judgement.outcome.uncertain
-            if lost and judgement.outcome.result is Result.DEFERRED:
+            outcome = failure.judgement.outcome
+            lost = not session.is_open and not outcome.uncertain
+            is_early = outcome.reply is None or outcome.stage is _MAIL
+            if lost and is_early and outcome.result is Result.DEFERRED:
                 return None
-            return self._end(judgement.outcome)
+            return self._end(outcome)
 
     async def _over_new(self) -> Attempted:
         try:

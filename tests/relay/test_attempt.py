@@ -388,6 +388,21 @@ class AttemptTests(SynchronousTestCase):
         self.assertIs(attempted.outcome.result, Result.DELIVERED)
         self.assertFalse(attempted.attempt.reused)
 
+    def test_GM3_421_to_the_message_is_not_taken_for_a_session_that_died(self) -> None:
+        slower = Reply.of(421, "4.7.28", "slower")
+        for step, is_anew in (("mail", True), ("rcpt", False), ("final", False)):
+            with self.subTest(step=step):
+                host = Host()
+                world = World({"192.0.2.1": host})
+                courier = self._courier(world)
+                self._carry(courier)
+                setattr(host, step, slower)
+                attempted = self._carry(courier, a_delivery(2))
+                self.assertIs(attempted.outcome.result, Result.DEFERRED)
+                self.assertEqual(len(world.dialled) > 1, is_anew)
+                if not is_anew:
+                    self.assertEqual(str(attempted.outcome.status), "4.7.28")
+
     def test_an_unused_session_is_closed_after_its_idle_time(self) -> None:
         host = Host()
         self._carry(self._courier(World({"192.0.2.1": host})))
