@@ -45,7 +45,7 @@ _SHORTEST_REST, _LONGEST_REST = 0.5, 30.0  # seconds before one that ended is st
 _WELL_SECONDS = 60.0  # after which the next end is taken for the first
 _ANSWER_SECONDS = 2.0
 _TROUBLE_SECONDS = 10.0  # how long the writer's word stands; while it has trouble it says so again
-_STOP_SECONDS = 28.0  # D12: 30 in all
+_STOP_SECONDS = 28.0  # from SIGTERM on; D12: 30 in all
 _LOOK_SECONDS = 2.0  # between two looks at each sibling
 # Not seconds: where the whole machine stood still, the first has looked but once meanwhile.
 _SILENT_LOOKS, _LOST_LOOKS = 3, 15
@@ -137,22 +137,29 @@ class Siblings:
             child.tell(b"level " + writer.level.encode())
 
     def terminate(self) -> None:
-        """Let them come to an end; `ended` says when."""
+        """Let them come to an end; `ended` says when.
+
+        Who takes too long is killed, the writer, too: one that is frozen may have the locks that
+        the first process's own end waits for.
+        """
         self._stopping = True
-        self._signal("TERM")
+        for sibling in self._siblings:
+            sibling.signal("KILL" if sibling.is_silent else "TERM")
+        self._clock.call_later(_STOP_SECONDS, self._kill)
 
     async def ended(self) -> None:
-        """All but the writer are gone; who takes too long is killed."""
-        self._stopping = True
-        await self._end(self._siblings)
+        """All but the writer are gone."""
+        if not self._stopping:
+            self.terminate()
+        for sibling in self._siblings:
+            await sibling.ended
 
     async def writer_ended(self) -> None:
         """Let the writer end, once nobody asks it any more."""
-        self._stopping = True
         writers = [child for name, child in self._children.items() if name == _WRITER]
         for writer in writers:
             writer.let_end()
-        await self._end(writers)
+            await writer.ended
 
     async def metrics(self) -> list[bytes]:
         """What each sibling counts, in Prometheus' text format; who does not answer is left out."""
@@ -215,15 +222,9 @@ class Siblings:
         for sibling in self._siblings:
             sibling.signal(name)
 
-    async def _end(self, children: Sequence[_Child]) -> None:
-        def kill() -> None:
-            for child in children:
-                child.signal("KILL")
-
-        cancel = self._clock.call_later(_STOP_SECONDS, kill)
-        for child in children:
-            await child.ended
-        cancel()
+    def _kill(self) -> None:
+        for child in self._children.values():
+            child.signal("KILL")
 
     def _start(self, name: str) -> None:
         inherited = {} if self._lock is None else {_LOCK: self._lock}

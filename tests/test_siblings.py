@@ -50,6 +50,9 @@ class ATransport:
     def write(self, octets: bytes) -> None:
         self.written += octets
 
+    def closeStdin(self) -> None:
+        """Nothing is to come."""
+
     def signalProcess(self, name: str) -> None:
         if self.is_gone:
             raise ProcessExitedAlready
@@ -204,10 +207,18 @@ class SiblingsTests(SynchronousTestCase):
             self.assertEqual(self.siblings.silent, [])
         self.assertEqual(late.transport.signals, [])
 
+    def test_D12_who_is_silent_when_it_stops_is_not_waited_for(self) -> None:
+        self.ready(0)
+        for _ in range(4):
+            self.reactor.advance(2)
+        self.siblings.terminate()
+        signals = [one.transport.signals for one in self.reactor.started]
+        self.assertEqual(signals, [["KILL"], ["TERM"]])  # the other has not come up yet
+
     def test_nobody_is_looked_at_while_it_stops(self) -> None:
         self.ready(0)
         self.siblings.terminate()
-        self.reactor.advance(60)
+        self.reactor.advance(27)
         self.assertEqual(self.reactor.started[0].transport.signals, ["TERM"])
 
     def test_who_is_not_at_work_yet_is_not_waited_for(self) -> None:
@@ -260,6 +271,30 @@ class WriterTroubleTests(SynchronousTestCase):
         self.writer.childDataReceived(TALK, b"trouble 11\nIt is full.")
         self.reactor.advance(11)
         self.assertEqual(self.siblings.writer_trouble, "")
+
+    def test_D12_who_takes_too_long_is_killed_whatever_the_first_waits_for(self) -> None:
+        sibling = self.reactor.started[1]
+        self.siblings.terminate()
+        self.reactor.advance(27)
+        self.assertEqual(sibling.transport.signals, ["TERM"])
+        self.reactor.advance(1)
+        self.assertEqual(sibling.transport.signals, ["TERM", "KILL"])
+        self.assertEqual(self.writer.transport.signals, ["KILL"])
+        ended = Deferred.fromCoroutine(self.siblings.ended())
+        self.assertNoResult(ended)
+        sibling.processEnded(Failure(ProcessTerminated(9)))
+        self.successResultOf(ended)
+        ended = Deferred.fromCoroutine(self.siblings.writer_ended())
+        self.assertNoResult(ended)
+        self.writer.processEnded(Failure(ProcessTerminated(9)))
+        self.successResultOf(ended)
+
+    def test_D12_they_are_told_to_end_also_where_the_first_did_not_come_up(self) -> None:
+        ended = Deferred.fromCoroutine(self.siblings.ended())
+        sibling = self.reactor.started[1]
+        self.assertEqual(sibling.transport.signals, ["TERM"])
+        sibling.processEnded(Failure(ProcessTerminated(0)))
+        self.successResultOf(ended)
 
     def test_C3_its_level_is_that_of_the_new_configuration_also_of_one_started_later(self) -> None:
         wanted = WriterOf(url="sqlite:///another", data_dir=".", node="one", level="debug")
