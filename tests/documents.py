@@ -49,6 +49,7 @@ TITLES = {
     3834: "Automatic responses to electronic mail",
     3848: "ESMTP and LMTP transmission types",
     4013: "SASLprep",
+    4074: "DNS servers that misbehave when asked for AAAA",
     4180: "CSV files",
     4616: "SASL PLAIN",
     4648: "Base16, base32 and base64",

@@ -95,9 +95,11 @@ class Resolver:
         records = [record for answer in answers for record in answer.records]
         if records:
             return records
-        # Nothing is only certain when both say so; that there is no such name, one may say.
-        worst = [Found.NO_DOMAIN, Found.FAILED, Found.NOTHING]
-        return _records(min(answers, key=lambda answer: worst.index(answer.found)))
+        # Nothing is only certain when both say so. That there is no such name A alone may say: some
+        # servers say it to AAAA of names that have an A (RFC 4074 §4.2).
+        six, four = answers
+        is_open = six.found is Found.FAILED and four.found is Found.NOTHING
+        return _records(six if is_open else four)
 
     def _begin(self, name: str, record_type: str) -> Deferred[DnsAnswer]:
         question = (name.rstrip(".").lower(), record_type)

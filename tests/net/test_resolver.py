@@ -10,6 +10,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from smtpplus.net.clock import ReactorClock
+from smtpplus.net.dns_question import DnsAnswer, Found
 from smtpplus.net.resolver import Resolver
 from smtpplus.net.spawn import Spawn
 from smtpplus.net.workers import Workers
@@ -117,6 +118,30 @@ class ResolverTests(TestCase):
         six = self._resolver(ipv6=True)
         self.assertEqual((await six.addresses("host.example"))[0], "2001:db8::1")
         self.assertEqual(len(await six.addresses("host.example")), 3)
+
+    async def test_O1_no_such_name_is_what_A_says_and_trouble_of_either_is_trouble(self) -> None:
+        no, failed, nothing = Found.NO_DOMAIN, Found.FAILED, Found.NOTHING
+        for six, four, error in (
+            (no, failed, LookupFailedError),  # a server that is wrong about AAAA
+            (no, nothing, None),
+            (no, no, NoSuchDomainError),
+            (failed, no, NoSuchDomainError),
+            (failed, failed, LookupFailedError),
+            (failed, nothing, LookupFailedError),
+            (nothing, failed, LookupFailedError),
+            (nothing, nothing, None),
+        ):
+            resolver = self._resolver(ipv6=True)
+            for record_type, found in (("AAAA", six), ("A", four)):
+                key = ("odd.example", record_type)
+                resolver._cache.put(
+                    key, DnsAnswer(found, 60.0), 60.0, ReactorClock(reactor).monotonic()
+                )
+            if error is None:
+                self.assertEqual(list(await resolver.addresses("odd.example")), [])
+            else:
+                with self.assertRaises(error):
+                    await resolver.addresses("odd.example")
 
     async def test_O3_truncated_is_asked_again_over_tcp(self) -> None:
         records = [f"{number} mx{number}.big.example." for number in range(100)]
