@@ -154,8 +154,8 @@ class Committer:
 
     `open_writer` gets True where the store is to be checked first. Each transaction tells of
     `topics`, and waits for its `turn` where several processes write. `look` checks the whole store,
-    and answers what is wrong with it and whether writing would make it worse. `pause` waits for so
-    many seconds. Not thread-safe, but for `has_met` and `look`.
+    where that can be done, and answers what is wrong with it and whether writing would make it
+    worse. `pause` waits for so many seconds. Not thread-safe, but for `has_met` and `look`.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class Committer:
         *,
         topics: Iterable[str] = (),
         turn: WriteTurn | None = None,
-        look: Callable[[], tuple[str, bool]] = lambda: ("", False),
+        look: Callable[[], tuple[str, bool]] | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._open = open_writer
@@ -217,6 +217,9 @@ class Committer:
         Where writing would make it worse, nothing is written until a check has passed.
         """
         if not self._damage or self._broken is not None or self._monotonic() < self._look_at:
+            return
+        if self._look is None:
+            self._damage = ""  # told of once: the server's own logs know more
             return
         self._look_at = self._monotonic() + _LOOK_AFTER_SECONDS
         found, spreads = self._look()

@@ -8,7 +8,6 @@ SQLite, for one service, or a database of PostgreSQL, for as many as have a name
 from __future__ import annotations
 
 import contextlib
-import functools
 import shutil
 import sys
 from collections.abc import Callable, Coroutine
@@ -282,14 +281,13 @@ def open_store(
     node = _prepare(database, data_dir, clock, node_name, secret, create=create)
 
     def committer() -> Committer:
-        made = functools.partial(
-            Committer,
+        return Committer(
             database.open_writer,
             database.dialect,
             clock.monotonic,
             turn=_turn(database, data_dir),
+            look=database.look if isinstance(database, SqliteFile) else None,
         )
-        return made(look=database.look) if isinstance(database, SqliteFile) else made()
 
     transactions = ThreadedTransactions(reactor, committer, database.open_reader, database.dialect)
     leases: Leases = OwnLeases()
