@@ -121,6 +121,11 @@ class Draft:
         if len(self._extra) > _MAX_EXTRA:
             raise ControlsError(where, f"expected at most {_MAX_EXTRA} further recipients")
 
+    @property
+    def replaces_envelope(self) -> bool:
+        """Has a dialect named the recipients?"""
+        return self._recipients is not None
+
     def ignore(self, name: str) -> None:
         """A header or key that changes nothing here."""
         if len(self._unknown) < _MAX_UNKNOWN:

@@ -20,7 +20,6 @@ from smtpplus.message.controls.convert import (
 )
 from smtpplus.message.controls.draft import Draft
 from smtpplus.message.controls.error import ControlsError
-from smtpplus.message.controls.sendgrid_recipients import read_recipients
 from smtpplus.message.controls.times import a_time
 from smtpplus.values.options import Utm
 
@@ -48,7 +47,7 @@ _UTM = ("source", "medium", "term", "content", "campaign")
 
 
 def read(header: str, found: Mapping[str, Any], draft: Draft) -> None:
-    """Take in the keys of `KEYS`; `found` holds no other ones."""
+    """Take in the keys of `KEYS` but for the recipients'; `found` holds no other ones."""
     if found.get("send_at") is not None and found.get("send_each_at") is not None:
         raise ControlsError(
             f"{header} send_each_at", "expected it without send_at, or send_at alone"
@@ -62,8 +61,6 @@ def read(header: str, found: Mapping[str, Any], draft: Draft) -> None:
     draft.describe(
         f"{header} unique_args", a_mapping(f"{header} unique_args", found.get("unique_args"))
     )
-    if any(key in found for key in ("to", "sub", "section", "send_each_at")):
-        read_recipients(header, found, draft)
     _filters(f"{header} filters", found.get("filters"), draft)
     if a_number(f"{header} asm_group_id", found.get("asm_group_id"), 0, 2**63) is not None:
         draft.say("unsubscribe", True)  # the group is the list

@@ -153,7 +153,7 @@ def _for_envelope(
     if not columns:
         return
     count = len(draft.envelope)
-    if count == 1:
+    if count == 1 and not draft.replaces_envelope:
         (fields,) = _rows(header, columns, sections, 1, draft)
         draft.merge_fields(f"{header} sub", MergeSyntax.DASHES, fields)
         return

@@ -311,3 +311,30 @@ class SendGridTests(SynchronousTestCase):
             (found[9999].name, str(found[9999].address), found[9999].fields),
             ("Customer 9999", "c9999@example9.com", {"-name-": "Name 9999"}),
         )
+    def test_P2_recipients_of_one_header_and_values_of_another_belong_together(self) -> None:
+        headers = (
+            'X-SMTPAPI: {"to": ["a@example.com", "b@example.com"], "sub": {"-x-": ["1"]}}',
+            'X-SMTPAPI: {"sub": {"-n-": ["-s-", "Bob"], "-x-": ["7", "8"]}, "to": ["c@d.example"]}',
+            'X-SMTPAPI: {"section": {"-s-": "Ann -x-"}, "send_each_at": [5, 6]}',
+        )
+        found = options(*headers, envelope=("somebody@example.net",))
+        self.assertEqual(
+            [(str(one.address), one.fields, one.send_at) for one in found.recipients],
+            [
+                ("a@example.com", {"-n-": "Ann 1", "-x-": "1"}, 5.0),
+                ("b@example.com", {"-n-": "Bob"}, 6.0),
+            ],
+        )
+        self.assertEqual(found.fields, {})  # nobody's values are everybody's
+        refusal = refused(headers[0], 'X-SMTPAPI: {"sub": 1}')
+        self.assertIn("X-SMTPAPI sub: expected an object", refusal)
+
+    def test_P2_values_by_the_envelopes_place_are_nobody_elses(self) -> None:
+        found = options(
+            'X-SMTPPlus-Recipients: ["a@example.com", "b@example.com"]',
+            'X-SMTPAPI: {"sub": {"-n-": ["Bob"]}}',
+            envelope=("b@example.com",),
+        )
+        self.assertEqual([one.fields for one in found.recipients], [{}, {"-n-": "Bob"}])
+        self.assertEqual(found.fields, {})
+
