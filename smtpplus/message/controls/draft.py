@@ -8,6 +8,7 @@ of one name the first value stands. Guarantees: bounded, whatever the dialects b
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -102,6 +103,11 @@ class Draft:
         """The values of these merge fields go in as they are."""
         self._unescaped.update(dict.fromkeys(names))
 
+    def as_html(self, name: str, value: str) -> str:
+        """The value of a merge field in HTML, as far as the message has said by now."""
+        is_html = name in self._unescaped or "*" in self._unescaped
+        return value if is_html else html.escape(value)
+
     def weigh(self, where: str, characters: int) -> None:
         """So many characters of merge fields more."""
         self._fields_size += characters
@@ -115,16 +121,16 @@ class Draft:
         if self._recipients is None:
             self._recipients = tuple(recipients)
 
+    @property
+    def replaces_envelope(self) -> bool:
+        """Has a dialect named the recipients?"""
+        return self._recipients is not None
+
     def add_recipient(self, where: str, name: str, address: Address) -> None:
         """This one gets the message too."""
         self._extra.setdefault(address.key, RecipientOptions(address, name))
         if len(self._extra) > _MAX_EXTRA:
             raise ControlsError(where, f"expected at most {_MAX_EXTRA} further recipients")
-
-    @property
-    def replaces_envelope(self) -> bool:
-        """Has a dialect named the recipients?"""
-        return self._recipients is not None
 
     def ignore(self, name: str) -> None:
         """A header or key that changes nothing here."""

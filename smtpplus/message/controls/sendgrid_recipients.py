@@ -118,19 +118,29 @@ def _resolve(
     sections: Sections,
     draft: Draft,
 ) -> None:
-    """Put the sections in; a tag in a section's text stands for the row's value as it was given."""
+    """Put the sections in; a tag in a section's text stands for the row's value as it was given.
+
+    A tag that a section with markup stands for goes into HTML as it is: values are escaped here.
+    """
     where = f"{header} section"
     changes: list[tuple[dict[str, str], str, str]] = []
+    in_html: list[str] = []
     for tag, values in columns.items():
-        if sections.stand_in(values):
-            draft.unescape([tag])  # a section is HTML, mostly
-            for row in rows:
-                if tag in row:
-                    text = sections.resolve(row[tag], row)
-                    draft.weigh(where, len(text))
-                    changes.append((row, tag, text))
+        is_named, is_html = sections.stand_in(values)
+        if is_html:
+            in_html.append(tag)
+        for row in rows if is_named else ():
+            if tag in row:
+                text = sections.resolve(tag, row, draft.as_html if is_html else _as_given)
+                draft.weigh(where, len(text))
+                changes.append((row, tag, text))
+    draft.unescape(in_html)
     for row, tag, text in changes:
         row[tag] = text
+
+
+def _as_given(_: str, value: str) -> str:
+    return value
 
 
 def _recipients(

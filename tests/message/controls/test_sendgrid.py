@@ -262,6 +262,27 @@ class SendGridTests(SynchronousTestCase):
         self.assertEqual(found.recipients[0].fields["-rows-"], "<b>John</b>")
         self.assertEqual(found.unescaped, ("-rows-",))
 
+    def test_M6_values_in_a_section_with_markup_are_escaped_and_of_one_without_left_to_the_place(
+        self,
+    ) -> None:
+        value = {
+            "to": ["john@example.com", "jane@example.com"],
+            "sub": {
+                "-rows-": ["-html-", "<i>"],
+                "-hi-": ["-plain-", "-plain-"],
+                "-name-": ["<b>J & J</b>", "Jane"],
+            },
+            "section": {"-html-": "<b>-name-</b>", "-plain-": "Dear -name-"},
+        }
+        field = folded("X-SMTPAPI", json.dumps(value))
+        found = options(field)
+        rows = [(one.fields["-rows-"], one.fields["-hi-"]) for one in found.recipients]
+        john = ("<b>&lt;b&gt;J &amp; J&lt;/b&gt;</b>", "Dear <b>J & J</b>")
+        self.assertEqual(rows, [john, ("&lt;i&gt;", "Dear Jane")])
+        self.assertEqual(found.unescaped, ("-rows-",))
+        found = options(field, "X-SMTPPlus-Unescaped: -name-")
+        self.assertEqual(found.recipients[0].fields["-rows-"], "<b><b>J & J</b></b>")
+
     def test_folded_encoded_and_escaped(self) -> None:
         value = {"category": ["Größe 🎉"], "unique_args": {"a": "x y"}}
         expected = {"tags": ("Größe 🎉",), "metadata": {"a": "x y"}}
@@ -295,22 +316,6 @@ class SendGridTests(SynchronousTestCase):
         )
         self.assertEqual(found, {"send_at": 1.0, "tags": ("a", "b"), "pool": "p"})
 
-    def test_ten_thousand_recipients(self) -> None:
-        count = 10_000
-        value = {
-            "to": [
-                f"Customer {number} <c{number}@example{number % 90}.com>" for number in range(count)
-            ],
-            "sub": {"-name-": [f"Name {number}" for number in range(count)]},
-        }
-        octets = head(folded("X-SMTPAPI", json.dumps(value)))
-        self.assertLess(max(map(len, octets.split(b"\r\n"))), 998)
-        found = read_controls(octets).options.recipients
-        self.assertEqual(len(found), count)
-        self.assertEqual(
-            (found[9999].name, str(found[9999].address), found[9999].fields),
-            ("Customer 9999", "c9999@example9.com", {"-name-": "Name 9999"}),
-        )
     def test_P2_recipients_of_one_header_and_values_of_another_belong_together(self) -> None:
         headers = (
             'X-SMTPAPI: {"to": ["a@example.com", "b@example.com"], "sub": {"-x-": ["1"]}}',
@@ -338,3 +343,19 @@ class SendGridTests(SynchronousTestCase):
         self.assertEqual([one.fields for one in found.recipients], [{}, {"-n-": "Bob"}])
         self.assertEqual(found.fields, {})
 
+    def test_ten_thousand_recipients(self) -> None:
+        count = 10_000
+        value = {
+            "to": [
+                f"Customer {number} <c{number}@example{number % 90}.com>" for number in range(count)
+            ],
+            "sub": {"-name-": [f"Name {number}" for number in range(count)]},
+        }
+        octets = head(folded("X-SMTPAPI", json.dumps(value)))
+        self.assertLess(max(map(len, octets.split(b"\r\n"))), 998)
+        found = read_controls(octets).options.recipients
+        self.assertEqual(len(found), count)
+        self.assertEqual(
+            (found[9999].name, str(found[9999].address), found[9999].fields),
+            ("Customer 9999", "c9999@example9.com", {"-name-": "Name 9999"}),
+        )
