@@ -11,6 +11,7 @@ the address as it goes on the wire (RFC 6532 where its local part is not ASCII).
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 
@@ -39,7 +40,7 @@ class Visible:
 
     def __init__(self, shown: Sequence[HeaderField]) -> None:
         self._shown = shown
-        self._read: tuple[frozenset[str], frozenset[str]] | None = None
+        self._keys: frozenset[str] | None = None
 
     def __contains__(self, address: object) -> bool:
         if not isinstance(address, Address):
@@ -50,10 +51,9 @@ class Visible:
             value = field.value  # in quotes or a comment stands nobody
             if bare == value.strip() or (angled in value and not _HIDING.search(value)):
                 return True  # as nearly always
-        if self._read is None:
-            self._read = _read(self._shown)
-        keys, unread = self._read
-        return address.key in keys or str(address).lower() in unread
+        if self._keys is None:
+            self._keys = _read(self._shown)
+        return address.key in self._keys
 
 
 def visible_addresses(fields: Sequence[HeaderField]) -> Visible:
@@ -61,16 +61,21 @@ def visible_addresses(fields: Sequence[HeaderField]) -> Visible:
     return Visible([field for field in fields if field.name.lower() in _SHOWN])
 
 
-def _read(shown: Sequence[HeaderField]) -> tuple[frozenset[str], frozenset[str]]:
-    """Who stands there; of fields that cannot be read, their words."""
+def _read(shown: Sequence[HeaderField]) -> frozenset[str]:
+    """Who stands there, by `Address.key`."""
     keys: set[str] = set()
-    unread: set[str] = set()
     for field in shown:
+        text = field.unfolded
         try:
-            keys.update(mailbox.address.key for mailbox in addresses(field.unfolded))
+            keys.update(mailbox.address.key for mailbox in addresses(text))
         except AddressError:
-            unread.update(_BETWEEN.split(field.unfolded.lower()))
-    return frozenset(keys), frozenset(unread)
+            words = _BETWEEN.split(text.lower())
+            keys.update(words)
+            for word in words:
+                if not word.isascii():  # its domain may be written in A-labels elsewhere
+                    with contextlib.suppress(AddressError):
+                        keys.add(Address.parse(word).key)
+    return frozenset(keys)
 
 
 def own_to_field(address: Address, name: str = "") -> bytes:

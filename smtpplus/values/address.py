@@ -20,6 +20,8 @@ __all__ = ["Address", "to_ascii"]
 _ATEXT = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]+"
 _DOT_STRING = re.compile(rf"{_ATEXT}(?:\.{_ATEXT})*")
 _QUOTED = re.compile(r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e\u0080-\U0010ffff]|\\[\x20-\x7e])*"')
+_ESCAPED = re.compile(r"\\(.)")
+_SPECIAL = re.compile(r'(["\\])')
 _LABEL = re.compile(
     r"[A-Za-z0-9_\u0080-\U0010ffff](?:[A-Za-z0-9_\-\u0080-\U0010ffff]*[A-Za-z0-9_\u0080-\U0010ffff])?"
 )
@@ -62,11 +64,17 @@ class Address(_Forms):
 
     @property
     def key(self) -> str:
-        """The address in the form used to compare: lower case, domain in A-labels."""
+        """The address in the form used to compare: lower case, domain in A-labels.
+
+        A local part is quoted only where it must be: ``"ann"`` is ``ann`` (RFC 5321 §4.1.2).
+        """
         try:
             return self._key
         except AttributeError:
-            key = f"{self.local.lower()}@{to_ascii(self.domain)}"
+            local = self.local.lower()
+            if local.startswith('"'):
+                local = _quoted_as_needed(local)
+            key = f"{local}@{to_ascii(self.domain)}"
             object.__setattr__(self, "_key", key)
             return key
 
@@ -161,6 +169,11 @@ def _check_local(local: str) -> None:
         raise AddressError(f"The local part is longer than {_MAX_LOCAL} octets.")
     if not (_DOT_STRING.fullmatch(local) or _QUOTED.fullmatch(local)):
         raise AddressError("The local part holds a character that needs quoting.")
+
+
+def _quoted_as_needed(local: str) -> str:
+    plain = _ESCAPED.sub(r"\1", local[1:-1])
+    return plain if _DOT_STRING.fullmatch(plain) else '"' + _SPECIAL.sub(r"\\\1", plain) + '"'
 
 
 def _check_domain(domain: str) -> None:

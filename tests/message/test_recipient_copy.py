@@ -323,6 +323,21 @@ class HeadTest(SynchronousTestCase):
                 self.assertEqual(len(re.findall(rb"(?im)^to:", made)), 1)
                 self.assertNotRegex(made, rb"(?im)^bcc:")
 
+    def test_P5_who_is_written_otherwise_in_to_than_in_the_envelope_is_seen(self) -> None:
+        plan = CopyPlan(own_to=OwnTo.BCC)
+        for to, addresses in (
+            ('"ann.lee"@b.example, <Bob@B.example>', ("ann.lee@b.example", '"bob"@b.example')),
+            (
+                "Doe, J. <j@b\u00fccher.example>",
+                ("j@xn--bcher-kva.example", "j@B\u00dcCHER.example"),
+            ),
+            ('"a\\b"@b.example', ("ab@b.example", '"ab"@b.example')),
+        ):
+            head = f"From: a@b.example\r\nTo: {to}\r\n".encode()
+            for address in addresses:
+                made = self.head(plan, CopyFields(Address.parse(address)), head)
+                self.assertTrue(made.startswith(head), address)
+
     def test_fields_stand_there_once(self) -> None:
         head = (
             self.HEAD

@@ -212,6 +212,21 @@ class AddressTests(SynchronousTestCase):
             Address.parse("uSER@xn--BCHER-kva.example").key,
         )
 
+    def test_P5_P7_a_local_part_that_is_quoted_without_need_is_the_same(self) -> None:
+        for text, key in (
+            ('"Ann.Lee"@a.example', "ann.lee@a.example"),
+            ('"a\\b"@a.example', "ab@a.example"),
+            ('"a b"@a.example', '"a b"@a.example'),
+            ('"a\\ b"@a.example', '"a b"@a.example'),
+            ('"a\\"b\\\\"@a.example', '"a\\"b\\\\"@a.example'),
+            ('"a..b"@a.example', '"a..b"@a.example'),
+            ('""@a.example', '""@a.example'),
+        ):
+            address = Address.parse(text)
+            self.assertEqual(address.key, key)
+            self.assertEqual(str(address), text)
+            self.assertEqual(Address.parse(key).key, key)
+
     def test_wire(self) -> None:
         self.assertEqual(Address.parse("a@b\u00fccher.example").wire, "a@xn--bcher-kva.example")
         self.assertEqual(
