@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import NamedTuple
 from urllib.parse import quote
@@ -60,9 +60,9 @@ _NAME_NAMES = frozenset({"name", "recipient_name", "recipient.name"})
 _LOOKS_LIKE_TAG = re.compile(r"[A-Za-z_][\w-]{1,40}")
 _BAR = r"(?:\||%7[Cc])"
 _PATTERNS = {
-    MergeSyntax.MANDRILL: rf"\*{_BAR}(?P<mandrill>[^|*\s<>\"'%]{{1,64}}){_BAR}\*",
-    MergeSyntax.PERCENT: r"%(?P<mailgun>recipient(?:[._][A-Za-z0-9._\-]{1,64})?)%",
-    MergeSyntax.BRACKETS: r"\[(?P<bracket>[^\[\]<>&\"'=\r\n]{1,64})\]",
+    MergeSyntax.MANDRILL: rf"\*{_BAR}(?P<mandrill>[^|*\s<>\"'%]{{1,100}}){_BAR}\*",
+    MergeSyntax.PERCENT: r"%(?P<mailgun>recipient(?:[._][A-Za-z0-9._\-]{1,100})?)%",
+    MergeSyntax.BRACKETS: r"\[(?P<bracket>[^\[\]<>\r\n]{1,100})\]",
 }
 _MARKS = {
     MergeSyntax.MANDRILL: ("*|", "*%7C", "*%7c"),
@@ -115,7 +115,9 @@ class TagFinder:
         self._plan = plan
         self._unnamed = unnamed
         self._syntaxes = plan.syntaxes if syntaxes is None else syntaxes
-        self._names = {name.casefold(): name for name in (*plan.fields, *plan.names)}
+        self._names: dict[str, list[str]] = {}  # as they are written, by what they are
+        for name in dict.fromkeys((*plan.fields, *sorted(plan.names))):
+            self._names.setdefault(name.casefold(), []).append(name)
         self._literals: dict[str, str] = {}
         literals = plan.literals if self._syntaxes else ()
         for key in literals[:MAX_LITERALS]:
@@ -143,12 +145,15 @@ class TagFinder:
         found: list[Tag] = []
         if pattern is None:
             return found
-        for match in pattern.finditer(text):
+        match = pattern.search(text)
+        while match is not None:
             tag = self._tag(match, view)
             if tag is not None:
                 found.append(tag)
                 if len(found) > MAX_TAGS:
                     raise TooManyTagsError(f"it holds more than {MAX_TAGS:,} tags")
+            # Inside what is none another one may stand: "[for *|NAME|*]".
+            match = pattern.search(text, match.start() + 1 if tag is None else match.end())
         return found
 
     def _present(self, text: str, lower: bytes | None) -> tuple[bool, frozenset[MergeSyntax]]:
@@ -196,12 +201,10 @@ class TagFinder:
             name = view.real(*match.span(group))
         if group == "literal":
             return Tag(start, end, TagKind.MERGE, self._literals.get(name, name))
-        known = self._names.get(name.casefold())
-        if known is None and group == "mailgun":  # %recipient.name%: the field is `name`
-            known = self._names.get(name.casefold().partition(".")[2])
-        if known is not None:
-            return Tag(start, end, TagKind.MERGE, known)
         folded = name.casefold()
+        known = self._written(group, folded)
+        if known is not None:
+            return Tag(start, end, TagKind.MERGE, name if name in known else known[0])
         is_name = folded in _NAME_NAMES if group == "mailgun" else folded == "name"
         if is_name or folded in _ADDRESS_NAMES:
             return Tag(start, end, TagKind.MERGE, folded)
@@ -209,21 +212,40 @@ class TagFinder:
             return None
         return Tag(start, end, TagKind.UNKNOWN, match.group())
 
+    def _written(self, group: str, folded: str) -> list[str] | None:
+        """How the plan writes a name; None: it has none of that name."""
+        known = self._names.get(folded)
+        if known is None and group == "mailgun":  # %recipient.name%: the field is `name`
+            return self._names.get(folded.partition(".")[2])
+        if known is None and "&" in folded:  # as it is written in HTML
+            return self._names.get(html.unescape(folded).casefold())
+        return known
+
     def fill(self, tag: Tag, raw: str, escape: Callable[[str], str]) -> str | Fill:
         """What a merge tag becomes: text where it is the same for all, `raw` where it is unset."""
         key, plan = tag.key, self._plan
-        default = escape(plan.fields[key]) if key in plan.fields else raw
-        if key in plan.names:
-            return _valued(key, default, escape)
-        if key in plan.fields:
+        keys = [key]
+        if key not in self._literals:
+            keys += [name for name in self._names.get(key.casefold(), ()) if name != key]
+        known = next((name for name in keys if name in plan.fields), None)
+        default = raw if known is None else escape(plan.fields[known])
+        own = [name for name in keys if name in plan.names]
+        if own:
+            return _valued(own, default, escape)
+        if known is not None:
             return default
         return _built_in(key, raw if self._unnamed is None else self._unnamed, escape)
 
 
-def _valued(key: str, default: str, escape: Callable[[str], str]) -> Fill:
+def _valued(keys: Sequence[str], default: str, escape: Callable[[str], str]) -> Fill:
+    """The recipient's value, however the name is written."""
+
     def fill(fields: CopyFields) -> str:
-        value = fields.values.get(key)
-        return default if value is None else escape(value)
+        for key in keys:
+            value = fields.values.get(key)
+            if value is not None:
+                return escape(value)
+        return default
 
     return fill
 

@@ -635,6 +635,48 @@ class BodyTest(SynchronousTestCase):
             )
             self.assertEqual(made, expected, unescaped)
 
+    def test_P2_a_name_is_the_same_in_upper_and_lower_case_whoever_says_it(self) -> None:
+        page = "<p>[first] [FIRST] *|First|* [last] -X- -x-"
+        plan = CopyPlan(
+            syntaxes=frozenset(MergeSyntax),
+            fields={"FIRST": "friend", "Last": "L"},
+            names=frozenset({"first", "First", "LAST", "-x-", "-X-"}),
+        )
+        for values, expected in (
+            ({}, "friend friend friend L -X- -x-"),
+            ({"first": "Ann"}, "Ann Ann Ann L -X- -x-"),
+            ({"First": "Bob", "LAST": "Lee"}, "Bob Bob Bob Lee -X- -x-"),
+            ({"first": "a", "First": "b", "-x-": "1"}, "a b b L -X- 1"),
+            ({"-X-": "2"}, "friend friend friend L 2 -x-"),
+        ):
+            made = self.page(page, plan, CopyFields(ANNA.address, "", values))
+            self.assertEqual(made, f"<p>{expected}", values)
+
+    def test_P2_every_name_that_a_field_may_have_can_be_written_in_brackets(self) -> None:
+        long = "n" * 100
+        names = ("Nome dell'utente", "Tom & Jerry", "citt\u00e0", 'so "called"', "a=b", long)
+        plan = CopyPlan(
+            syntaxes=frozenset({MergeSyntax.BRACKETS}),
+            fields={name: str(number) for number, name in enumerate(names)},
+        )
+        page = (
+            "<p>[Nome dell'utente] [Tom &amp; Jerry] [TOM & JERRY] [citt\u00e0] [citt&agrave;]"
+            f" [so &quot;called&quot;] [a=b] [{long}] <a title='[so' called=']'>[Tom &lt; Jerry]"
+        )
+        self.assertEqual(
+            self.page(page, plan), "<p>0 1 1 2 2 3 4 5 <a title='[so' called=']'>[Tom &lt; Jerry]"
+        )
+
+    def test_P2_a_tag_inside_of_what_is_none_is_found(self) -> None:
+        plan = CopyPlan(
+            syntaxes=frozenset(MergeSyntax),
+            fields={"name": "Ann", "-x-": "1"},
+            unsubscribe_url=unsubscribe_url,
+        )
+        page = "<p>[*|NAME|*] [for [name]] [%recipient.name%, -x-] [leave: *|UNSUB|*]"
+        made = self.page(page, plan)
+        self.assertEqual(made, "<p>[Ann] [for Ann] [Ann, 1] [leave: https://t.example/u/1]")
+
     def test_P2_only_the_keys_of_a_message_are_tags_as_they_stand(self) -> None:
         page = '<p>Confirm your email, name -x-</p><input type="email" name="name">'
         plan = CopyPlan(syntaxes=frozenset({MergeSyntax.DASHES}), names=frozenset({"-x-"}))
