@@ -95,7 +95,7 @@ def head_template(
     if work.needs_line_end(head, position):
         work.both(b"\r\n")
     if plan.own_to is not OwnTo.OFF and not work.has_to:
-        work.own.append(_own_to)
+        work.own.append(work.own_to())
     for wanted in plan.head:
         if not (wanted.keep and wanted.name.lower() in work.kept):
             work.both(_made_field(wanted))
@@ -146,10 +146,22 @@ class _Work:
         self.shared.append(piece)
         if name == "to":
             if not self.has_to:
-                self.own.append(_own_to)
+                self.own.append(self.own_to())
             self.has_to = True
         elif name not in _BLIND and not (name == "cc" and self.plan.own_to is OwnTo.ALL):
             self.own.append(piece)
+
+    def own_to(self) -> OctetFill:
+        """The recipient's own To; a name from the message's To may hold merge tags."""
+        if not self.plan.syntaxes:
+            return _own_to
+
+        def fill(fields: CopyFields) -> bytes:
+            pieces = self.tagged(fields.name) if fields.name else None
+            name = fields.name if pieces is None else _filled(pieces, fields)
+            return own_to_field(fields.address, name)
+
+        return fill
 
     def merged(self, field: HeaderField, old: bytes) -> HeadPiece:
         """The field with its merge tags to be filled in; as it is where it has none."""

@@ -387,6 +387,18 @@ class HeadTest(SynchronousTestCase):
         self.assertNotIn(b"\r\nBcc", copy)
         self.assertEqual(made.unknown_tags, ("[what]",))
 
+    def test_P5_merge_tags_in_the_name_of_the_own_to(self) -> None:
+        head = b'From: a@b.example\r\nTo: "[first] *|LAST|* [what]" <anna@example.net>\r\n'
+        plan = CopyPlan(
+            own_to=OwnTo.ALL, syntaxes=frozenset(MergeSyntax), names=frozenset({"first", "last"})
+        )
+        named = "[first] *|LAST|* [what]"  # as it is read from To
+        fields = CopyFields(ANNA.address, named, {"first": "Anna, <x>", "last": "\r\nBcc: x"})
+        self.assertIn(
+            b'\r\nTo: "Anna, <x>  Bcc: x [what]" <anna@example.net>\r\n',
+            self.head(plan, fields, head),
+        )
+
 
 class BodyTest(SynchronousTestCase):
     def page(self, page: str, plan: CopyPlan = EVERYTHING, fields: CopyFields = ANNA) -> str:
