@@ -38,6 +38,7 @@ class Draft:
         "_fields_size",
         "_merge",
         "_metadata",
+        "_metadata_size",
         "_of_recipients",
         "_recipients",
         "_tags",
@@ -52,6 +53,7 @@ class Draft:
         self._values: dict[str, Any] = {}
         self._tags: dict[str, None] = {}
         self._metadata: dict[str, str] = {}
+        self._metadata_size = 0
         self._fields: dict[str, str] = {}
         self._fields_size = 0
         self._of_recipients: dict[str, tuple[Address, dict[str, str]]] = {}
@@ -75,8 +77,10 @@ class Draft:
     def describe(self, where: str, metadata: Mapping[str, str]) -> None:
         """These facts come back in events."""
         for name, value in metadata.items():
-            self._metadata.setdefault(name, value)
-        if sum(len(name) + len(value) for name, value in self._metadata.items()) > _MAX_METADATA:
+            if name not in self._metadata:
+                self._metadata[name] = value
+                self._metadata_size += len(name) + len(value)
+        if self._metadata_size > _MAX_METADATA:
             raise ControlsError(where, f"metadata has at most {_MAX_METADATA:,} characters")
 
     def merge_fields(self, where: str, syntax: MergeSyntax, fields: Mapping[str, str]) -> None:

@@ -56,6 +56,8 @@ def _unite(header: str, known: dict[str, Any], found: Mapping[str, Any]) -> None
     """Add what `found` says of recipients; what was said before stands."""
     for key in _OF_RECIPIENTS:
         if key in _BY_TAG:
-            known[key] = {**an_object(f"{header} {key}", found.get(key)), **known.get(key, {})}
+            tags = known.setdefault(key, {})
+            for tag, value in an_object(f"{header} {key}", found.get(key)).items():
+                tags.setdefault(tag, value)
         elif found.get(key) not in (None, []):
             known.setdefault(key, found[key])

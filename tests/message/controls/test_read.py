@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -245,6 +247,15 @@ class HostileTests(SynchronousTestCase):
         ]:
             text = refused(f'X-SMTPAPI: {{"to": ["{address}"]}}')
             self.assertEqual(text[:35], "550 5.6.0 X-SMTPAPI to 1: expected ", address)
+
+    def test_M4_many_headers_take_linear_time(self) -> None:
+        names = range(1000, 5950)
+        for field in ("X-PM-Metadata-{}:", 'X-SMTPAPI: {{"sub": {{"{}": "1"}}}}'):
+            fields = [field.format(name) for name in names]
+            started = time.process_time()
+            with contextlib.suppress(ControlsError):
+                read_controls(head(*fields))
+            self.assertLess(time.process_time() - started, 0.5, field)
 
     def test_R_numbers_are_bounded(self) -> None:
         for field in [
