@@ -268,6 +268,7 @@ class ServerConversation(ContentTurns):
     def _rcpt_to(self, argument: str) -> None:
         self._require(Step.RCPT)
         transaction = self._open_transaction
+        transaction.asked += 1
         smtputf8 = transaction.mail.smtputf8
         recipient = read_recipient(argument, self._settings, smtputf8=smtputf8)
         if transaction.holds(recipient):

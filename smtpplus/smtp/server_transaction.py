@@ -40,12 +40,14 @@ _NONE: dict[str, str | None] = {}
 class Transaction:
     """Sender, parameters and recipients between MAIL and the end of the content."""
 
-    __slots__ = ("_keys", "_recipients", "mail", "refused")
+    __slots__ = ("_keys", "_places", "_recipients", "asked", "mail", "refused")
 
     def __init__(self, mail: MailReceived) -> None:
         self.mail = mail
+        self.asked = 0  # RCPT commands, whatever became of them
         self.refused = 0  # recipients that were refused
         self._recipients: list[EnvelopeRecipient] = []
+        self._places: list[int] = []
         self._keys: set[str] = set()
 
     def __len__(self) -> int:
@@ -59,6 +61,7 @@ class Transaction:
         """Keep an accepted recipient."""
         self._keys.add(recipient.address.key)
         self._recipients.append(recipient)
+        self._places.append(self.asked - 1)
 
     def envelope(self) -> Envelope:
         """All that MAIL and RCPT said."""
@@ -75,6 +78,7 @@ class Transaction:
             hold_until=mail.hold_until,
             deliver_by=mail.deliver_by,
             mt_priority=mail.mt_priority,
+            places=tuple(self._places) if self.asked > len(self._places) else (),
         )
 
 

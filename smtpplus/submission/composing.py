@@ -26,6 +26,7 @@ from smtpplus.submission.duplicates import once
 from smtpplus.submission.recipients import Addressed, addressed, names_in
 from smtpplus.submission.schedule import Schedule, schedule
 from smtpplus.submission.settled import SettledOptions, campaign
+from smtpplus.values.address import Address
 from smtpplus.values.envelope import Envelope
 from smtpplus.values.errors import RefusedError
 from smtpplus.values.ids import IdSource
@@ -41,6 +42,7 @@ _DROPPED = (
     EventType.CANCELLED,
 )
 _MOST_NAMED = 5  # recipients whose names are looked for in a subject
+_MOST_PLACES = 10_000  # RCPT commands
 _MAX_PERSONAL = 60  # characters
 
 
@@ -135,7 +137,9 @@ class Composer:
             hostname=self._settings.hostname,
         )
         if options.replaces_envelope or options.extra_recipients:
-            envelope = replace(envelope, recipients=tuple(one.recipient for one in mails))
+            envelope = replace(
+                envelope, recipients=tuple(one.recipient for one in mails), places=()
+            )
         return Looked(envelope, head, known, options, mails, cuts)
 
     def settle(self, origin: Origin, looked: Looked, content: IncomingContent) -> Reading:
@@ -293,10 +297,23 @@ def _controls(
     if not may_have_controls(head):
         return head, NOTHING_SAID, ()
     check_count(head)
-    controls = read_controls(head, None, [one.address for one in envelope.recipients])
+    controls = read_controls(head, None, _by_place(envelope))
     if not controls.cuts:
         return head, NOTHING_SAID, ()
     return cut_spans(head, controls.cuts), controls.options, controls.cuts
+
+
+def _by_place(envelope: Envelope) -> Sequence[Address | None]:
+    """Whom each RCPT command named; None where it was refused, or named somebody again."""
+    addresses = [one.address for one in envelope.recipients]
+    if not envelope.places:
+        return addresses
+    if envelope.places[-1] >= _MOST_PLACES:
+        return ()
+    found: list[Address | None] = [None] * (envelope.places[-1] + 1)
+    for place, address in zip(envelope.places, addresses, strict=True):
+        found[place] = address
+    return found
 
 
 def _of_message(reading: Reading, now: float) -> Options:

@@ -101,7 +101,8 @@ class Envelope:
     `declared_bytes` is SIZE= (octets, 0 where it was not given). `envid` is xtext as it came.
     `hold_for` (seconds) and `hold_until` (Unix seconds) are HOLDFOR= and HOLDUNTIL= as given; they
     are settled at the accept (`smtpplus.rules.schedule`) and not kept beyond it. `mt_priority` is
-    -9 to 9, the higher the sooner.
+    -9 to 9, the higher the sooner. `places` are those of `recipients` among all RCPT commands, also
+    the refused and the repeated ones; empty where there were no others. They are not kept either.
     """
 
     sender: Address | None
@@ -115,6 +116,7 @@ class Envelope:
     hold_until: float | None = None
     deliver_by: DeliverBy | None = None
     mt_priority: int | None = None
+    places: tuple[int, ...] = ()
 
     @property
     def says_no_time(self) -> bool:

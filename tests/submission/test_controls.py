@@ -223,6 +223,35 @@ class RecipientTests(SubmissionTestCase):
         self.assertEqual(fields, [{}, {"first": "Bob"}])
         self.assertTrue(self.taken.message.options.merge)
 
+    async def test_P2_a_refused_or_repeated_recipient_leaves_its_values_to_nobody(self) -> None:
+        await self.start()
+        mail = a_mail(head=smtpapi({"sub": {"-n-": ["A", "B", "C", "D"]}}))
+
+        def send(*to: str) -> None:
+            with self.client() as client:
+                client.mail("a@example.com")
+                self.replies = [client.rcpt(one)[0] for one in to]
+                self.assertEqual(client.data(mail)[0], 250)
+
+        for to, replies, expected in (
+            (("b@intranet", ADA), [550, 250], [(ADA, "B")]),
+            (("<a a@b.example>", ADA), [501, 250], [(ADA, "B")]),
+            (
+                (ADA, "Ada@example.ORG", "b@intranet", "d@example.net"),
+                [250, 250, 550, 250],
+                [(ADA, "A"), ("d@example.net", "D")],
+            ),
+        ):
+            await self.in_thread(send, *to)
+            self.assertEqual(self.replies, replies)
+            found = [
+                (str(one.recipient.address), one.fields["-n-"]) for one in self.taken.deliveries
+            ]
+            self.assertEqual(found, expected)
+            self.assertEqual(self.taken.message.options.fields, {})
+        await self.in_thread(send, ADA, "b@intranet")  # its own place is the only one
+        self.assertEqual(self.taken.message.options.fields, {"-n-": "A"})
+
     async def test_one_more_recipient_gets_one_copy(self) -> None:
         await self.start()
         for bcc, expected in ((ADA, ["b@example.net", ADA]), ("B@example.net", ["b@example.net"])):

@@ -30,7 +30,10 @@ _MAX_UNKNOWN_NAME = 100
 
 
 class Draft:
-    """Collects. `envelope` holds the addresses of the RCPT commands, in their order."""
+    """Collects. `envelope` holds the addresses of the RCPT commands, in their order.
+
+    None stands for one that was refused, or repeats another.
+    """
 
     __slots__ = (
         "_extra",
@@ -48,7 +51,7 @@ class Draft:
         "envelope",
     )
 
-    def __init__(self, envelope: Sequence[Address] = ()) -> None:
+    def __init__(self, envelope: Sequence[Address | None] = ()) -> None:
         self.envelope = envelope
         self._values: dict[str, Any] = {}
         self._tags: dict[str, None] = {}

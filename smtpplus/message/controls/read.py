@@ -127,7 +127,7 @@ def control_spans(head: bytes) -> tuple[tuple[int, int], ...]:
 def read_controls(
     head: bytes,
     fields: Sequence[HeaderField] | None = None,
-    envelope: Sequence[Address] = (),
+    envelope: Sequence[Address | None] = (),
 ) -> Controls:
     """What a submitted head asks for.
 
@@ -135,7 +135,7 @@ def read_controls(
         head: octets up to and with the first empty line.
         fields: its fields, where they are known already.
         envelope: the addresses of the RCPT commands in their order, for a dialect that counts
-            recipients by their place.
+            recipients by their place; None for one that names no recipient.
 
     Raises:
         ControlsError: a control header cannot be read; the reply names it.

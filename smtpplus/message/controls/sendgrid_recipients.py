@@ -1,9 +1,9 @@
 """SendGrid's ``to``, ``sub``, ``section`` and ``send_each_at``: what belongs to each recipient.
 
 The value at one place of a list belongs to the recipient at the same place of ``to``, or of the
-envelope where there is no ``to``. A list may be shorter: the recipients behind its end have no
-value; a text that stands in no list is everybody's. Each of ``to`` gets a mail of its own with
-itself alone in To.
+RCPT commands where there is no ``to``: one that was refused, or repeats another, has its place.
+A list may be shorter: the recipients behind its end have no value; a text that stands in no list
+is everybody's. Each of ``to`` gets a mail of its own with itself alone in To.
 """
 
 from __future__ import annotations
@@ -172,4 +172,5 @@ def _for_envelope(
         return
     rows = _rows(header, columns, sections, count, draft)
     for address, fields in zip(draft.envelope, rows, strict=True):
-        draft.merge_fields_of(f"{header} sub", address, fields)
+        if address is not None:
+            draft.merge_fields_of(f"{header} sub", address, fields)
