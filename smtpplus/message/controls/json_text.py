@@ -8,6 +8,7 @@ read: `smtpplus.message.controls.convert` replaces it.
 from __future__ import annotations
 
 import binascii
+import contextlib
 import json
 import re
 from typing import Any
@@ -22,6 +23,7 @@ __all__ = ["json_object", "json_value"]
 _MAX_OCTETS = 4 * 1024 * 1024  # 10,000 recipients with some fields each have about one
 _MAX_DEPTH = 32
 _WORD = re.compile(r"=\?([!->@-~]{1,75})\?([bBqQ])\?([^?\r\n]*)\?=")  # RFC 2047 §2
+_MAILBOX = re.compile(r'[^"<>]{0,200}<[^\s"<>]{1,256}>"')  # what follows a name
 _BETWEEN = re.compile(r"(?<=\?=)\s+(?==\?)")
 _TOKEN = re.compile(r'"(?>(?:[^"\\]|\\.)*)"?|[\[{]|[\]}]', re.DOTALL)
 
@@ -47,14 +49,19 @@ def json_value(field: HeaderField) -> Any:
     text = _unfolded(field)
     if not text:
         return None
-    if not text.startswith("=?"):
-        try:
-            return _parsed(field.name, text)
-        except ControlsError:
-            # Some clients encode the stretch that holds other letters, quotes and all.
-            if "=?" not in text:
-                raise
-    return _parsed(field.name, _without_words(text))
+    if "=?" not in text:
+        return _parsed(field.name, text)
+    # Clients encode all of it, a stretch with other letters or a long word, quotes and all. What
+    # the application encoded is the name in a mailbox, and read with it.
+    decoded = _without_words(text)
+    in_mailboxes = all(_MAILBOX.match(text, word.end()) for word in _WORD.finditer(text))
+    first, second = (text, decoded) if in_mailboxes else (decoded, text)
+    try:
+        return _parsed(field.name, first)
+    except ControlsError as error:
+        with contextlib.suppress(ControlsError):
+            return _parsed(field.name, second)
+        raise error from error.__cause__
 
 
 def _unfolded(field: HeaderField) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from email.header import Header
+from email.message import EmailMessage
+from email.policy import SMTP
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -300,6 +302,21 @@ class SendGridTests(SynchronousTestCase):
             ),
         ]:
             self.assertEqual(said(field), expected, field)
+
+    def test_P2_a_long_word_that_a_client_encodes_within_a_text(self) -> None:
+        url = "https://shop.example/orders/1042?token=" + "a1b2" * 25
+        for value in (f"see {url} now", "an \u00e9" + "\u00e9" * 60 + " x", f"{url}"):
+            for separators in ((", ", ": "), (",", ":")):
+                mail = EmailMessage(policy=SMTP)
+                mail["X-SMTPAPI"] = json.dumps({"unique_args": {"k": value}}, separators=separators)
+                written = mail.as_bytes()
+                self.assertIn(b"=?utf-8?", written)
+                self.assertEqual(said(written.rstrip()), {"metadata": {"k": value}}, written)
+
+    def test_P2_a_name_that_the_application_encoded_is_read_with_its_address(self) -> None:
+        value = {"to": ["=?utf-8?q?Lee=2C_Zo=C3=AB?= <zoe@example.com>", '"=?x?=" <a@b.example>']}
+        found = options(f"X-SMTPAPI: {json.dumps(value)}").recipients
+        self.assertEqual([one.name for one in found], ["Lee, Zo\u00eb", "=?x?="])
 
     def test_half_a_character_is_replaced(self) -> None:
         found = options(
