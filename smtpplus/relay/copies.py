@@ -208,9 +208,6 @@ class Copies:
 
     async def _render(self, delivery: Delivery, held: Held) -> Rendered | None:
         """What is done to the message, found out for its first recipient."""
-        names = held.names | frozenset(delivery.fields)
-        if held.is_rendered and names == held.names:
-            return held.rendered
         message = delivery.message
         if not held.head:
             if held.content is None:
@@ -218,6 +215,9 @@ class Copies:
             else:
                 head = held.content[: message.head_octets]
             held.head = _as_sent(head, message)
+        names = held.names | frozenset(delivery.fields)
+        if held.is_rendered and names == held.names:
+            return held.rendered
         if self._rendering is not None:
             held.rendered = await self._rendered(self._rendering, message, held, names)
         held.names, held.is_rendered, held.prepared = names, True, None
@@ -262,7 +262,8 @@ class Copies:
                 found = await self._threads.run(_prepared_of_file, rendered, content)
             finally:
                 self._reading_whole.release()
-        held.prepared = found
+        if held.rendered is rendered:  # else another recipient has brought more names meanwhile
+            held.prepared = found
         return found
 
     # ------------------------------------------------ signing

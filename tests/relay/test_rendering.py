@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import email
 import email.policy
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import dkim as dkimpy
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.message.copy_plan import CopyPlan
@@ -20,7 +22,7 @@ from smtpplus.message.verp import read_local_part
 from smtpplus.net.workers import InlineWorkers
 from smtpplus.ports import Extensions
 from smtpplus.relay.copies import Copies, Copy
-from smtpplus.relay.rendering import Rendering, RenderingSettings
+from smtpplus.relay.rendering import Rendered, Rendering, RenderingSettings
 from smtpplus.values.message import Accepted, Delivery, NewDelivery
 from smtpplus.values.options import MergeSyntax, Options, Utm
 from smtpplus.values.submission import (
@@ -34,6 +36,7 @@ from smtpplus.values.submission import (
 )
 from tests.relay.fakes import Contents, Queue, a_clock, a_delivery
 
+T = TypeVar("T")
 _PEM, _PUBLIC = generate_key()
 _KEY = DkimKey(1, "example.com", "sp1", DkimKeyState.ACTIVE, _PEM, _PUBLIC, 0.0)
 _OFFERED = Extensions({"8BITMIME": "", "SMTPUTF8": ""})
@@ -75,6 +78,20 @@ class _Accounts:
         return [self.domain]
 
 
+class _LateWorkers(InlineWorkers):
+    """Looks through a content when it is told to."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], None]] = []
+
+    def run(self, function: Callable[..., T], *arguments: Any) -> Deferred[T]:
+        if not isinstance(arguments[0], Rendered):
+            return super().run(function, *arguments)
+        later: Deferred[T] = Deferred()
+        self.waiting.append(lambda: later.callback(function(*arguments)))
+        return later
+
+
 class RenderingTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.queue = Queue()
@@ -87,6 +104,7 @@ class RenderingTests(SynchronousTestCase):
         settings: dict[str, Any] | None = None,
         returns: str = "",
         host: str = "",
+        workers: InlineWorkers | None = None,
     ) -> Copies:
         _, clock = a_clock()
         accounts: Any = _Accounts(stream, settings or {}, host)
@@ -101,7 +119,7 @@ class RenderingTests(SynchronousTestCase):
         return Copies(
             contents=Contents(content),
             accounts=accounts,
-            signing=InlineWorkers(),
+            signing=workers or InlineWorkers(),
             clock=clock,
             relay_domains=(),
             rendering=Rendering(accounts=accounts, queue=queue, clock=clock, settings=named),
@@ -410,6 +428,24 @@ class RenderingTests(SynchronousTestCase):
             _, octets = self._copy(copies, delivery)
             plain = _MAIL.replace(b"To: Bea <b@example.net>", b"To: r%d@example.net" % number)
             self.assertTrue(octets.endswith(plain))
+
+    def test_P2_who_brings_names_that_others_lack_has_them_whoever_is_ready_last(self) -> None:
+        content = _MAIL.replace(b"See https", b"-a- -b- https") + b"x" * 60_000 + b"\r\n"
+        workers = _LateWorkers()
+        copies = self._copies(content, workers=workers)
+        options = Options(merge=(MergeSyntax.DASHES,))
+
+        def delivery(**fields: str) -> Delivery:
+            return replace(self._delivery(content=content, options=options), fields=fields)
+
+        first = ensureDeferred(copies.copy_for(delivery(**{"-a-": "1"}), _OFFERED))
+        second = ensureDeferred(copies.copy_for(delivery(**{"-a-": "2", "-b-": "3"}), _OFFERED))
+        workers.waiting.pop()()
+        workers.waiting.pop()()
+        self.successResultOf(first)
+        self.successResultOf(second)
+        _, octets = self._copy(copies, delivery(**{"-a-": "4", "-b-": "5"}))
+        self.assertIn(b"\r\n4 5 https", octets)
 
     def test_R5_a_large_content_is_not_read_for_its_head_alone(self) -> None:
         content = _MAIL + b"x" * 70 + b"\r\n"
