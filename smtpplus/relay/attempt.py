@@ -203,11 +203,15 @@ class _Trip:
         return self._end(undeliverable(_ROUTE, "5.7.1", reason), suppressed=True)
 
     @property
+    def _is_stricter(self) -> bool:
+        """Does the message insist on TLS, where the installation does not?"""
+        wants_tls = self._delivery.message.options.require_tls
+        return bool(wants_tls) and self._settings.tls is not TlsLevel.REQUIRE
+
+    @property
     def _level(self) -> TlsLevel:
         """The installation's, or the message's own wish for TLS."""
-        level = self._settings.tls
-        wants_tls = self._delivery.message.options.require_tls
-        return TlsLevel.REQUIRE if wants_tls else level
+        return TlsLevel.REQUIRE if self._is_stricter else self._settings.tls
 
     async def _over_old(self, session: ISmtpSession) -> Attempted | None:
         """Over a session that was idle; None where it had died meanwhile (YH1).
@@ -273,6 +277,8 @@ class _Trip:
             self._expect(await session.greeting(), 220)
             self._stage = Stage.HELLO
             self._expect(await session.hello(settings.ehlo), 250)
+            if self._is_stricter:
+                self._spoken = True  # mail that does not insist on TLS may go there
             await self._secure(session, target, level)
             credentials = self._credentials_for(target)
             if credentials is not None:

@@ -320,6 +320,21 @@ class AttemptTests(SynchronousTestCase):
         self.assertIsNone(attempted.attempt.tls)
         self.assertIn("TLS failed", attempted.attempt.transcript)
 
+    def test_T7_a_message_that_insists_on_TLS_does_not_make_a_destination_dead(self) -> None:
+        for host in [
+            Host(keywords={"STARTTLS": ""}, start_tls=SessionLostError("The handshake failed.")),
+            Host(keywords={"STARTTLS": ""}, start_tls=Reply.of(454, "4.7.0", "no TLS now")),
+            Host(keywords={}),
+        ]:
+            for level, no_host in ((TlsLevel.MAY, False), (TlsLevel.REQUIRE, True)):
+                with self.subTest(host=host, level=level):
+                    courier = self._courier(World({"192.0.2.1": host}), tls=level)
+                    delivery = a_delivery(options=Options(require_tls=True))
+                    attempted = self._carry(courier, delivery)
+                    self.assertIs(attempted.outcome.result, Result.DEFERRED)
+                    self.assertEqual(host.taken, [])
+                    self.assertIs(attempted.no_host, no_host)
+
     def test_T7_where_tls_is_required_nothing_goes_in_the_clear(self) -> None:
         for host in [
             Host(keywords={"STARTTLS": ""}, start_tls=SessionLostError("The handshake failed.")),
