@@ -256,7 +256,8 @@ class Composer:
             cuts=known.cuts,
             eight_bit=facts.eight_bit,
             long_lines=facts.long_lines,
-            utf8_head=not reading.head.isascii(),
+            utf8_head=not reading.head.isascii()
+            and not cut_spans(reading.head, known.cuts).isascii(),  # Bcc asks nothing of a remote
             in_file=content.is_large,
             client_ip=origin.client_ip,
             hello=origin.hello,

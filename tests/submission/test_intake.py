@@ -159,6 +159,22 @@ class IntakeTests(SubmissionTestCase):
         self.assertNotIn(b"secret", await self.sent(delivery))
         self.assertIn(b"secret", await self.content(delivery))
 
+    async def test_U8_a_name_in_bcc_alone_does_not_need_SMTPUTF8(self) -> None:
+        await self.start()
+
+        def send(head: str) -> None:
+            with self.client() as client:
+                client.mail("a@example.com", ["SMTPUTF8"])
+                client.rcpt("b@example.net")
+                client.data(a_mail(head=head))
+
+        for head, needed in (
+            ("Bcc: J\u00f6rg <b@example.net>\r\n", False),
+            ("Cc: J\u00f6rg <b@example.net>\r\n", True),
+        ):
+            await self.in_thread(send, head)
+            self.assertIs(self.taken.message.utf8_head, needed)
+
     async def test_S13_sizes(self) -> None:
         await self.start(max_message_bytes=200_000)
         with_size = "552 5.3.4"
