@@ -214,7 +214,7 @@ class Relay(Section, frozen=True):
     ] = Period("4h")
     concurrency: Annotated[
         Count,
-        Meta(description="Sessions at a time to one destination."),
+        Meta(description="Sessions at a time to one destination, from each pool."),
     ] = 10
     reuse: Annotated[
         Count,

@@ -79,6 +79,13 @@ class CourierSettings:
         """What holds for a message that names `pool`; one that is not known changes nothing."""
         return self if pool is None else self.pools.get(pool, self)
 
+    def lane(self, destination: str, pool: str | None) -> str:
+        """Where mail for `destination` that names `pool` waits: by itself, as it has a source.
+
+        A source that is refused there must not hold up what comes from another.
+        """
+        return destination if self.of(pool) is self else f"{destination} from {pool}"
+
 
 @made_quickly
 @dataclass(frozen=True, slots=True)
@@ -152,10 +159,8 @@ class _Trip:
     def __init__(self, courier: Courier, delivery: Delivery, lane: str, lease: ILease) -> None:
         self._courier = courier
         self._delivery = delivery
-        pool = delivery.message.options.pool
-        self._settings = settings = courier.settings.of(pool)
-        # Sessions are kept by where they lead to, and where they come from.
-        self._lane = lane if settings is courier.settings else f"{lane} from {pool}"
+        self._settings = courier.settings.of(delivery.message.options.pool)
+        self._lane = lane
         self._lease = lease
         self._stage = _ROUTE
         self._spoken = False

@@ -89,7 +89,7 @@ class RelayService:
 
     def __init__(self, settings: RelaySettings, needs: RelayNeeds) -> None:
         self._needs = needs
-        self._routing = settings.routing
+        self._routing, self._sources = settings.routing, settings.courier
         clock, spawn, queue = needs.clock, needs.spawn, needs.queue
         self._rendering = None
         if settings.rendering is not None:
@@ -197,7 +197,7 @@ class RelayService:
     def reconfigure(self, settings: RelaySettings, resolver: IResolver) -> None:
         """Hold to `settings` from the next attempt on; attempts under way end as they began."""
         self._needs = replace(self._needs, resolver=resolver)
-        self._routing = settings.routing
+        self._routing, self._sources = settings.routing, settings.courier
         self._copies.reconfigure(
             settings.relay_domains,
             always_seven_bit=settings.always_seven_bit,
@@ -248,6 +248,9 @@ class RelayService:
         by_lane: dict[str, list[Delivery]] = {}
         for delivery in deliveries:
             key = lane_key(delivery.recipient.address, self._routing)
+            pool = delivery.message.options.pool
+            if pool is not None:
+                key = self._sources.lane(key, pool)
             if key in by_lane:
                 by_lane[key].append(delivery)
             else:

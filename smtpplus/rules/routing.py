@@ -83,7 +83,7 @@ def fixed_endpoint(address: Address, routing: Routing) -> Endpoint | None:
 
 
 def lane_key(address: Address, routing: Routing) -> str:
-    """The lane a delivery waits in: one per configured next hop, else one per domain."""
+    """The destination of a delivery's lane: the configured next hop, else the domain."""
     endpoint = fixed_endpoint(address, routing)
     return address.ascii_domain if endpoint is None else str(endpoint)
 

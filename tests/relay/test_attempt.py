@@ -133,7 +133,9 @@ class AttemptTests(SynchronousTestCase):
         self, courier: Courier, delivery: Delivery | None = None
     ) -> Deferred[Attempted | None]:
         self.lease = ALease()
-        return ensureDeferred(courier.carry(delivery or a_delivery(), "lane", self.lease))
+        delivery = delivery or a_delivery()
+        lane = courier.settings.lane("lane", delivery.message.options.pool)
+        return ensureDeferred(courier.carry(delivery, lane, self.lease))
 
     def _carry(self, courier: Courier, delivery: Delivery | None = None) -> Attempted:
         attempted = self.successResultOf(self._begin(courier, delivery))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,23 @@ class WorldTests(TestCase):
         self.assertIs(row.state, DeliveryState.DELIVERED)
         self.assertEqual([len(first.mails), len(second.mails)], [1, 0])
         self.assertEqual(first.mails[0][1], b"Received: from x\r\n" + CONTENT)
+
+    async def test_O5_each_pool_has_a_lane_of_its_own(self) -> None:
+        # What befalls one source, such as being refused, does not hold up mail from another.
+        lanes: list[str] = []
+
+        def taken() -> str:
+            lanes.extend(relay.statistics())
+            return "250 2.0.0 Ok"
+
+        await self.host(dot=taken)
+        self.zone("example.net", _FIRST)
+        courier = CourierSettings(ehlo="us.example")
+        relay = await self.relay(courier=replace(courier, pools={"other": courier}))
+        for pool in (None, "other", "unknown"):
+            about = {"options": Options(pool=pool)}
+            await self.outcome(await self.submit(relay, "b@example.net", about=about))
+        self.assertEqual(lanes, ["example.net", "example.net from other", "example.net"])
 
     async def test_PG3_who_was_suppressed_while_mail_waited_does_not_get_it(self) -> None:
         host = await self.host()
