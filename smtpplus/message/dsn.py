@@ -31,6 +31,7 @@ MAX_RETURNED_OCTETS = 50 * 1024  # of the original, whole or header
 _MAX_TEXT = 2_000  # characters of what a remote said
 _FOLD_AT = 76
 _HIDDEN = frozenset({"bcc", "resent-bcc"})
+_WHOLE = b"Content-Type: message/rfc822\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,9 @@ class Report:
 
 def build(report: Report) -> bytes:
     """The DSN, head and body."""
-    parts = (_human_part(report), _status_part(report), _original_part(report))
+    original = _original_part(report)
+    is_whole = original.startswith(_WHOLE)
+    parts = (_human_part(report, is_whole=is_whole), _status_part(report), original)
     boundary = _boundary(report.message_id, parts)
     delimiter = b"--" + boundary
     pieces = [_head(report, boundary)]
@@ -141,7 +144,7 @@ def _host(name: str) -> str:
 # ------------------------------------------------ for people
 
 
-def _human_part(report: Report) -> bytes:
+def _human_part(report: Report, *, is_whole: bool) -> bytes:
     text = dsn_text.explanation(
         host=_host(report.reporting_mta),
         subject=harmless(report.subject)[:200],
@@ -159,6 +162,7 @@ def _human_part(report: Report) -> bytes:
             )
             for one in report.recipients
         ],
+        is_whole=is_whole,
     )
     return _part("text/plain; charset=utf-8", text.replace("\n", "\r\n").encode("utf-8", "replace"))
 
@@ -250,7 +254,7 @@ def _original_part(report: Report) -> bytes:
         except NotConvertibleError:
             pass  # its header says enough
         else:
-            return b"Content-Type: message/rfc822\r\n\r\n" + returned
+            return _WHOLE + returned
     head = _without_hidden(report.original_head or (whole or b""))
     length = head_length(head)
     head = head[: len(head) if length is None else length].rstrip(b"\r\n")

@@ -77,15 +77,18 @@ def subject(kinds: set[str]) -> str:
     return "Delivered mail"
 
 
-def explanation(*, host: str, subject: str, arrived: str, recipients: Sequence[Told]) -> str:
-    """The whole text, lines ending in LF."""
+def explanation(
+    *, host: str, subject: str, arrived: str, recipients: Sequence[Told], is_whole: bool
+) -> str:
+    """The whole text, lines ending in LF. `is_whole`: all of the message is attached."""
     named = f'Your message "{subject}"' if subject else "Your message without a subject"
     blocks = [f"This is the mail server {host}.", f"{named}, received {arrived}:"]
     for kind, opening in _OPENINGS.items():
         chosen = [one for one in recipients if one.kind == kind]
         if chosen:
             blocks += [opening, *(_about(one) for one in chosen)]
-    blocks.append("This report was made automatically. A copy of the message's header is attached.")
+    attached = "message" if is_whole else "message's header"
+    blocks.append(f"This report was made automatically. A copy of the {attached} is attached.")
     return "\n\n".join(block if "\n" in block else _wrapped(block) for block in blocks) + "\n"
 
 

@@ -71,7 +71,7 @@ class Reporter:
         assert sender is not None  # rules.reports refuses to report on a report
         now = self._clock.now()
         new_id = self._ids.next(now)
-        head, content = await self._original(message)
+        head, content = await self._original(message, told)
         message_id = f"{show_id(new_id)}@{self._hostname}"
         octets = build(
             Report(
@@ -119,11 +119,12 @@ class Reporter:
             late_since=deliver_by_at(message) if late else None,
         )
 
-    async def _original(self, message: Message) -> tuple[bytes, bytes | None]:
+    async def _original(self, message: Message, told: Told) -> tuple[bytes, bytes | None]:
         """The head, and the whole where it is to be returned."""
         try:
             head = await self._contents.head(message)
-            full = message.envelope.ret is Ret.FULL and message.octets <= _MOST_RETURNED
+            full = message.envelope.ret is Ret.FULL and told is Told.FAILED  # RFC 3461 §4.3
+            full = full and message.octets <= _MOST_RETURNED
             return head, await self._contents.read(message) if full else None
         except (CorruptContentError, NotFoundError, StoreBrokenError, StoreUnavailableError):
             return b"", None

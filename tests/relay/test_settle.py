@@ -15,7 +15,7 @@ from smtpplus.relay.settle import Settling
 from smtpplus.rules.retry import RetrySchedule
 from smtpplus.values.address import Address
 from smtpplus.values.duration import Duration
-from smtpplus.values.envelope import DeliverBy, Envelope, Notify
+from smtpplus.values.envelope import DeliverBy, Envelope, Notify, Ret
 from smtpplus.values.errors import StoreFullError, StoreUnavailableError
 from smtpplus.values.ids import IdSource
 from smtpplus.values.message import Accepted, Delivery, DeliveryState, Settlement
@@ -188,6 +188,17 @@ class SettleTests(SynchronousTestCase):
         (report,) = self.queue.reports
         assert report.content is not None
         return report.content
+
+    def test_DR4_RET_FULL_returns_the_message_where_it_failed_and_else_its_header(self) -> None:
+        envelope = Envelope(Address("a", "example.com"), ret=Ret.FULL)
+        for attempted, is_whole in ((_BOUNCED, True), (_SENT, False)):
+            self.queue.reports.clear()
+            notify = frozenset({Notify.FAILURE, Notify.SUCCESS})
+            self.settling.put(a_delivery(envelope=envelope, notify=notify), attempted)
+            report = self._report()
+            attached = b"message" if is_whole else b"message's header"
+            self.assertIn(b"A copy of the " + attached + b" is", report)
+            self.assertIs(b"\r\nContent-Type: message/rfc822\r\n" in report, is_whole)
 
     def test_with_BY_and_R_it_is_given_up_in_time_with_5_4_7(self) -> None:
         self.settling.put(self._by("90;R", 90.0), _DEFERRED)
