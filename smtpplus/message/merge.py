@@ -16,14 +16,15 @@ name are fields in every syntax but literal keys, unless the message has others 
 | plain text | as it is, without control characters |
 | header field | on one line |
 
-Guarantees: linear time; at most `MAX_TAGS` tags a part. Raises `TooManyTagsError`.
+Guarantees: linear time; at most `MAX_TAGS` tags a part, and `MAX_MERGED` characters of the message's
+own values in it. Raises `TooManyTagsError`, `TooLongError`.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 from urllib.parse import quote
@@ -40,10 +41,13 @@ from smtpplus.values.options import MergeSyntax
 __all__ = [
     "MAX_LITERALS",
     "MAX_LITERAL_CHARACTERS",
+    "MAX_MERGED",
     "MAX_TAGS",
+    "Metered",
     "Tag",
     "TagFinder",
     "TagKind",
+    "TooLongError",
     "TooManyTagsError",
     "escape_for",
     "in_url",
@@ -53,6 +57,7 @@ __all__ = [
 ]
 
 MAX_TAGS = 20_000
+MAX_MERGED = 4 * 1024 * 1024  # characters; a value of 100,000 may stand in 20,000 places
 MAX_LITERALS = 10_000
 MAX_LITERAL_CHARACTERS = 128  # longer keys are not looked for
 _ADDRESS_NAMES = frozenset({"email", "recipient", "recipient_email", "recipient.email"})
@@ -76,6 +81,33 @@ _SCHEMES = frozenset({"http", "https", "mailto", "tel", "cid", "sms", "ftp"})
 
 class TooManyTagsError(Exception):
     """A part holds more tags than anybody writes."""
+
+
+class TooLongError(Exception):
+    """The values that are put in would make the copy huge."""
+
+    def __init__(self) -> None:
+        super().__init__("What stands for its merge tags would make the message too long.")
+
+
+class Metered(dict[str, str]):
+    """One recipient's values, of which `get` gives `MAX_MERGED` characters in all."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        super().__init__(values)
+        self._room = MAX_MERGED
+
+    def get(self, key: str, _: object = None) -> str | None:  # type: ignore[override]
+        """The value, or None.
+
+        Raises:
+            TooLongError: it is too much.
+        """
+        value = super().get(key)
+        self._room -= len(value or "")
+        if self._room < 0:
+            raise TooLongError
+        return value
 
 
 class TagKind(Enum):
@@ -125,6 +157,7 @@ class TagFinder:
                 self._literals[key] = key
                 self._literals.setdefault(html.escape(key, quote=False), key)
         self._compiled: dict[_Wanted, re.Pattern[str] | None] = {}
+        self._longest = max(map(len, plan.fields.values()), default=0)
 
     def tags(self, view: TextView | str, lower: bytes | None = None) -> list[Tag]:
         """The tags in order.
@@ -135,6 +168,7 @@ class TagFinder:
 
         Raises:
             TooManyTagsError: there are more than `MAX_TAGS`.
+            TooLongError: the message's own values for them are too much.
         """
         text = view if isinstance(view, str) else view.text
         codec = "" if isinstance(view, str) or view.ends is not None else view.codec
@@ -154,7 +188,17 @@ class TagFinder:
                     raise TooManyTagsError(f"it holds more than {MAX_TAGS:,} tags")
             # Inside what is none another one may stand: "[for *|NAME|*]".
             match = pattern.search(text, match.start() + 1 if tag is None else match.end())
+        if len(found) * self._longest > MAX_MERGED:
+            self._check_length(found)
         return found
+
+    def _check_length(self, found: Sequence[Tag]) -> None:
+        fields, most = self._plan.fields, MAX_MERGED
+        for tag in found:
+            known = self._known(tag.key) if tag.kind is TagKind.MERGE else None
+            most -= 0 if known is None else len(fields[known])
+        if most < 0:
+            raise TooLongError
 
     def _present(self, text: str, lower: bytes | None) -> tuple[bool, frozenset[MergeSyntax]]:
         """What there is to look for: may there be unsubscribe tags, and tags of which syntaxes?
@@ -224,10 +268,7 @@ class TagFinder:
     def fill(self, tag: Tag, raw: str, escape: Callable[[str], str]) -> str | Fill:
         """What a merge tag becomes: text where it is the same for all, `raw` where it is unset."""
         key, plan = tag.key, self._plan
-        keys = [key]
-        if key not in self._literals:
-            keys += [name for name in self._names.get(key.casefold(), ()) if name != key]
-        known = next((name for name in keys if name in plan.fields), None)
+        keys, known = self._keys(key), self._known(key)
         default = raw if known is None else escape(plan.fields[known])
         own = [name for name in keys if name in plan.names]
         if own:
@@ -235,6 +276,16 @@ class TagFinder:
         if known is not None:
             return default
         return _built_in(key, raw if self._unnamed is None else self._unnamed, escape)
+
+    def _keys(self, key: str) -> list[str]:
+        """The names under which a tag's value may be found."""
+        if key in self._literals:
+            return [key]
+        return [key, *(name for name in self._names.get(key.casefold(), ()) if name != key)]
+
+    def _known(self, key: str) -> str | None:
+        """The name of the message's own value for a tag."""
+        return next((name for name in self._keys(key) if name in self._plan.fields), None)
 
 
 def _valued(keys: Sequence[str], default: str, escape: Callable[[str], str]) -> Fill:

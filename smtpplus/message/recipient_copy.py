@@ -5,7 +5,7 @@
 copy is the message, octet by octet (M1); otherwise what is decoded differs in the named spans
 only, and at most the lines that hold them are encoded anew (M6).
 
-Guarantees: never raises on any message; linear time; a part longer than `MAX_TEXT_OCTETS` or
+Guarantees: raises `TooLongError` alone, where merge values make a copy huge; linear time; a part longer than `MAX_TEXT_OCTETS` or
 one that cannot be read is left alone, and `left_alone` says why. Nothing put in holds a bare CR
 or LF or makes a line longer than 998 octets. Text parts alone are looked at: of a stored
 content that is not in memory `Excerpts` holds them, and the rest goes out as `Span`.
@@ -36,6 +36,7 @@ from smtpplus.message.encoded_body import (
 )
 from smtpplus.message.head_edits import HeadPiece, head_template
 from smtpplus.message.headers import HeaderField, head_length, parse_head
+from smtpplus.message.merge import MAX_MERGED, Metered, TooLongError
 from smtpplus.message.own_to import Visible, visible_addresses
 from smtpplus.message.part_copy import PartCopy, flow_of
 from smtpplus.message.part_memory import MAX_REMEMBERED, PartKey
@@ -45,6 +46,7 @@ __all__ = ["MAX_TEXT_OCTETS", "Copy", "Excerpts", "Prepared", "needed_spans", "p
 
 MAX_TEXT_OCTETS = 2 * 1024 * 1024  # decoded, of one part; a longer one is left alone
 _MOST_ENCODED = 3  # times as many octets at most, in quoted-printable
+_MOST_GROWN = 16 * 1024 * 1024  # octets of a body that are put in, or encoded anew with it
 _MAX_UNKNOWN = 100  # tags that are listed
 _TOO_LONG = f"it is longer than {MAX_TEXT_OCTETS // 1024:,} KiB"
 _PGP_BEGINS = b"-----BEGIN PGP "
@@ -103,19 +105,40 @@ class Prepared:
     _wide: list[Prepared] = field(default_factory=list)
 
     def copy(self, fields: CopyFields) -> Copy:
-        """The copy of one recipient."""
+        """The copy of one recipient.
+
+        Raises:
+            TooLongError: the values make it huge.
+        """
         if self._wide and not self._source.wide:
             return self._wide[0].copy(fields)
+        values = fields.values
+        if values and max(map(len, values.values())) * self._source.octets_in_all > MAX_MERGED:
+            fields = replace(fields, values=Metered(values))
         head = self._own if self.has_own_to(fields) else self._shared
         try:
             return Copy(
                 b"".join([p if isinstance(p, bytes) else p(fields) for p in head]),
-                tuple([p(fields) if callable(p) else p for p in self._body]),
+                self._filled(fields),
             )
         except NotFittingError:
             # From now on for all: what one recipient needs, others of this message need, too.
             self._wide.append(_prepared(self._source.widened()))
             return self._wide[0].copy(fields)
+
+    def _filled(self, fields: CopyFields) -> tuple[bytes | Span, ...]:
+        pieces: list[bytes | Span] = []
+        room = _MOST_GROWN
+        for piece in self._body:
+            if callable(piece):
+                made = piece(fields)
+                room -= len(made)
+                if room < 0:
+                    raise TooLongError
+                pieces.append(made)
+            else:
+                pieces.append(piece)
+        return tuple(pieces)
 
     def has_own_to(self, fields: CopyFields) -> bool:
         """Does this recipient find the own address alone in To?"""
@@ -150,6 +173,9 @@ def prepare(
         fields: those of `head`, where they are known.
         visible: who stands in them, likewise.
         block: whole fields with their CRLF that go before the head, of each recipient's own maybe.
+
+    Raises:
+        TooLongError: the values that are the same for all make it huge.
     """
     if fields is None:
         fields = parse_head(head)
@@ -193,6 +219,11 @@ class _Source:
 
     def widened(self) -> _Source:
         return replace(self, wide=True)
+
+    @property
+    def octets_in_all(self) -> int:
+        """How long the message is, about."""
+        return len(self.head) + self.structure.parts[0].body_end
 
     def octets(self, start: int, end: int) -> bytes | None:
         """Octets of the content; None where they are not in memory."""
@@ -259,6 +290,7 @@ class _BodyWork:
         self.left: list[LeftAlone] = []
         self.changed = False
         self.replaced: list[tuple[int, int, list[Piece]]] = []
+        self.room = _MOST_GROWN
 
     def run(self) -> tuple[Piece, ...]:
         root = self.source.structure.parts[0]
@@ -334,11 +366,19 @@ class _BodyWork:
         if reason:
             self.left.append(LeftAlone(found.index, reason))
         elif copy.pieces is not None:
-            self.replaced.append((part.body_start, part.body_end, copy.pieces))
+            self.replace(part.body_start, part.body_end, copy.pieces)
             if copy.new_head is not None and not found.index:
                 self.head = copy.new_head
             elif copy.new_head is not None:
                 self.replaced.append((part.header_start, part.body_start, [copy.new_head]))
+
+    def replace(self, start: int, end: int, pieces: list[Piece]) -> None:
+        """These stand for a part's body."""
+        made = sum(len(piece) for piece in pieces if isinstance(piece, bytes))
+        self.room -= max(made - (end - start), 0)
+        if self.room < 0:
+            raise TooLongError
+        self.replaced.append((start, end, pieces))
 
     # ------------------------------------------------ parts that come again
 
@@ -368,7 +408,7 @@ class _BodyWork:
             return False
         self.edits.learn(known)
         if known.pieces is not None:
-            self.replaced.append((part.body_start, part.body_end, known.pieces))
+            self.replace(part.body_start, part.body_end, known.pieces)
         return True
 
     def remember(self, key: PartKey, pieces: list[Piece] | None) -> None:

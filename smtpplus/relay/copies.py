@@ -19,6 +19,7 @@ from twisted.logger import Logger
 
 from smtpplus.message.edits import Span
 from smtpplus.message.headers import HeaderField, head_length, parse_head
+from smtpplus.message.merge import TooLongError
 from smtpplus.message.recipient_copy import Excerpts, Prepared, needed_spans, prepare
 from smtpplus.message.structure import Structure, scan, unscanned
 from smtpplus.message.transfer import NotConvertibleError, to_seven_bit
@@ -144,6 +145,8 @@ class Copies:
             body = await self._body(message, signed)
         except NotConvertibleError as error:
             raise CopyFailedError(undeliverable(Stage.RENDER, "5.6.3", str(error))) from error
+        except TooLongError as error:
+            raise CopyFailedError(undeliverable(Stage.RENDER, "5.3.4", str(error))) from error
         except SmtpplusError as error:  # of the store, or a key that does not open
             raise await self.failed(message, error) from error
         _check_size(body, extensions)

@@ -18,6 +18,7 @@ from smtpplus.message.copy_plan import (
 )
 from smtpplus.message.edits import Span
 from smtpplus.message.headers import parse_head
+from smtpplus.message.merge import TooLongError
 from smtpplus.message.recipient_copy import Excerpts, Prepared, needed_spans, prepare
 from smtpplus.message.structure import scan
 from smtpplus.message.tracking_urls import LinkTarget
@@ -584,6 +585,33 @@ class BodyTest(SynchronousTestCase):
             made = self.page("<body>Anna <[n]> </[n]> a/[n] x/[raw]", plan, fields)
             as_usual = html.escape(value)
             self.assertEqual(made, f"<body>Anna <{shown}> </[n]> a/{as_usual} x/<b>")
+
+    def test_R5_values_that_make_a_copy_huge_are_an_error(self) -> None:
+        """A small message may name a long value in thousands of places, in any of its parts."""
+        page, value = "[v]", "x" * 100_000
+        many = CopyFields(ANNA.address, "", {"v": value})
+        part = b"--b\r\nContent-Type: text/plain\r\n\r\n" + b"[email] " * 1_000 + b"\r\n"
+        long = CopyFields(Address.parse("a" * 64 + "@" + "b.example" * 20))
+        head = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+        parts = head + part * 100 + b"--b--\r\n"
+        named = head + part.replace(b"[email] " * 1_000, b"[v]" * 2) * 100 + b"--b--\r\n"
+        syntaxes = frozenset({MergeSyntax.BRACKETS})
+        own = CopyPlan(syntaxes=syntaxes, names=frozenset({"v"}))
+        shared = CopyPlan(syntaxes=syntaxes, fields={"v": value})
+        self.assertIn(value * 40, self.page(page * 40, own, many))
+        self.assertIn(value * 40, self.page(page * 40, shared))
+        for message, plan, fields in (
+            (wrap(page * 42), own, many),
+            (wrap(page * 20_000), own, many),
+            (wrap("x", head=b"Subject: " + page.encode() * 42 + b"\r\n"), own, many),
+            (wrap(page * 42), shared, ANNA),
+            (wrap("x", head=b"Subject: " + page.encode() * 42 + b"\r\n"), shared, ANNA),
+            (of_content(parts), own, long),
+            (of_content(named), own, many),
+            (of_content(named), shared, ANNA),
+        ):
+            with self.assertRaises(TooLongError):
+                copied(message, plan, fields)
 
     def test_where_a_value_could_run_or_load_something_the_tag_stays(self) -> None:
         """No escaping makes a value harmless there: an attribute's references are decoded first."""

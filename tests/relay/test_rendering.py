@@ -21,7 +21,7 @@ from smtpplus.message.tracking_urls import read_click, read_open, read_unsubscri
 from smtpplus.message.verp import read_local_part
 from smtpplus.net.workers import InlineWorkers
 from smtpplus.ports import Extensions
-from smtpplus.relay.copies import Copies, Copy
+from smtpplus.relay.copies import Copies, Copy, CopyFailedError
 from smtpplus.relay.rendering import Rendered, Rendering, RenderingSettings
 from smtpplus.values.message import Accepted, Delivery, NewDelivery
 from smtpplus.values.options import MergeSyntax, Options, Utm
@@ -270,6 +270,19 @@ class RenderingTests(SynchronousTestCase):
             assert found is not None
             self.assertIsNone(found.plan.parts)  # what is found by a plan would keep it
         self.assertEqual(rendering._plans, {})
+
+    def test_R5_who_would_get_a_huge_copy_gets_none_and_the_sender_is_told(self) -> None:
+        content = b"From: a@example.com\r\nSubject: Hi\r\n\r\n" + b"[a]" * 50 + b"\r\n"
+        value = {"a": "x" * 100_000}
+        merge = (MergeSyntax.BRACKETS,)
+        for of_message, of_recipient in ((value, {}), ({}, value)):
+            options = Options(merge=merge, fields=of_message)
+            delivery = self._delivery(content=content, options=options)
+            delivery = replace(delivery, fields=of_recipient)
+            failure = self.failureResultOf(
+                ensureDeferred(self._copies(content).copy_for(delivery, _OFFERED)), CopyFailedError
+            )
+            self.assertEqual(str(failure.value.outcome.status), "5.3.4")
 
     def test_an_answer_in_a_thread_of_a_list_of_ours_gets_no_footer_again(self) -> None:
         for list_id, expected in (
