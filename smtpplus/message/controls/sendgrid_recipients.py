@@ -32,6 +32,8 @@ __all__ = ["read_recipients"]
 
 _MAX_TAGS = 200
 _MAX_SECTIONS = 100
+_MAX_KEPT = 16 * 1024 * 1024  # characters of tags: each recipient's are kept with the delivery
+_MARKS = 8  # characters around a tag and its value there
 
 _Columns = dict[str, list[str]]
 
@@ -96,6 +98,10 @@ def _rows(
         return [{} for _ in range(count)]
     draft.weigh(f"{header} sub", sum(sum(map(len, values)) for values in columns.values()))
     tags = tuple(columns)
+    kept = sum((len(tag) + _MARKS) * min(len(columns[tag]), count) for tag in tags)
+    if kept > _MAX_KEPT:
+        text = f"{len(tags)} tags for {count:,} recipients are too many: send to fewer at once"
+        raise ControlsError(f"{header} sub", text)
     if all(len(values) >= count for values in columns.values()):
         rows = [
             dict(zip(tags, row, strict=True))

@@ -229,6 +229,19 @@ class SendGridTests(SynchronousTestCase):
             "X-SMTPAPI section: the merge fields", refused(folded("X-SMTPAPI", json.dumps(value)))
         )
 
+    def test_R5_a_few_tags_for_everybody_do_not_become_megabytes_for_each(self) -> None:
+        to = [f"u{number}@example.net" for number in range(10_000)]
+
+        def with_tags(count: int) -> str:
+            tags = {f"-{number:03}{'x' * 90}-": "y" for number in range(count)}
+            return folded("X-SMTPAPI", json.dumps({"to": to, "sub": tags}))
+
+        self.assertEqual(len(options(with_tags(16)).recipients), 10_000)
+        self.assertIn(
+            "550 5.6.0 X-SMTPAPI sub: 200 tags for 10,000 recipients are too many",
+            refused(with_tags(200)),
+        )
+
     def test_send_each_at(self) -> None:
         value = {"to": ["<ben@example.com>", "john@example.com"], "send_each_at": [1409348513]}
         found = read(json_head("X-SMTPAPI", value)).options
