@@ -25,6 +25,7 @@ _MAX_TAGS = 50
 _MAX_EXTRA = 100
 _MAX_METADATA = 20_000  # characters, names and values
 _MAX_FIELDS = 4 * 1024 * 1024  # characters of all merge fields of all recipients
+_MAX_NAMES = 1_000  # of merge fields, all recipients' together: each new one is looked for anew
 _MAX_UNKNOWN = 50
 _MAX_UNKNOWN_NAME = 100
 
@@ -42,6 +43,7 @@ class Draft:
         "_merge",
         "_metadata",
         "_metadata_size",
+        "_names",
         "_of_recipients",
         "_recipients",
         "_tags",
@@ -59,6 +61,7 @@ class Draft:
         self._metadata_size = 0
         self._fields: dict[str, str] = {}
         self._fields_size = 0
+        self._names: set[str] = set()
         self._of_recipients: dict[str, tuple[Address, dict[str, str]]] = {}
         self._recipients: tuple[RecipientOptions, ...] | None = None
         self._extra: dict[str, RecipientOptions] = {}
@@ -89,13 +92,13 @@ class Draft:
     def merge_fields(self, where: str, syntax: MergeSyntax, fields: Mapping[str, str]) -> None:
         """Fields for every recipient."""
         self.merge_by(syntax)
-        self.weigh(where, sum(map(len, fields.values())))
+        self.weigh_fields(where, fields)
         for name, value in fields.items():
             self._fields.setdefault(name, value)
 
     def merge_fields_of(self, where: str, address: Address, fields: Mapping[str, str]) -> None:
         """Fields for one recipient whom the envelope, or another dialect, names."""
-        self.weigh(where, sum(map(len, fields.values())))
+        self.weigh_fields(where, fields)
         _, known = self._of_recipients.setdefault(address.key, (address, {}))
         for name, value in fields.items():
             known.setdefault(name, value)
@@ -122,6 +125,14 @@ class Draft:
             raise ControlsError(
                 where, f"the merge fields of all recipients have at most {_MAX_FIELDS:,} characters"
             )
+
+    def weigh_fields(self, where: str, fields: Mapping[str, str]) -> None:
+        """These merge fields more."""
+        self.weigh(where, sum(map(len, fields.values())))
+        self._names.update(fields)
+        if len(self._names) > _MAX_NAMES:
+            text = f"a message has merge fields of at most {_MAX_NAMES:,} different names"
+            raise ControlsError(where, text)
 
     def replace_envelope(self, recipients: Iterable[RecipientOptions]) -> None:
         """These are the recipients, not the envelope's; the first such list stands."""

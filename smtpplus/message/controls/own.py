@@ -136,7 +136,7 @@ def _recipients(where: str, value: Any, draft: Draft) -> None:
         entry = {"address": one} if isinstance(one, str) else an_object(place, one)
         name, address = a_mailbox(f"{place} address", entry.get("address"))
         fields = a_mapping(f"{place} fields", entry.get("fields"))
-        draft.weigh(where, sum(map(len, fields.values())))
+        draft.weigh_fields(where, fields)
         made.append(
             RecipientOptions(
                 address,

@@ -273,6 +273,21 @@ class HostileTests(SynchronousTestCase):
         self.assertLessEqual(len(found.unknown), 50)
         self.assertLessEqual(max(map(len, found.unknown)), 100)
 
+    def test_R_merge_fields_have_so_many_names_whoever_brings_them(self) -> None:
+        """A copy is prepared anew with each name that is new: quadratic work, of one message."""
+        own = {f"u{number}@example.net": {f"n{number}": "v"} for number in range(1_001)}
+        recipients = [{"address": address, "fields": fields} for address, fields in own.items()]
+        vars_ = [json.dumps({"_rcpt": address, **fields}) for address, fields in own.items()]
+        for fields in (
+            [folded("X-Mailgun-Recipient-Variables", json.dumps(own))],
+            [folded("X-SMTPPlus-Recipients", json.dumps(recipients))],
+            [f"X-MC-MergeVars: {one}" for one in vars_],
+        ):
+            self.assertIn("at most 1,000 different names", refused(*fields))
+        self.assertEqual(
+            len(options(*(f"X-MC-MergeVars: {one}" for one in vars_[1:])).recipients), 1_000
+        )
+
     def test_unicode_in_a_reply_is_ascii(self) -> None:
         found = refused('X-SMTPAPI: {"Priority": "h\u00f6ch\u202est", "sub": {}}')
         self.assertTrue(found.isascii(), found)
