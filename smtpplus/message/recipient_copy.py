@@ -5,10 +5,11 @@
 copy is the message, octet by octet (M1); otherwise what is decoded differs in the named spans
 only, and at most the lines that hold them are encoded anew (M6).
 
-Guarantees: raises `TooLongError` alone, where merge values make a copy huge; linear time; a part longer than `MAX_TEXT_OCTETS` or
-one that cannot be read is left alone, and `left_alone` says why. Nothing put in holds a bare CR
-or LF or makes a line longer than 998 octets. Text parts alone are looked at: of a stored
-content that is not in memory `Excerpts` holds them, and the rest goes out as `Span`.
+Guarantees: raises `TooLongError` alone, where merge values make a copy huge; linear time; a part
+longer than `MAX_TEXT_OCTETS` or one that cannot be read is left alone, and `left_alone` says why.
+Nothing put in holds a bare CR or LF or makes a line longer than 998 octets. Text parts alone are
+looked at: of a stored content that is not in memory `Excerpts` holds them, and the rest goes out
+as `Span`.
 
 What is put into plain text and does not exist in the part's charset (or is not 7-bit in a 7-bit
 part, or makes a line too long) switches the part: to UTF-8 and quoted-printable, in its header,

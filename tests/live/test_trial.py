@@ -88,7 +88,9 @@ class TrialTests(SynchronousTestCase):
             sent = self.call(_BIN / "smtpplus", *self.settings, "send-test", "--to", address)
             self.assertEqual(sent.returncode, 0, sent.stderr)
             self.assertIn(f"{shown}  delivered: 250 2.0.0", sent.stdout)
-        wrong = ("--user", "nobody", "--password", "wrong")
+        user = re.search(r"\bUser +(\S+)", banner)
+        assert user is not None
+        wrong = ("--user", user[1], "--password", "wrong")
         refused = self.call(_BIN / "smtpplus", *self.settings, "send-test", *wrong)
         self.assertEqual(refused.returncode, 1)
         self.assertIn("The service refused: 535 5.7.8 ", refused.stderr)
