@@ -26,6 +26,7 @@ from smtpplus.rules.subject_words import (
     CURRENCIES,
     FUNCTION_WORDS,
     GREETINGS,
+    LABELS,
     MONTHS,
     REPLY_MARKS,
     TITLES,
@@ -106,6 +107,7 @@ _GREETED = re.compile(
 )
 _FIRST = re.compile(rf"^{_CAP}(?: {_CAP}){{0,2}}(?=, \S)")
 _LAST = re.compile(rf"(?<=, ){_CAP}(?: {_CAP}){{0,2}}(?=[!.?…]{{0,3}}$)")
+_AT_COMMA = re.compile(rf"{_MARK['name']}, |, {_MARK['name']}")  # where the name is, is known
 _MARKS = re.compile(rf"{_ANY_MARK}(?:[\s,/\-–#]*{_ANY_MARK})*")
 _WORD = re.compile(r"[\w'’\-]{1,40}")
 _DIGIT = re.compile(r"\d")
@@ -149,36 +151,44 @@ def pattern_of(subject: str, personal: Iterable[str] = ()) -> SubjectPattern:
     names = _personal_words(personal)
     if names:
         text = _WORD.sub(lambda word: _marked(word.group(), names), text)
+    is_known = _AT_COMMA.search(text) is not None
     if "greeting" in there:
         text = _GREETED.sub(_greeted, text)
-    if ", " in text and _MARK["name"] not in text:
+    if ", " in text and not is_known:
         text = _name_at_an_end(text)
     text = _replaced(text, there)
     return SubjectPattern(text.translate(_SHOWN), _key(text))
 
 
 def _greeted(found: re.Match[str]) -> str:
-    return found[1] + _MARK["name"] if _may_be_name(found[2]) else found[0]
+    """A name behind a greeting, and behind what belongs to that (``Thanks Again Anna``)."""
+    words = found[2].split(" ")
+    while words and words[0].casefold() in LABELS:
+        del words[0]
+    name = " ".join(words)
+    if not name or not _may_be_name(name):
+        return found[0]
+    return found[0].removesuffix(name) + _MARK["name"]
 
 
 def _may_be_name(words: str) -> bool:
-    """Not ``For Your Order``: many write all words with capitals."""
+    """Not ``For Your Order``, nor ``Order Shipped``: many write all words with capitals."""
     several = words.casefold().split()
+    if not LABELS.isdisjoint(several):
+        return False
     return len(several) == 1 or FUNCTION_WORDS.isdisjoint(several)
 
 
 def _name_at_an_end(text: str) -> str:
     """A name before the first comma, or after the last one.
 
-    Where nothing else would be left (``Order Shipped, Anna``) it is one of the two: the shorter.
+    Both where either may be one: mails that count together do less harm than a campaign for each
+    recipient.
     """
-    ends = [
-        found for end in (_FIRST, _LAST) if (found := end.search(text)) and _may_be_name(found[0])
-    ]
-    if len(ends) > 1 and not any(map(str.isalpha, text[ends[0].end() : ends[1].start()])):
-        ends = [min(reversed(ends), key=lambda found: found[0].count(" "))]
-    for found in reversed(ends):
-        text = f"{text[: found.start()]}{_MARK['name']}{text[found.end() :]}"
+    for end in (_LAST, _FIRST):
+        found = end.search(text)
+        if found and _may_be_name(found[0]):
+            text = f"{text[: found.start()]}{_MARK['name']}{text[found.end() :]}"
     return text
 
 

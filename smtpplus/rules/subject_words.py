@@ -1,4 +1,4 @@
-"""Words of several languages that subjects vary by: months, weekdays, greetings, reply marks.
+"""Words of several languages that subjects are read by: months, greetings, labels, reply marks.
 
 English, Italian, German, French, Spanish, Portuguese, Dutch, Polish, Czech, Swedish, Danish,
 Norwegian, Finnish, Hungarian, Romanian, Turkish, Greek and Russian, in lower case. Data only;
@@ -14,6 +14,7 @@ __all__ = [
     "CURRENCIES",
     "FUNCTION_WORDS",
     "GREETINGS",
+    "LABELS",
     "MONTHS",
     "REPLY_MARKS",
     "TITLES",
@@ -104,11 +105,66 @@ CURRENCIES = (
 FUNCTION_WORDS = frozenset(
     (
         "a the for to from your our my their its of on in at by with and or we you us it is are this "
-        "that not new all about again back has have here now please "
+        "that not about has have "
         "für zum zur im ihr ihre ihrer ihren ihrem dein deine deiner deinen und oder bitte mit auf aus "
         "votre vos pour chez dans sur avec et nos notre un une est "
         "per il un una nel nella con tuo tua suo sua vostro vostra nostro nostra alla "
         "para sus tus el los las por en seu seus sua em "
         "voor je uw op met het een"
+    ).split()
+)
+# What a mail is about, and what belongs to a greeting (hello again): nobody's name, nor in one.
+LABELS = frozenset(
+    (
+        "again back aboard onboard here there now new all please today tomorrow tonight everyone "
+        "everybody team friends don't forget goodbye bye farewell sorry attention important urgent "
+        "action required warning alert alerts reminder notice notification update updates news "
+        "newsletter message messages comment reply report summary statement order orders invoice "
+        "receipt payment refund delivery shipment package parcel shipped delivered received "
+        "confirmed confirmation completed approved declined failed cancelled canceled expired ready "
+        "ticket request appointment booking reservation subscription account password security "
+        "verification code login offer offers sale deal deals discount exclusive free limited "
+        "special final invitation event webinar survey feedback review happy christmas easter "
+        "holidays year friday thanks welcome congratulations "
+        "zurück wieder heute jetzt neue tschüss wiedersehen entschuldigung achtung wichtig dringend "
+        "warnung hinweis erinnerung mahnung mitteilung nachricht nachrichten neuigkeiten bericht "
+        "übersicht bestellung auftrag rechnung zahlung erstattung lieferung versand paket sendung "
+        "bestätigung bestätigt versandt versendet geliefert eingegangen erhalten bezahlt storniert "
+        "termin buchung reservierung konto passwort sicherheit anmeldung angebot angebote rabatt "
+        "aktion gutschein einladung umfrage bewertung weihnachten ostern glückwunsch "
+        "oggi domani arrivederci addio scusa attenzione importante urgente avviso promemoria "
+        "sollecito novità notizie messaggio messaggi ordine ordini fattura ricevuta pagamento "
+        "rimborso consegna spedizione pacco spedito spedita consegnato consegnata ricevuto conferma "
+        "confermato confermata richiesta appuntamento prenotazione abbonamento sicurezza codice "
+        "accesso offerta offerte sconto saldi invito sondaggio recensione "
+        "aujourd'hui demain retour revoir désolé rappel nouveautés nouvelles commande facture "
+        "reçu paiement remboursement livraison colis expédié expédiée livré livrée confirmé "
+        "confirmée demande rendez-vous réservation abonnement compte sécurité offre offres promo "
+        "soldes remise enquête "
+        "hoy mañana adiós atención aviso recordatorio novedades noticias mensaje pedido pedidos "
+        "factura recibo pago reembolso entrega envío paquete enviado enviada entregado entregada "
+        "recibido confirmación confirmado confirmada solicitud cita reserva suscripción cuenta "
+        "contraseña seguridad código oferta ofertas descuento rebajas invitación encuesta "
+        "hoje amanhã adeus atenção lembrete novidades notícias mensagem encomenda fatura entregue "
+        "pacote confirmação agendamento assinatura conta senha segurança desconto promoção convite "
+        "terug vandaag ziens belangrijk herinnering nieuws bericht bestelling factuur betaling "
+        "levering pakket verzonden bezorgd bevestiging bevestigd afspraak boeking reservering "
+        "abonnement wachtwoord beveiliging aanbieding korting uitnodiging enquête "
+        "ważne przypomnienie wiadomość zamówienie faktura płatność dostawa paczka wysłane "
+        "potwierdzenie oferta rabat zaproszenie "
+        "připomínka zpráva objednávka platba zásilka odesláno doručeno potvrzení nabídka sleva "
+        "pozvánka "
+        "viktigt viktig påminnelse påmindelse nyheter nyheder meddelande melding besked beställning "
+        "bestilling ordre betalning leverans pakke bekräftelse bekreftelse bekræftelse erbjudande "
+        "tilbud inbjudan "
+        "tärkeää muistutus uutiset viesti tilaus lasku maksu toimitus paketti vahvistus tarjous "
+        "kutsu fontos emlékeztető hírek üzenet rendelés számla fizetés szállítás csomag "
+        "visszaigazolás ajánlat meghívó "
+        "comandă comanda factură plată livrare colet confirmare ofertă știri mesaj invitație "
+        "önemli hatırlatma haberler mesaj sipariş siparişiniz fatura ödeme kargo teslimat onay "
+        "teklif indirim davet "
+        "υπενθύμιση παραγγελία τιμολόγιο πληρωμή αποστολή παράδοση επιβεβαίωση προσφορά "
+        "важно напоминание новости сообщение заказ счёт счет оплата доставка посылка подтверждение "
+        "предложение скидка приглашение"
     ).split()
 )

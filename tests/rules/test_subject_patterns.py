@@ -63,6 +63,20 @@ PATTERNS = (
     ("Hi An, your order", "Hi {name}, your order"),
     ("Hi Anna, Your Order", "Hi {name}, Your Order"),
     ("Goodbye, Mario!", "Goodbye, {name}!"),
+    ("Reminder, Mario Rossi!", "Reminder, {name}!"),
+    ("Goodbye, Anna Maria Rossi", "Goodbye, {name}"),
+    ("Erinnerung, Peter Meier", "Erinnerung, {name}"),
+    ("PROMEMORIA, MARIO ROSSI", "PROMEMORIA, {name}"),
+    ("Hello Again, Anna", "Hello Again, {name}"),
+    ("Thanks Again, Anna", "Thanks Again, {name}"),
+    ("Thanks Again Anna", "Thanks Again {name}"),
+    ("Welcome Aboard, Anna", "Welcome Aboard, {name}"),
+    ("Willkommen Zur\u00fcck, Anna", "Willkommen Zur\u00fcck, {name}"),
+    ("Welcome Onwards, Anna", "Welcome {name}, {name}"),
+    ("Whoops, Anna Rossi!", "{name}, {name}!"),
+    ("Anna Rossi, Whoops", "{name}, {name}"),
+    ("Reminder, your invoice", "Reminder, your invoice"),
+    ("Hi Anna, Payment Received", "Hi {name}, Payment Received"),
     ("Order Shipped, Anna", "Order Shipped, {name}"),
     ("Anna, Payment Received", "{name}, Payment Received"),
     ("Anna Rossi, Your Order", "{name}, Your Order"),
@@ -77,6 +91,8 @@ TOGETHER = (
     ("Order a1b2c3 shipped", "Order 123456 shipped"),
     ("Invoice 1 of 3 May 2026", "Invoice 22 of 14 June 2026", "Invoice 3 of 2026-05-01"),
     ('Alert "db" (1)', 'Alert "web server" (12 new)'),
+    ("Whoops, Mario!", "Whoops, Anna Maria Rossi!"),
+    ("Welcome Onwards, Anna", "Welcome Onwards, Mario Rossi"),
     ("Hi Anna, done", "Hi Jean-Pierre de la Tour, done", "Hi \u674e\u5c0f\u9f99, done"),
 )
 APART = (
@@ -85,6 +101,9 @@ APART = (
     ("Your order has shipped", "Your order has arrived"),
     ("Thank You For Your Order", "Thank You For Signing Up"),
     ("Goodbye, Mario!", "Reminder, Mario!"),
+    ("Reminder, Mario Rossi!", "Goodbye, Mario Rossi!"),
+    ("Thanks Again, Anna", "Welcome Aboard, Anna"),
+    ("Order Shipped, Anna", "Payment Received, Anna"),
     ("Hi Anna, Your Order", "Hi Anna, Your Invoice"),
     ("\u60a8\u7684\u9a8c\u8bc1\u7801\u662f123456", "\u8ba2\u5355123\u5df2\u53d1\u8d27"),
 )
@@ -109,6 +128,9 @@ class PatternTests(SynchronousTestCase):
             for name in ("Mario Rossi", "Anna", "MARIO rossi", "O'Neill")
         }
         self.assertEqual(keys, {"report of * is ready"})
+        self.assertEqual(pattern_of("Whoops, Anna!", ["Anna Rossi"]).text, "Whoops, {name}!")
+        self.assertEqual(pattern_of("Hi Ann, Foo", ["Ann"]).text, "Hi {name}, Foo")
+        self.assertEqual(pattern_of("Ann, my Foo", ["Foo"]).text, "{name}, my {name}")
         self.assertEqual(pattern_of("A b", ["", "1", "x" * 10_000]).text, "A b")
 
     @settings(max_examples=300, deadline=None)
