@@ -83,6 +83,9 @@ class BodyEdits:
         # Of the part that is looked at.
         self._offers_unsubscribe = False
         self._unknown_here: dict[str, None] = {}
+        # Of the tags that stand side by side where it is looked at.
+        self._before_row = ""
+        self._row_end = -1
 
     def _begin(self, *, clicks: bool) -> None:
         """Another part is looked at; are the `clicks` on its links tracked?"""
@@ -199,6 +202,7 @@ class BodyEdits:
     def _inside(self, text: str, real: Real, tags: Sequence[Tag], spans: HtmlSpans) -> list[Edit]:
         """Edits of links and of the tags outside them."""
         edits: list[Edit] = []
+        self._row_end = -1
         position = 0
         wanted = self.links.wanted
         for anchor in spans.anchors:
@@ -261,6 +265,9 @@ class BodyEdits:
 
     def _tag(self, tag: Tag, place: Place, real: Real) -> list[Edit]:
         """The edit of a tag where it stands in HTML."""
+        if tag.start != self._row_end:  # else what stands between may be empty
+            self._before_row = real(max(tag.start - 1, 0), tag.start)
+        self._row_end = tag.end
         if place.kind is PlaceKind.NONE:
             return []
         raw = real(tag.start, tag.end)
@@ -270,8 +277,7 @@ class BodyEdits:
             return []
         self._note(tag, raw)
         if tag.kind is TagKind.MERGE:
-            before = real(max(tag.start - 1, 0), tag.start)
-            escape = escape_for(place, before, unescaped=self._is_unescaped(tag))
+            escape = escape_for(place, self._before_row, unescaped=self._is_unescaped(tag))
             return [Edit(tag.start, tag.end, (self._filler.fill(tag, raw, escape),))]
         if tag.kind is TagKind.OPEN:
             return [Edit(tag.start, tag.end, self._pixel_here(place))]

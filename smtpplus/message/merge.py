@@ -337,7 +337,10 @@ def _one_of(words: list[str]) -> str:
 
 
 def escape_for(place: Place, before: str = "", *, unescaped: bool = False) -> Callable[[str], str]:
-    """How a value is written at a place in HTML, behind the character `before`."""
+    """How a value is written at a place in HTML.
+
+    `before` is the character in front of it, and of the tags between them: they may be empty.
+    """
     if place.kind is PlaceKind.TEXT:
         if unescaped:
             return plain

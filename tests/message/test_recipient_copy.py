@@ -586,6 +586,25 @@ class BodyTest(SynchronousTestCase):
             as_usual = html.escape(value)
             self.assertEqual(made, f"<body>Anna <{shown}> </[n]> a/{as_usual} x/<b>")
 
+    def test_a_value_behind_an_angle_bracket_and_empty_tags_begins_no_tag(self) -> None:
+        names = frozenset({"n", "no", "other"})
+        plan = CopyPlan(syntaxes=frozenset({MergeSyntax.BRACKETS}), names=names, open_tag="%open%")
+        values = {"n": "img src=x ", "no": "", "other": "b"}
+        for before, shown in [
+            ("<[no]", "<&#105;mg src=x "),
+            ("<%open%[no]", "<&#105;mg src=x "),
+            ("<[no][email][no]", f"<&#97;{str(ANNA.address)[1:]}&#105;mg src=x "),
+            ("<[no] [no]", "< img src=x "),
+            ("[no]", "img src=x "),
+            ("a[other]", "abimg src=x "),
+        ]:
+            made = self.page(f"<p>{before}[n]b", plan, CopyFields(ANNA.address, "", values))
+            self.assertEqual(made, f"<p>{shown}b")
+        # In another part, a tag where the row of the one before ended is in no row.
+        plan = replace(plan, footer_html="12345[n]", header_html="<[no]")
+        made = self.page("<p>x", plan, CopyFields(ANNA.address, "", values))
+        self.assertIn("12345img src=x ", made)
+
     def test_R5_values_that_make_a_copy_huge_are_an_error(self) -> None:
         """A small message may name a long value in thousands of places, in any of its parts."""
         page, value = "[v]", "x" * 100_000
