@@ -38,7 +38,8 @@ TEXT_LINK = re.compile(r"(?<![A-Za-z0-9])https?://[!#-;=?-~]++", re.IGNORECASE)
 _REFERENCE = re.compile(
     r"&(?:#(?:[0-9]{1,9}|[xX][0-9A-Fa-f]{1,8});?|([A-Za-z][A-Za-z0-9]{0,40})(;?))"
 )
-_MARKS = "'*_~|`"
+_PUNCTUATION = ".,;:!?'*|`"
+_MARKS = "_~"  # a token may end in them: base64url
 _CLOSERS = {")": "(", "]": "[", "}": "{"}
 
 # Marks of ours, Postmark, SES, Mandrill, Mailgun, SendGrid, SparkPost: attribute and the values
@@ -201,7 +202,7 @@ def attribute_text(raw: str) -> str:
 def text_link_end(text: str, start: int, end: int) -> int:
     """Where a URL in plain text ends: punctuation behind it is not its own.
 
-    Marks are not where one stands before it, too: base64url ends in ``_`` now and then.
+    ``_`` and ``~`` are not where one stands before it, too.
     """
     before = text[start - 1 : start]
     surplus: dict[str, int] = {}  # closing brackets without their opening ones
@@ -214,7 +215,7 @@ def text_link_end(text: str, start: int, end: int) -> int:
             if surplus[last] <= 0:
                 break
             surplus[last] -= 1
-        elif last not in ".,;:!?" and (last not in _MARKS or last != before):
+        elif last not in _PUNCTUATION and (last not in _MARKS or last != before):
             break
         end -= 1
     return end

@@ -831,12 +831,18 @@ class BodyTest(SynchronousTestCase):
         off = replace(plan, click_text=False)
         self.assertEqual(texts(copied(wrap("<p>x", text=text), off))[0], text.replace("\n", "\r\n"))
 
-    def test_M6_marks_behind_a_text_link_are_its_own_unless_one_stands_before(self) -> None:
+    def test_M6_marks_behind_a_text_link_are_not_its_own_but_what_a_token_may_end_in(self) -> None:
         plan = CopyPlan(click_url=click_url, click_text=True)
         for text, target in [
             ("Reset: https://x.example/?t=aBc_", "https://x.example/?t=aBc_"),
             ("https://x.example/?t=aBc_.", "https://x.example/?t=aBc_"),
-            ("https://x.example/a*", "https://x.example/a*"),
+            ("https://x.example/a*", "https://x.example/a"),
+            ("*See https://x.example/a* ok", "https://x.example/a"),
+            ("'at https://x.example/a'", "https://x.example/a"),
+            ("| https://x.example/a|", "https://x.example/a"),
+            ("`GET https://x.example/a`", "https://x.example/a"),
+            ("https://x.example/~", "https://x.example/~"),
+            ("~~https://x.example/a~~", "https://x.example/a"),
             ("_https://x.example/a_", "https://x.example/a"),
             ("**https://x.example/a**,", "https://x.example/a"),
             ("'https://x.example/a'.", "https://x.example/a"),
