@@ -40,7 +40,7 @@ class Visible:
 
     def __init__(self, shown: Sequence[HeaderField]) -> None:
         self._shown = shown
-        self._keys: frozenset[str] | None = None
+        self._found: tuple[tuple[Address, ...], frozenset[str]] | None = None
 
     def __contains__(self, address: object) -> bool:
         if not isinstance(address, Address):
@@ -51,9 +51,17 @@ class Visible:
             value = field.value  # in quotes or a comment stands nobody
             if bare == value.strip() or (angled in value and not _HIDING.search(value)):
                 return True  # as nearly always
-        if self._keys is None:
-            self._keys = _read(self._shown)
-        return address.key in self._keys
+        return address.key in self._all()[1]
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Those of the fields that can be read, in order."""
+        return self._all()[0]
+
+    def _all(self) -> tuple[tuple[Address, ...], frozenset[str]]:
+        if self._found is None:
+            self._found = _read(self._shown)
+        return self._found
 
 
 def visible_addresses(fields: Sequence[HeaderField]) -> Visible:
@@ -61,13 +69,14 @@ def visible_addresses(fields: Sequence[HeaderField]) -> Visible:
     return Visible([field for field in fields if field.name.lower() in _SHOWN])
 
 
-def _read(shown: Sequence[HeaderField]) -> frozenset[str]:
-    """Who stands there, by `Address.key`."""
+def _read(shown: Sequence[HeaderField]) -> tuple[tuple[Address, ...], frozenset[str]]:
+    """Who stands there; and by `Address.key`, who may stand in what cannot be read, too."""
+    found: dict[str, Address] = {}
     keys: set[str] = set()
     for field in shown:
         text = field.unfolded
         try:
-            keys.update(mailbox.address.key for mailbox in addresses(text))
+            found |= {mailbox.address.key: mailbox.address for mailbox in addresses(text)}
         except AddressError:
             words = _BETWEEN.split(text.lower())
             keys.update(words)
@@ -75,7 +84,7 @@ def _read(shown: Sequence[HeaderField]) -> frozenset[str]:
                 if not word.isascii():  # its domain may be written in A-labels elsewhere
                     with contextlib.suppress(AddressError):
                         keys.add(Address.parse(word).key)
-    return frozenset(keys)
+    return tuple(found.values()), frozenset(keys | found.keys())
 
 
 def own_to_field(address: Address, name: str = "") -> bytes:

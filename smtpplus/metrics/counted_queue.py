@@ -19,7 +19,7 @@ from smtpplus.metrics.plain_counts import Count, Spread
 from smtpplus.ports import ILease, IQueue, Recovery
 from smtpplus.values.address import Address
 from smtpplus.values.errors import STORE_ERRORS, DuplicateMessageError, SmtpplusError
-from smtpplus.values.message import Accepted, Delivery, DeliveryState, Settlement
+from smtpplus.values.message import Accepted, Delivery, DeliveryState, Message, Settlement
 from smtpplus.values.options import NOTHING_SAID
 from smtpplus.values.queue import QueueChange, Selection
 
@@ -194,10 +194,10 @@ class CountedQueue:
         return await self._queue.withdrawn(delivery_ids)
 
     async def has_sent(
-        self, list_id: int, to: Collection[Address], message_ids: Collection[str], before: int
+        self, answer: Message, to: Collection[Address], message_ids: Collection[str]
     ) -> bool:
         """See `IQueue.has_sent`."""
-        return await self._queue.has_sent(list_id, to, message_ids, before)
+        return await self._queue.has_sent(answer, to, message_ids)
 
     def claim(
         self,

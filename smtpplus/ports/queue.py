@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from zope.interface import Attribute, Interface
 
 from smtpplus.values.address import Address
-from smtpplus.values.message import Accepted, Delivery, Settlement
+from smtpplus.values.message import Accepted, Delivery, Message, Settlement
 from smtpplus.values.queue import QueueChange, Selection
 
 __all__ = ["ILease", "IQueue", "Recovery"]
@@ -126,11 +126,12 @@ class IQueue(Interface):
         """At start, before intake: return leases of dead processes, reconcile files and rows."""
 
     async def has_sent(
-        list_id: int, to: Collection[Address], message_ids: Collection[str], before: int
+        answer: Message, to: Collection[Address], message_ids: Collection[str]
     ) -> bool:
-        """Was a mail of this list with one of these Message-IDs for one of the addresses `to`?
+        """Was a mail of the list of `answer` with one of these Message-IDs for somebody in `to`?
 
-        Looked for among the newest 1,000 mails to each address whose ids are below `before`.
+        Looked for among the newest mails to each address that are older than `answer`: 200 of its
+        account at least, as long as they are among the newest 2,000 of all accounts.
         """
 
     def used(user_id: int, since: float) -> Awaitable[int]:

@@ -8,7 +8,6 @@ raise. Puts nothing in itself: `smtpplus.message.recipient_copy` does.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import re
 from collections.abc import Callable, Collection
@@ -22,7 +21,6 @@ from smtpplus.message.copy_plan import CopyFields, CopyPlan, LeftAlone, OwnTo
 from smtpplus.message.feedback_id import REPLACED, feedback_id, feedback_id_field
 from smtpplus.message.headers import HeaderField, cut_spans, parse_head
 from smtpplus.message.list_fields import CfblPolicy, ListFields, ListPolicy, OwnField
-from smtpplus.message.mailboxes import addresses
 from smtpplus.message.own_to import Visible, visible_addresses
 from smtpplus.message.part_memory import PartMemory
 from smtpplus.message.token import Purpose, TokenFacts, Tokens
@@ -32,7 +30,7 @@ from smtpplus.ports import IAccounts, IClock, IQueue
 from smtpplus.rules.effective import Effective, settle
 from smtpplus.rules.tracking_hosts import tracking_base
 from smtpplus.values.address import Address
-from smtpplus.values.errors import AddressError
+from smtpplus.values.errors import STORE_ERRORS
 from smtpplus.values.message import Delivery, Message
 from smtpplus.values.options import NOTHING_SAID, Utm
 from smtpplus.values.submission import MailList, SmtpUser, Stream
@@ -46,7 +44,7 @@ _PlanKey: TypeAlias = tuple[object, ...]
 
 _MOST_SETTLED = 1_000
 _MOST_ANSWERED = 50  # Message-IDs
-_MOST_SHOWN = 10  # addresses
+_MOST_SHOWN = 3  # addresses
 _ID = re.compile(r"<[^<>\s]{1,995}>")
 _MOST_PLANS = 200
 _MOST_OF_PLAN = 10_000  # characters of the merge fields of one that is kept
@@ -187,13 +185,13 @@ class Rendering:
             block = feedback + listed.write()
         else:
             block = functools.partial(self._block, listed, base, feedback)
+        visible = visible_addresses(fields)
         has_edges = any(_edges(effective))
         is_own = has_edges and not present.isdisjoint(_ANSWERS)
         if is_own:
-            is_own = await self._is_own_thread(message, fields)
+            is_own = await self._is_own_thread(message, fields, visible)
         plan = self._kept_plan(effective, base, names, is_own=is_own, has_tag=has_tag)
         is_plain = is_same and not plan.changes_bodies
-        visible = visible_addresses(fields)
         left = _IN_OWN_THREAD if is_own else ()
         return Rendered(head, fields, plan, is_plain, block, visible, left)
 
@@ -239,14 +237,22 @@ class Rendering:
         own = next((one for one in domains if one.domain == message.from_domain), None)
         return tracking_base(self.settings.tracking_base, own)
 
-    async def _is_own_thread(self, message: Message, fields: tuple[HeaderField, ...]) -> bool:
-        """Does it answer a mail of the same list to one of the same people, or one marked so?"""
+    async def _is_own_thread(
+        self, message: Message, fields: tuple[HeaderField, ...], visible: Visible
+    ) -> bool:
+        """Does it answer a mail of the same list to one of the same people, or one marked so?
+
+        Where the store cannot say now, it does not: a footer twice is better than no mail.
+        """
         if _is_marked(fields, self.settings.hostname.lower()):
             return True
         answered = _answered(fields)
-        return bool(answered) and await self._queue.has_sent(
-            message.list_id, _shown_addresses(fields), answered, message.id
-        )
+        if not answered:
+            return False
+        try:
+            return await self._queue.has_sent(message, visible.addresses[:_MOST_SHOWN], answered)
+        except STORE_ERRORS:
+            return False
 
     def _wants_fields(self, effective: Effective, from_domain: str) -> bool:
         """Does the list, or the domain, want any of its own?"""
@@ -401,16 +407,6 @@ def _answered(fields: tuple[HeaderField, ...]) -> list[str]:
         one for field in fields if field.lower in _ANSWERS for one in _ID.findall(field.unfolded)
     ]
     return list(dict.fromkeys(found))[-_MOST_ANSWERED:]
-
-
-def _shown_addresses(fields: tuple[HeaderField, ...]) -> list[Address]:
-    """Some of those in To and Cc."""
-    found: list[Address] = []
-    for one in fields:
-        if one.lower in {"to", "cc"}:
-            with contextlib.suppress(AddressError):
-                found += [mailbox.address for mailbox in addresses(one.unfolded)]
-    return found[:_MOST_SHOWN]
 
 
 def _is_marked(fields: tuple[HeaderField, ...], host: str) -> bool:

@@ -280,14 +280,14 @@ class MemoryQueue:
         return succeed(Recovery(len(leased), len(over), missing, len(strays - over)))
 
     async def has_sent(
-        self, list_id: int, to: Collection[Address], message_ids: Collection[str], before: int
+        self, answer: Message, to: Collection[Address], message_ids: Collection[str]
     ) -> bool:
         """See `IQueue.has_sent`."""
         keys = {one.key for one in to}
         return any(
-            kept.message.list_id == list_id
+            kept.message.list_id == answer.list_id
             and kept.message.message_id in message_ids
-            and kept.message.id < before
+            and kept.message.id < answer.id
             and kept.new.recipient.address.key in keys
             for kept in self.deliveries.values()
         )

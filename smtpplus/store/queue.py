@@ -43,14 +43,15 @@ from smtpplus.store.transactions import Transactions
 from smtpplus.values.address import Address
 from smtpplus.values.errors import DuplicateMessageError, StoreCorruptError
 from smtpplus.values.ids import show_id
-from smtpplus.values.message import Accepted, Delivery, Settlement
+from smtpplus.values.message import Accepted, Delivery, Message, Settlement
 from smtpplus.values.queue import QueueChange, Selection
 
 __all__ = ["SqlQueue"]
 
 _log = Logger()
 _MANY = 200  # deliveries of one message: their rows take milliseconds
-_MOST_TO_ONE = 1_000  # deliveries to an address that are looked through
+# Deliveries to an address that are looked through: in all, and an account's own.
+_MOST_TO_ONE, _MOST_OF_ACCOUNT = 2_000, 200
 
 _WAITING = delivery.c.state.in_([literal_column("'queued'"), literal_column("'held'")])
 
@@ -210,11 +211,11 @@ class SqlQueue:
         return Recovery(returned, swept.removed, swept.missing, swept.quarantined)
 
     async def has_sent(
-        self, list_id: int, to: Collection[Address], message_ids: Collection[str], before: int
+        self, answer: Message, to: Collection[Address], message_ids: Collection[str]
     ) -> bool:
         """See `IQueue.has_sent`."""
         ids = [safe_text(one) for one in message_ids]
-        queries = [_sent(list_id, address_key(one), ids, before) for one in to]
+        queries = [_sent(answer, address_key(one), ids) for one in to]
         return await self._transactions.read(
             lambda connection: any(connection.scalar(query) is not None for query in queries)
         )
@@ -274,20 +275,26 @@ class SqlQueue:
         return self._transactions.write(work)
 
 
-def _sent(list_id: int, to: str, message_ids: list[str], before: int) -> Select[tuple[int]]:
-    """A message of a list to an address, by its Message-ID."""
+def _sent(answer: Message, to: str, message_ids: list[str]) -> Select[tuple[int]]:
+    """An earlier message of a list to an address, by its Message-ID."""
     newest = (
-        select(delivery.c.message_id)
-        .where(delivery.c.address_key == to, delivery.c.message_id < before)
+        select(delivery.c.message_id, delivery.c.account_id)
+        .where(delivery.c.address_key == to, delivery.c.message_id < answer.id)
         .order_by(delivery.c.message_id.desc())
         .limit(_MOST_TO_ONE)
+        .subquery()
+    )
+    own = (
+        select(newest.c.message_id)
+        .where(newest.c.account_id == answer.account_id)
+        .limit(_MOST_OF_ACCOUNT)
         .subquery()
     )
     return (
         select(message.c.id)
         .where(
-            message.c.id.in_(select(newest.c[0])),
-            message.c.list_id == list_id,
+            message.c.id.in_(select(own.c.message_id)),
+            message.c.list_id == answer.list_id,
             message.c.header_message_id.in_(message_ids),
         )
         .limit(1)

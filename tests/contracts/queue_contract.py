@@ -239,19 +239,31 @@ class QueueContract(AcceptContract):
 
     async def test_P4_what_a_list_has_sent_to_whom_is_known_by_its_message_id(self) -> None:
         item = await self._accept(TO_BOB, TO_ZOE)
-        before, named = self.ids.next(NOW), [item.message.message_id]
+        named = [item.message.message_id]
+        answer = replace(item.message, id=self.ids.next(NOW))
         everybody = [TO_BOB.address, TO_ZOE.address]
         for to in (everybody, everybody[1:], [Address("nobody", "example.net"), everybody[0]]):
-            self.assertTrue(await self.queue.has_sent(2, to, ["<2@x.example>", *named], before))
-        for list_id, to, ids, until in (
-            (3, everybody, named, before),
-            (2, [Address("nobody", "example.net")], named, before),
-            (2, everybody, ["<2@x.example>", "1@example.com", "\0"], before),
-            (2, everybody, named, item.message.id),
-            (2, [], named, before),
-            (2, everybody, [], before),
+            self.assertTrue(await self.queue.has_sent(answer, to, ["<2@x.example>", *named]))
+        for asked, to, ids in (
+            (replace(answer, list_id=3), everybody, named),
+            (answer, [Address("nobody", "example.net")], named),
+            (answer, everybody, ["<2@x.example>", "1@example.com", "\0"]),
+            (item.message, everybody, named),
+            (answer, [], named),
+            (answer, everybody, []),
         ):
-            self.assertFalse(await self.queue.has_sent(list_id, to, ids, until))
+            self.assertFalse(await self.queue.has_sent(asked, to, ids))
+
+    async def test_P4_what_other_accounts_send_to_somebody_crowds_out_nothing_of_a_list(
+        self,
+    ) -> None:
+        item = await self._accept(TO_BOB)
+        others = accepted(self.ids, *[TO_BOB] * 1_001)
+        others = replace(others, message=replace(others.message, account_id=9, list_id=9))
+        await self.queue.accept(others)
+        answer = replace(item.message, id=self.ids.next(NOW))
+        named = [item.message.message_id]
+        self.assertTrue(await self.queue.has_sent(answer, [TO_BOB.address], named))
 
     async def test_a_report_is_queued_with_what_it_reports_once(self) -> None:
         item = await self._accept(leased=True)

@@ -278,7 +278,7 @@ class Queue:
         self.failure: Exception | None = None
         self.most = 1_000_000  # settlements that there is room for
         self.sent: set[tuple[int, str, str]] = set()  # list, address, Message-ID
-        self.asked_for_sent = 0
+        self.asked_for_sent: list[list[Address]] = []
 
     def accept(self, accepted: Accepted) -> Awaitable[None]:
         return succeed(None)
@@ -325,10 +325,12 @@ class Queue:
         return {report.message.id for report in reports}
 
     async def has_sent(
-        self, list_id: int, to: Collection[Address], message_ids: Collection[str], before: int
+        self, answer: Message, to: Collection[Address], message_ids: Collection[str]
     ) -> bool:
-        self.asked_for_sent += 1
-        known = {(list_id, one.key, message_id) for one in to for message_id in message_ids}
+        self.asked_for_sent.append(list(to))
+        if self.failure is not None:
+            raise self.failure
+        known = {(answer.list_id, one.key, message_id) for one in to for message_id in message_ids}
         return not self.sent.isdisjoint(known)
 
     async def release(self, delivery_ids: Iterable[int]) -> None:

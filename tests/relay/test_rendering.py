@@ -23,6 +23,7 @@ from smtpplus.net.workers import InlineWorkers
 from smtpplus.ports import Extensions
 from smtpplus.relay.copies import Copies, Copy, CopyFailedError
 from smtpplus.relay.rendering import Rendered, Rendering, RenderingSettings
+from smtpplus.values.errors import STORE_ERRORS, StoreCorruptError
 from smtpplus.values.message import Accepted, Delivery, NewDelivery
 from smtpplus.values.options import MergeSyntax, Options, Utm
 from smtpplus.values.submission import (
@@ -323,10 +324,25 @@ class RenderingTests(SynchronousTestCase):
             copy, octets = self._copy(copies, self._delivery(content=content))
             self.assertEqual(octets.count(b"Shop Ltd"), expected, fields)
             self.assertEqual(len(copy.notes), 1 - expected)
-        asked = self.queue.asked_for_sent
+        asked = len(self.queue.asked_for_sent)
         for mail, wanted in ((_MAIL, settings), (content, {"track_opens": True})):
             self._copy(self._copies(mail, settings=wanted), self._delivery(content=mail))
-        self.assertEqual(self.queue.asked_for_sent, asked)  # nothing is read without need
+        self.assertEqual(len(self.queue.asked_for_sent), asked)  # nothing is read without need
+
+    def test_P4_a_store_that_is_away_holds_no_answer_up_it_gets_its_footer(self) -> None:
+        settings = {"footer": True, "footer_text": "Shop Ltd"}
+        content = (
+            b"In-Reply-To: <first@example.com>\r\nFrom: a@example.com\r\nCc: 1@example.net (One)\r\n"
+            b"To: Team: B <B@example.net>, b@example.net, c@example.net;, d@example.net\r\n\r\nHello\r\n"
+        )
+        for failure in (None, *(kind("away") for kind in (*STORE_ERRORS, StoreCorruptError))):
+            self.queue.failure = failure
+            copies = self._copies(content, settings=settings)
+            _, octets = self._copy(copies, self._delivery(content=content))
+            self.assertEqual(octets.count(b"Shop Ltd"), 1, failure)
+            (*_, asked) = self.queue.asked_for_sent
+            shown = ["1@example.net", "b@example.net", "c@example.net"]
+            self.assertEqual([one.key for one in asked], shown)
 
     def test_UN1_a_tag_in_a_body_works_whatever_the_list_wants(self) -> None:
         """Transactional, `unsubscribe` and `footer` off; with and without anything else."""
