@@ -179,17 +179,20 @@ def _campaign(answers: _Answers, user: SmtpUser) -> dict[str, Any]:
 
 
 def _texts(answers: _Answers) -> dict[str, Any]:
-    """The list's header and footer, or the footer that the message brings along."""
+    """The list's header and footer, or the footer that the message brings along.
+
+    Who brings one wants it, if `footer` is not said to be off.
+    """
     options, why = answers.options, answers.why
     header, footer = answers.of_list("header"), answers.of_list("footer")
     found = {
         name: answers.of_list(name, otherwise="") if footer else ""
         for name in ("footer_html", "footer_text")
     }
-    if footer and (options.footer_html or options.footer_text):
+    if (options.footer_html or options.footer_text) and options.footer is not False:
         # One that the message brings is whole: the list's is not put beside it.
-        found = {name: getattr(options, name) or "" for name in found}
-        why.update(dict.fromkeys(found, Level.MESSAGE))
+        footer, found = True, {name: getattr(options, name) or "" for name in found}
+        why.update(dict.fromkeys(("footer", *found), Level.MESSAGE))
     elif not footer:
         why.update(dict.fromkeys(found, why["footer"]))
     for name in ("header_html", "header_text"):

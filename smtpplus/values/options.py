@@ -62,7 +62,8 @@ class Options:
     may stand in it twice, with different fields: two mails. `extra_recipients` join the
     envelope. `expires_after` is seconds after the time of sending.
 
-    `footer` with `footer_html` or `footer_text` means these texts instead of the list's.
+    `footer_html` or `footer_text` means these texts instead of the list's, also where that has
+    none, unless `footer` is False.
     `unescaped` names the merge fields whose values are HTML or URLs already (``*``: all).
     `open_tag` and `unsubscribe_tag` are texts in the body that the pixel and the unsubscribe
     address replace. `own_to`: each recipient sees itself alone in To. `drop`: accepted and

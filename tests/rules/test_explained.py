@@ -34,6 +34,11 @@ class ExplainedTests(SynchronousTestCase):
         ):
             self.assertEqual((found[key].text, found[key].level), (text, level), key)
 
+    def test_P3_a_footer_that_the_message_brings_is_there_by_its_word(self) -> None:
+        found = rows(Options(footer_text="Shop Ltd"))
+        for key, text in (("footer", "on"), ("footer_text", "Shop Ltd")):
+            self.assertEqual((found[key].text, found[key].level), (text, Level.MESSAGE), key)
+
     def test_of_when_the_answers_are(self) -> None:
         now = "As SMTP user and list are set now"
         for user_at, list_at, told in (
