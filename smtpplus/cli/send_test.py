@@ -7,6 +7,7 @@ delivery succeeded in the time that was given.
 
 from __future__ import annotations
 
+import re
 import secrets
 import smtplib
 import ssl
@@ -38,6 +39,7 @@ __all__ = ["send_test_command"]
 _CONNECT_SECONDS = 10.0
 _KNOWN_SECONDS = 5.0  # by when the running service knows a new credential: 2 s and some room
 _LOOK_SECONDS = 0.2
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # with all that ends a line
 _SANDBOX_RECIPIENT = "you@example.net"
 
 
@@ -72,8 +74,8 @@ def send_test_command(
     """Send a message through the running service and tell its fate."""
     if (username is None) != (password is None):
         raise click.UsageError("--user and --password go together.")
-    if not subject.isprintable():
-        raise UsageError("--subject: expected printable characters on one line.")
+    if _CONTROL.search(subject):
+        raise UsageError("--subject: expected one line without control characters.")
     to = [mail_address(one).wire for one in recipients or _default_recipients(context.config)]
     with context.installation() as opened:
         user = None if username is None else _user(opened, username)

@@ -243,6 +243,16 @@ class ReadingTests(_Installed):
         [temporary] = [u for u in self.shell.json("user", "list") if u["username"] != self.user]
         self.assertEqual(temporary["status"], "off")
 
+    def test_send_test_takes_any_subject_on_one_line(self) -> None:
+        nowhere = ("--set", "submission.listen=127.0.0.1:1", "send-test", "--subject")
+        for subject in (
+            "10\u00a0\u20ac",
+            "\u3000\u304a\u77e5\u3089\u305b",
+            "\U0001f469\u200d\U0001f680",
+            "",
+        ):
+            self.assertIn("Nothing answers", self.shell.refused(*nowhere, subject))
+
     def test_send_test_by_a_user_needs_no_list(self) -> None:
         self.shell.run("list", "add", "trial", "other")
         self.shell.run("account", "add", "acme")
