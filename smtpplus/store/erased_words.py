@@ -20,27 +20,32 @@ __all__ = ["GONE", "ErasedWords"]
 GONE = "(erased)"
 _BEFORE = r"(?:(?<![\w.+\-])|(?<=%[0-9a-f]{2}))"  # a link's %3D may stand there
 _BEHIND = r"(?![\w\-]|\.\w)"
+# Within a longer word, but not as the end of another address or the beginning of another domain.
+_WITHIN = r"(?:(?<![^\W_])(?<!\.)|(?<=%[0-9a-f]{2}))"
+_WITHIN_END = r"(?![^\W_]|\.\w)"
 
 
 class ErasedWords:
     """Puts `shown`, an address that nobody can read, in the place of `addresses`.
 
     `names` are display names; of one word alone they would be found in too much. `plain` are the
-    forms that stand in texts for people, in lower case.
+    forms that stand in texts for people, `forms` those of JSON and links, too, all in lower case:
+    a thousand spellings by case are one.
     """
 
     def __init__(self, addresses: Iterable[str], names: Iterable[str], shown: str) -> None:
         plain = {form for address in addresses for form in _plain_forms(address)}
         self.plain = frozenset(one.lower() for one in plain)
-        forms = {form for one in plain for form in _written(one)}
-        paths = {"=".join(form.rsplit("@", 1)) for form in forms}
-        found = rf"{_BEFORE}(?:{_any_of(forms)}){_BEHIND}|(?<!\w)(?:{_any_of(paths)}){_BEHIND}"
+        self.forms = frozenset(form.lower() for one in plain for form in _written(one))
+        paths = {"=".join(form.rsplit("@", 1)) for form in self.forms}
+        written, of_paths = _any_of(self.forms), _any_of(paths)
+        found = rf"{_BEFORE}(?:{written}){_BEHIND}|(?<!\w)(?:{of_paths}){_BEHIND}"
+        within = rf"{_WITHIN}(?:{written}|{of_paths}){_WITHIN_END}"
         self._shown = shown
         self._texts = re.compile(found, re.IGNORECASE)
-        self._octets = re.compile(found.encode(), re.IGNORECASE)
+        self._within = re.compile(within, re.IGNORECASE)
         whole = {" ".join(name.split()) for name in names}
-        whole = {name for name in whole if " " in name}
-        self._any = re.compile(_any_of(forms | paths), re.IGNORECASE)
+        whole = {name.lower() for name in whole if " " in name}
         self._names = re.compile(rf"(?<!\w)(?:{_any_of(whole)})(?!\w)", re.IGNORECASE)
         self._has_names = bool(whole)
 
@@ -50,7 +55,7 @@ class ErasedWords:
 
     def octets(self, octets: bytes) -> bytes:
         """`octets` without the address."""
-        return self._octets.sub(self._shown.encode(), octets)
+        return self.text(octets.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
     def words(self, text: str) -> str:
         """`text` without address and whole name."""
@@ -58,8 +63,8 @@ class ErasedWords:
         return self._names.sub(GONE, text) if self._has_names else text
 
     def tells(self, text: str) -> bool:
-        """Is the address in `text`, be it within something longer (``for-eve@x.example``)?"""
-        return self._any.search(text) is not None
+        """Is the address in `text`, be it within a longer code (``for-eve@x.example``)?"""
+        return self._within.search(text) is not None
 
 
 def _plain_forms(address: str) -> set[str]:
