@@ -7,6 +7,7 @@ waits; what is found is changed in pieces. Finds the address alone: a name is in
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from sqlalchemy import Connection, or_, select, update
 
@@ -36,13 +37,10 @@ def mentions(
 
 
 def hide_mentions(transaction: Transaction, ids: Collection[int], words: ErasedWords) -> None:
-    """Name it no longer in what is shown and searched of these messages."""
-    columns = (message.c.id, message.c.subject, message.c.search, message.c.campaign_name)
-    for row in transaction.execute(select(*columns).where(message.c.id.in_(ids))).all():
-        name = row.campaign_name
-        values = {
-            "subject": words.text(row.subject),
-            "search": words.text(row.search),
-            "campaign_name": None if name is None else words.text(name),
-        }
-        transaction.execute(update(message).where(message.c.id == row.id).values(**values))
+    """Name it no longer in what is shown and searched of these messages, and in their options."""
+    columns = [message.c[name] for name in ("subject", "search", "campaign_name", "options")]
+    query = select(message.c.id, *columns).where(message.c.id.in_(ids))
+    for row in transaction.execute(query).all():
+        said: dict[Any, str | None] = dict(zip(columns, row[1:], strict=True))
+        values = {one: None if text is None else words.text(text) for one, text in said.items()}
+        transaction.execute(update(message).where(message.c.id == row.id).values(values))

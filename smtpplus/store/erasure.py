@@ -1,14 +1,16 @@
 """Forgetting an address (GDPR article 17).
 
 Guarantees: recipient, fields, subscriptions, what was opened and clicked from where: gone. In
-messages, deliveries, attempts and events the address is replaced by one that nobody can read. Of a
-message to the address alone subject and options go, of one to several the address and the whole
-name in its subject, of one to others the address (erased_mentions.py); campaigns and links that
+messages, deliveries, attempts and events the address is replaced by one that nobody can read, in
+what a message says of itself (metadata, fields), too. Of a message to the address alone subject and
+options go, of one to several the address and the whole name in its subject, of one to others whose
+subject says it the address (erased_mentions.py); campaigns and links that
 tell of the person lose their names (see erased_campaigns.py), what was learnt from subjects its
 examples. Counts stay as they were, events too, without what they tell of a person (D16). What still
 waits for the address is cancelled first. Suppressions stay, under a keyed hash; an operator's
 bypass of them goes. Pieces of `_PIECE` deliveries, each a transaction; what a crash left is done by
-doing it again. Does not look into contents that wait for others.
+doing it again. Does not look into contents that wait for others, nor into what is said of another
+recipient.
 """
 
 from __future__ import annotations
@@ -289,6 +291,7 @@ def _hide_messages(
         message.c.search,
         message.c.prepend,
         message.c.campaign_name,
+        message.c.options,
         *(message.c[name] for name in _OF_ENVELOPE),
     ).where(message.c.id.in_(own))
     for found in transaction.execute(query).all():
@@ -299,6 +302,8 @@ def _hide_messages(
         }
         if found.campaign_name is not None:
             values["campaign_name"] = words.words(found.campaign_name)
+        if found.options is not None:
+            values["options"] = words.text(found.options)
         if found.recipients <= own[found.id]:  # then what it says is said to this one
             said = found._mapping  # noqa: SLF001 - its API
             values |= {

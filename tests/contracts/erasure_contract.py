@@ -135,6 +135,21 @@ class ErasureContract(StoreCase):
         self.assertEqual([row.key for row in rows], ["code:orders"])
         self.assertEqual((await self.totals())["clicked"], before["clicked"] + 1)
 
+    async def test_what_others_got_too_says_the_address_no_more_in_metadata_and_fields(
+        self,
+    ) -> None:
+        said = Options(metadata={"for": "<Bob.Quux@b\u00fccher.example>"}, fields={"by": _ADDRESS})
+        both = self.make(_BOB, TO_ZOE, subject="x", campaign="code:1", options=said)
+        note = f"Order of {_ADDRESS}"
+        noted = self.make(TO_ZOE, subject=note, campaign="code:1", options=said)
+        for item in (both, noted):
+            await self.send(item)
+        await self.erase()
+        self.assertNotIn("quux", await self.told(both, noted))
+        kept = await self.store.history.message(None, both.message.id)
+        assert kept is not None
+        self.assertEqual(sorted(kept.message.options.metadata), ["for"])
+
     async def test_another_address_that_ends_alike_is_left_alone(self) -> None:
         item = await self.send(self.make(_BOB, _OTHER, subject="x", campaign="month:2026-11"))
         await self.erase()
