@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, literal, select, update
 
 from smtpplus.rules.suppression import Reason
 from smtpplus.store.commits import Transaction
@@ -174,17 +174,24 @@ def _empty_sandbox(transaction: Transaction, words: ErasedWords) -> None:
 
 
 def accounts_of(connection: Connection, account_id: int | None, key: str) -> list[int]:
-    """Those that know the address, mailed or not; of `account_id` alone where one is named."""
-    found: set[int] = set()
-    for table in (delivery, suppression, subscription):
-        query = select(table.c.account_id).where(table.c.address_key == key).distinct()
-        found.update(connection.scalars(query))
-    # A recipient whose messages are gone; the accounts lead the index of its addresses.
-    known = select(recipient.c.account_id).where(
-        recipient.c.account_id.in_(select(account.c.id)), recipient.c.address_key == key
+    """Those that know the address, mailed or not; of `account_id` alone where one is named.
+
+    Of an account that has a recipient row no delivery is looked at: there may be a million.
+    """
+    ids = select(account.c.id) if account_id is None else select(literal(account_id))
+    accounts = set(connection.scalars(ids))
+    # The accounts are few, and lead the index of addresses.
+    mailed = select(recipient.c.account_id).where(
+        recipient.c.account_id.in_(accounts), recipient.c.address_key == key
     )
-    found.update(connection.scalars(known))
-    return sorted(found if account_id is None else found & {account_id})
+    found = set(connection.scalars(mailed))
+    for table in (suppression, subscription, delivery):
+        if left := accounts - found:
+            of_table = table.c.account_id
+            query = select(of_table).where(table.c.address_key == key, of_table.in_(left))
+            query = query.limit(1) if len(left) == 1 else query.distinct()
+            found.update(connection.scalars(query))
+    return sorted(found)
 
 
 def _words(connection: Connection, account_id: int, key: str, shown: str) -> ErasedWords:

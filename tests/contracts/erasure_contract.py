@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 
+from sqlalchemy import Connection, event
+
 from smtpplus.rules.suppression import Reason, Scope, Suppression
+from smtpplus.store.erasure import accounts_of
 from smtpplus.store.store import Store
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import EnvelopeRecipient
@@ -20,6 +25,19 @@ _BOB = EnvelopeRecipient(Address("Bob.Quux", "b\u00fccher.example"))
 _OTHER = EnvelopeRecipient(Address("xBob.Quux", "b\u00fccher.example"))
 _BY_CODE = "code:for-bob.quux@xn--bcher-kva.example"
 _SHOP = "https://shop.example"
+
+
+@contextlib.contextmanager
+def statements(connection: Connection) -> Iterator[list[str]]:
+    """What is asked of the database meanwhile."""
+    said: list[str] = []
+
+    def note(_connection: object, _cursor: object, sql: str, *_: object) -> None:
+        said.append(sql)
+
+    event.listen(connection, "before_cursor_execute", note)
+    yield said
+    event.remove(connection, "before_cursor_execute", note)
 
 
 class ErasureContract(StoreCase):
@@ -207,6 +225,22 @@ class ErasureContract(StoreCase):
         await self.erase()
         (row,) = await campaigns.campaigns(None, "", 0, 9)
         self.assertEqual((row.name, row.totals["accepted"]), ("(erased)", 2))
+
+    async def test_deliveries_are_not_asked_who_knows_a_recipient(self) -> None:
+        item = await self.send(self.make(_BOB, subject="x", campaign="code:1"))
+        key = item.deliveries[0].recipient.address.key
+
+        def work(connection: Connection) -> list[bool]:
+            found = []
+            for asked, of in ((self.account, key), (None, key), (self.account, f"x{key}")):
+                with statements(connection) as said:
+                    accounts = accounts_of(connection, asked, of)
+                self.assertEqual(accounts, [self.account] if of == key else [])
+                found.append("delivery" in str(said))
+            return found
+
+        found = await self.store._transactions.read(work)
+        self.assertEqual(found, [False, False, True])
 
     async def test_who_was_never_mailed_is_known_and_erased(self) -> None:
         recipients = self.store.recipients
