@@ -31,6 +31,7 @@ from smtpplus.values.outcome import Attempt, Result, Stage
 __all__ = ["SettleRows", "Settled", "Settlements", "Settling"]
 
 _TEXT_IN_EVENT = 500
+_OF_ROW = ""  # the campaign: see `_STANDING`
 _EVENTS = {
     DeliveryState.QUEUED.value: EventType.DEFERRED,
     DeliveryState.HELD.value: EventType.HELD,
@@ -71,17 +72,23 @@ _DELIVERY = (
         (delivery.c.lease_until, null()),
     )
 )
-_STANDING = select(
-    delivery.c.id,
-    delivery.c.state,
-    delivery.c.attempts,
-    delivery.c.delay_reported,
-    delivery.c.due_at,
-    delivery.c.lease_node,
-    delivery.c.provider,
-).where(delivery.c.id.in_(IDS))
+# The campaign is the row's: an erasure may have renamed it since the message was read.
+_STANDING = (
+    select(
+        delivery.c.id,
+        delivery.c.state,
+        delivery.c.attempts,
+        delivery.c.delay_reported,
+        delivery.c.due_at,
+        delivery.c.lease_node,
+        delivery.c.provider,
+        message.c.campaign,
+    )
+    .join(message, message.c.id == delivery.c.message_id)
+    .where(delivery.c.id.in_(IDS))
+)
 # Locked in the order of their ids, so that two nodes never wait for each other in a circle.
-_STANDING = _STANDING.order_by(delivery.c.id).with_for_update()
+_STANDING = _STANDING.order_by(delivery.c.id).with_for_update(of=delivery)
 _LEFT = select(message.c.id, message.c.remaining, message.c.in_file).where(message.c.id.in_(IDS))
 _NO_CONTENT = delete(content).where(content.c.message_id.in_(IDS))
 _REMAINING = (
@@ -165,7 +172,7 @@ class Settlements:
         """Write all settlements of all `items`, and the reports that belong to them."""
         ids = {one.delivery for item in items for one in item.settlements}
         standing = {
-            row[0]: _Standing(row[1], row[2], bool(row[3]), row[4], row[5], row[6])
+            row[0]: _Standing(row[1], row[2], bool(row[3]), *row[4:])
             for row in transaction.of_ids(self._standing, ids)
         }
         gathered = _Gathered(transaction, Ended(self._recipients), standing)
@@ -229,9 +236,7 @@ def _settling(settlement: Settlement) -> Settling:
     about = delivery.message
     return Settling(
         delivery.id,
-        Counted(
-            about.id, about.account_id, about.list_id, about.user_id, safe_text(about.campaign)
-        ),
+        Counted(about.id, about.account_id, about.list_id, about.user_id, _OF_ROW),
         _WORDS[settlement.state],
         settlement.at,
         settlement.due_at,
@@ -276,7 +281,7 @@ def _gather(one: Settling, node: int, gathered: _Gathered) -> bool:
     gathered.facts.add(
         _EVENTS[one.state],
         one.at,
-        one.about,
+        one.about._replace(campaign=after.campaign),
         delivery_id=one.delivery,
         detail=one.detail,
         provider=after.provider or "",
@@ -308,6 +313,7 @@ class _Standing(NamedTuple):
     due_at: float
     lease: int | None  # the node that has it
     provider: str | None
+    campaign: str
 
 
 class _Gathered:
@@ -366,6 +372,7 @@ def _after(one: Settling, before: _Standing) -> _Standing:
         before.due_at if one.due_at is None else one.due_at,
         None,
         one.provider or before.provider,
+        before.campaign,
     )
 
 

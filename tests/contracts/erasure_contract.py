@@ -186,6 +186,17 @@ class ErasureContract(StoreCase):
         rows = await self.store.campaigns.campaigns(None, "", 0, 9)
         self.assertEqual({row.name for row in rows}, {"Bob Quux", "(erased)"})
 
+    async def test_D16_what_is_under_way_is_counted_in_the_campaign_without_its_name(self) -> None:
+        note = f"New order of {_ADDRESS}"
+        item = self.make(TO_ZOE, subject=note, campaign=f"subject:{note}")
+        await self.store.queue.accept(item)
+        await self.send(self.make(_BOB, subject="x", campaign="code:1"))
+        await self.erase()
+        await self.store.queue.settle([settlement(delivery_of(item))])
+        rows = await self.store.history.totals(None, _HOUR, _HOUR + 7_200, "campaign")
+        self.assertEqual({name for name, _ in rows}, {"(erased)", "code:1"})
+        self.assertEqual(dict(rows)["(erased)"], {"accepted": 1, "messages": 1, "delivered": 1})
+
     async def test_what_was_kept_of_sums_forgets_the_name_too(self) -> None:
         await self.send(self.make(_BOB, subject="Hi Quux", campaign="subject:Hi Quux"))
         first = await self.store.history.totals(None, _HOUR, _HOUR + 7_200, "campaign")
