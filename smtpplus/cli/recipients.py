@@ -74,7 +74,8 @@ def export(context: Context, address: str, account: str) -> None:
     """Everything that is known of an address, as JSON (GDPR articles 15 and 20).
 
     Of every account that knows it: its facts and merge fields, subscriptions, suppressions, and
-    each mail with the fields and metadata that came with it, and every event. Contents of mails are not among them.
+    each mail with the fields and metadata that came with it, and every event. Contents of mails are
+    not among them.
     """
     context.as_json = True
     with context.installation() as opened:

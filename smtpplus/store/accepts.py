@@ -113,6 +113,10 @@ class Accepts:
             not waiting and accepted.content is None,
         )
 
+    def forget_campaigns(self) -> None:
+        """Some may be gone: make them again with their next mail. In any thread."""
+        self._campaigns.forget()
+
     def write(self, transaction: Transaction, items: Sequence[AcceptRows]) -> list[int | None]:
         """Write all `items` but those that were accepted before: as which message, for each."""
         if self._room is not None:

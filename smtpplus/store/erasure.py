@@ -23,8 +23,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, delete, func, insert, literal, select, update
 
 from smtpplus.rules.suppression import Reason
+from smtpplus.store.campaign_moves import CampaignMoves
 from smtpplus.store.commits import Transaction
-from smtpplus.store.erased_campaigns import Links, Telling, hide_links, move, telling
+from smtpplus.store.erased_campaigns import Links, hide_links, telling
 from smtpplus.store.erased_mentions import hide_mentions, mentions
 from smtpplus.store.erased_words import GONE, ErasedWords
 from smtpplus.store.messages import chunks
@@ -52,7 +53,6 @@ from smtpplus.values.queue import QueueChange, Selection
 __all__ = ["Erasure", "accounts_of"]
 
 _PIECE = 200
-_MOVED = 20  # campaigns in one transaction
 _DOMAIN = "erased.invalid"  # RFC 6761 §6.4
 _WAITING = (DeliveryState.QUEUED.value, DeliveryState.HELD.value)
 _MOST_SPELLINGS = 1_000
@@ -70,12 +70,14 @@ class Erasure:
         self,
         transactions: Transactions,
         changes: QueueChanges,
+        moves: CampaignMoves,
         ids: IdSource,
         secret: bytes,
         note: Callable[[Collection[tuple[int, str]]], None],
     ) -> None:
         self._transactions = transactions
         self._changes = changes
+        self._moves = moves
         self._ids = ids
         self._secret = secret
         self._note = note
@@ -100,22 +102,13 @@ class Erasure:
         told = await self._transactions.read(
             lambda found: telling(found, account_id, hidden, named, words)
         )
-        for start in range(0, len(told), _MOVED):
-            of_these = told[start : start + _MOVED]
-            await self._transactions.write(
-                lambda tx, of_these=of_these: self._move(tx, of_these, words, now)  # type: ignore[misc]
-            )
+        for one in told:
+            await self._moves.move(one, words, now)
         for some in chunks(named):
             await self._transactions.write(lambda tx, some=some: hide_mentions(tx, some, words))  # type: ignore[misc]
         await self._transactions.write(lambda tx: self._end(tx, account_id, key, hidden, now))
         await self._transactions.write(lambda tx: _empty_sandbox(tx, words))
         self._note([(account_id, hidden)])
-
-    def _move(
-        self, transaction: Transaction, told: Sequence[Telling], words: ErasedWords, now: float
-    ) -> None:
-        for one in told:
-            move(transaction, one, words, self._ids.next(now), now)
 
     async def _mentions(self, account_id: int, words: ErasedWords) -> list[int]:
         found: list[int] = []

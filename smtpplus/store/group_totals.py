@@ -4,7 +4,7 @@ A campaign is counted by day, list and metric: thirty days of 240 campaigns are 
 all but the newest day never change again; nor do the hours at the beginning of what was asked
 for. Guarantees: what is kept of a time is used only where the sums of its days or hours, which
 are written with each count, say that nothing was counted there since, and no campaign was moved
-(erased_campaigns.py). Safe in several threads.
+(campaign_moves.py). Safe in several threads.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class GroupTotals:
     ) -> GroupSums:
         """Sums over `spans` by the columns `names`, none of them 0.
 
-        The span of whole days goes first, where there is one. Where most of the days there are were asked for: all that was counted, less the others.
+        The span of whole days goes first, where there is one. Where most of the days there are
+        were asked for: all that was counted, less the others.
         """
         days, *ends = spans
         outside = None

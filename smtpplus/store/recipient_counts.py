@@ -311,6 +311,10 @@ class CampaignRows:
         transaction.many(self._insert, made)
         transaction.after_commit(lambda: self._know(known))
 
+    def forget(self) -> None:
+        """Know none: what was written may be gone."""
+        self._known = {}
+
     def _know(self, known: dict[tuple[int, str], tuple[float, bool]]) -> None:
         if len(self._known) >= _MOST_CAMPAIGNS:
             self._known = {}

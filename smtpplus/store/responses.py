@@ -29,7 +29,7 @@ from smtpplus.values.errors import NotFoundError
 from smtpplus.values.message import DeliveryState
 from smtpplus.values.response import Response, ResponseKind
 
-__all__ = ["SqlResponses"]
+__all__ = ["LINK_AGAIN", "SqlResponses"]
 
 _BY_RECIPIENT = "recipient"  # who has lifted a suppression by its own undo
 
@@ -79,7 +79,7 @@ _COUNT = (
         ),
     )
 )
-_LINK_AGAIN = (
+LINK_AGAIN = (
     " ON CONFLICT (list_id, campaign, target, node) DO UPDATE SET"
     " persons = link.persons + excluded.persons, others = link.others + excluded.others"
 )
@@ -102,7 +102,7 @@ class SqlResponses:
         self._sent = IdsSql(_SENT, dialect)
         self._first = update_sql(_FIRST, _FIRST_NAMES, dialect)
         self._counts = update_sql(_COUNT, _COUNT_NAMES, dialect)
-        self._links = insert_sql(link, dialect, _LINK_AGAIN)
+        self._links = insert_sql(link, dialect, LINK_AGAIN)
 
     # ------------------------------------------------ opens and clicks
 

@@ -22,6 +22,7 @@ from smtpplus.ports import IClock
 from smtpplus.store.accepts import Accepts
 from smtpplus.store.access import check_access, check_owner
 from smtpplus.store.accounts import SqlAccounts
+from smtpplus.store.campaign_moves import CampaignMoves
 from smtpplus.store.campaigns import SqlCampaigns
 from smtpplus.store.changes import Changes, FileChanges, NotedChanges
 from smtpplus.store.commits import Committer
@@ -128,6 +129,7 @@ class Store:
             large = LargeFiles(transactions, files, clock.now)
         self._room = DiskRoom(database) if isinstance(database, SqliteFile) else None
         accepts = Accepts(dialect, facts, counts, node.number, large.remove, self._room)
+        self._forget_campaigns = accepts.forget_campaigns
         settlements = Settlements(dialect, facts, counts, accepts, large.remove)
         if (
             place.processes > 1
@@ -167,7 +169,8 @@ class Store:
             is_sibling=place.is_sibling,
         )
         self.responses = SqlResponses(transactions, dialect, facts, self.suppressions)
-        erasure = Erasure(transactions, changes, node.fact_ids, secret, note)
+        moves = CampaignMoves(transactions, dialect, node.fact_ids, self._forget_campaigns)
+        erasure = Erasure(transactions, changes, moves, node.fact_ids, secret, note)
         self.recipients = SqlRecipients(transactions, erasure, secret)
         self.campaigns = SqlCampaigns(transactions)
         self.contents = StoredContents(transactions, large)
@@ -186,6 +189,7 @@ class Store:
             keep_turns(self._data_dir, wanted=self._place.processes > 1)
         self._transactions.start()
         self.changed.subscribe(self.accounts.forget, ACCOUNTS)
+        self.changed.subscribe(self._forget_campaigns, ACCOUNTS)
         self.changed.subscribe(self.suppressions.follow, SUPPRESSIONS)
         await self.changed.start()
         if isinstance(self.leases, NodeLeases):

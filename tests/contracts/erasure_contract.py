@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from typing import Any, cast
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, func, select
 
 from smtpplus.rules.suppression import Reason, Scope, Suppression
+from smtpplus.store.commits import Transaction
 from smtpplus.store.erasure import accounts_of
+from smtpplus.store.schema import counter_campaign, delivery, message
 from smtpplus.store.store import Store
+from smtpplus.store.transactions import Transactions
 from smtpplus.values.address import Address
 from smtpplus.values.envelope import EnvelopeRecipient
 from smtpplus.values.message import Accepted
@@ -38,6 +42,26 @@ def statements(connection: Connection) -> Iterator[list[str]]:
     event.listen(connection, "before_cursor_execute", note)
     yield said
     event.remove(connection, "before_cursor_execute", note)
+
+
+class _Steps:
+    """A store's transactions; `step` is called after each that has written."""
+
+    def __init__(self, store: Store, step: Callable[[], Awaitable[None]]) -> None:
+        self._transactions = store._transactions
+        self._step = step
+
+    def read(self, work: Callable[[Connection], Any]) -> Any:
+        return self._transactions.read(work)
+
+    async def write(self, work: Callable[[Transaction], Any]) -> Any:
+        done = await self._transactions.write(work)
+        await self._step()
+        return done
+
+
+class _CrashError(Exception):
+    pass
 
 
 class ErasureContract(StoreCase):
@@ -196,6 +220,119 @@ class ErasureContract(StoreCase):
         rows = await self.store.history.totals(None, _HOUR, _HOUR + 7_200, "campaign")
         self.assertEqual({name for name, _ in rows}, {"(erased)", "code:1"})
         self.assertEqual(dict(rows)["(erased)"], {"accepted": 1, "messages": 1, "delivered": 1})
+
+    async def shared(self, mails: int) -> tuple[str, list[Accepted]]:
+        """A campaign's key that says the address, and mail to Zoe that is under way in it."""
+        key = f"subject:Order of {_ADDRESS}"
+        await self.send(self.make(_BOB, subject="x", campaign="code:1", name="One"))
+        items = [self.make(TO_ZOE, subject=key[8:], campaign=key) for _ in range(mails)]
+        for item in items:
+            await self.store.queue.accept(item)
+        return key, items
+
+    def step_by_step(self, step: Callable[[], Awaitable[None]], piece: int = 2) -> None:
+        """Campaigns are moved in small pieces from now on, with a `step` after each."""
+        moves = self.store.recipients._erasure._moves
+        moves.piece = piece
+        moves._transactions = cast("Transactions", _Steps(self.store, step))
+
+    async def by_row(self) -> tuple[dict[str, int], dict[str, int]]:
+        """By campaign, what was accepted: as deliveries and their messages say, and as counted."""
+        sent = select(message.c.campaign, func.count()).group_by(message.c.campaign)
+        sent = sent.join(delivery, delivery.c.message_id == message.c.id)
+        ever = counter_campaign.c
+        counted = select(ever.campaign, func.sum(ever.n)).where(ever.metric == "accepted")
+        counted = counted.group_by(ever.campaign)
+
+        def work(connection: Connection) -> tuple[dict[str, int], dict[str, int]]:
+            first, second = (
+                {row[0]: int(row[1]) for row in connection.execute(query)}
+                for query in (sent, counted)
+            )
+            return first, second
+
+        return await self.store._transactions.read(work)
+
+    async def test_D16_between_the_pieces_of_a_move_sums_are_whole_and_all_is_one(self) -> None:
+        _, items = await self.shared(5)
+        await self.store.queue.settle([settlement(delivery_of(items[0]))])
+        await self.click(items[0], f"{_SHOP}/all")
+        before = await self.totals()
+        names: list[str] = []
+        steps = 0
+
+        async def step() -> None:
+            nonlocal steps
+            steps += 1
+            self.assertEqual(await self.totals(), before)
+            rows = await self.store.history.totals(None, _HOUR, _HOUR + 7_200, "campaign")
+            names.extend(name for name, _ in rows if name != "One")
+            found = await self.store.campaigns.campaigns(None, "", 0, 9)
+            self.assertEqual(sorted(row.totals["accepted"] for row in found), [1, 5])
+            (row,) = [row for row in found if row.name != "One"]
+            links = await self.store.campaigns.links(self.mails, row.key, 9)
+            self.assertEqual([(link.target, link.persons) for link in links], [(f"{_SHOP}/all", 1)])
+
+        self.step_by_step(step)
+        await self.erase()
+        self.assertGreaterEqual(steps, 6)  # begun, two of messages, a day, links, ended
+        self.assertEqual(set(names), {"(erased)"})
+        self.assertNotIn("quux", await self.told(*items))
+        sent, counted = await self.by_row()
+        self.assertEqual(sent, counted)
+
+    async def test_what_a_crash_left_of_a_move_is_done_by_doing_it_again(self) -> None:
+        _, items = await self.shared(5)
+        for _ in range(4):
+            await self.send(self.make(_BOB, subject="Hi Quux", campaign="subject:Hi Quux"))
+        before = await self.totals()
+        for last in range(20):
+            left = last
+
+            async def step() -> None:
+                nonlocal left
+                left -= 1
+                if left < 0:
+                    raise _CrashError
+
+            self.step_by_step(step)
+            with contextlib.suppress(_CrashError):
+                await self.erase()
+                break
+            self.assertEqual(await self.totals(), before)
+        self.assertGreater(last, 2)
+        self.assertEqual(await self.totals(), before)
+        self.assertNotIn("quux", await self.told(*items))
+        sent, counted = await self.by_row()
+        self.assertEqual((sent, len(sent)), (counted, 3))
+
+    async def test_D16_what_is_accepted_and_settled_while_a_campaign_moves_goes_with_it(
+        self,
+    ) -> None:
+        key, items = await self.shared(4)
+        late: list[Accepted] = []
+
+        async def step() -> None:
+            if len(late) < 6:
+                item = self.make(TO_ZOE, subject=key[8:], campaign=key)
+                late.append(await self.send(item))
+            if items:
+                await self.store.queue.settle([settlement(delivery_of(items.pop()))])
+
+        self.step_by_step(step)
+        await self.erase()
+        sent, counted = await self.by_row()
+        self.assertEqual(sent, counted)
+        self.assertEqual(sent.pop(key), 1)  # accepted after the end
+        self.assertEqual(sorted(sent.values()), [1, 9])
+
+    async def test_a_campaign_that_is_mailed_again_in_the_same_minute_has_a_row(self) -> None:
+        key, _ = await self.shared(1)
+        await self.erase()
+        await self.send(self.make(TO_ZOE, subject=key[8:], campaign=key))
+        rows = await self.store.campaigns.campaigns(None, "", 0, 9)
+        self.assertEqual({row.name for row in rows}, {"One", "(erased)", key})
+        self.assertEqual([row.totals["accepted"] for row in rows], [1, 1, 1])
 
     async def test_what_was_kept_of_sums_forgets_the_name_too(self) -> None:
         await self.send(self.make(_BOB, subject="Hi Quux", campaign="subject:Hi Quux"))
