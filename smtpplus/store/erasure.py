@@ -94,6 +94,7 @@ class Erasure:
         hidden = erased_key(self._secret, account_id, key)
         shown = f"{hidden.removeprefix(ERASED)}@{_DOMAIN}"
         words = await self._transactions.read(lambda found: _words(found, account_id, key, shown))
+        await self._hide_links(account_id, key, words)
         while await self._transactions.write(
             lambda tx: _piece(tx, account_id, key, hidden, shown, words)
         ):
@@ -110,12 +111,26 @@ class Erasure:
         await self._transactions.write(lambda tx: _empty_sandbox(tx, words))
         self._note([(account_id, hidden)])
 
+    async def _hide_links(self, account_id: int, key: str, words: ErasedWords) -> None:
+        """Before events forget what was clicked: only all clicks tell which links are theirs."""
+        clicks: Links = Counter()
+        after: int | None = 0
+        while after is not None:
+            found, after = await self._transactions.read(
+                lambda connection, after=after: _clicks(connection, account_id, key, after)  # type: ignore[misc]
+            )
+            clicks.update(found)
+        links = list(clicks.items())
+        for start in range(0, len(links), _PIECE):
+            some: Links = Counter(dict(links[start : start + _PIECE]))
+            await self._transactions.write(lambda tx, some=some: hide_links(tx, some, words))  # type: ignore[misc]
+
     async def _mentions(self, account_id: int, words: ErasedWords) -> list[int]:
         found: list[int] = []
         before: int | None = None
         while True:
             ids, before = await self._transactions.read(
-                lambda tx, before=before: mentions(tx, account_id, words, before)  # type: ignore[misc]
+                lambda connection, before=before: mentions(connection, account_id, words, before)  # type: ignore[misc]
             )
             found += ids
             if before is None:
@@ -252,6 +267,34 @@ def _hide_attempts(transaction: Transaction, rows: Sequence[Row[Any]], words: Er
             facts = attempt_facts(*attempt_from(hidden.encode()))
             changing = update(attempt).where(attempt.c.id == found.id)
             transaction.execute(changing.values(facts=facts))
+
+
+def _clicks(
+    connection: Connection, account_id: int, key: str, after: int
+) -> tuple[Links, int | None]:
+    """What the address clicked in some messages above `after`; where to go on, None: that is all.
+
+    A click that was counted alone has no target.
+    """
+    sent = select(delivery.c.message_id).where(
+        delivery.c.address_key == key,
+        delivery.c.account_id == account_id,
+        delivery.c.message_id > after,
+    )
+    some = sent.distinct().order_by(delivery.c.message_id).limit(_PIECE)
+    ids = list(connection.scalars(some))
+    query = (
+        select(event.c.detail, message.c.list_id, message.c.campaign)
+        .join(message, message.c.id == event.c.message_id)
+        .join(delivery, delivery.c.id == event.c.delivery_id)
+        .where(event.c.message_id.in_(ids), event.c.type == EventType.CLICKED.value)
+        .where(delivery.c.address_key == key)
+    )
+    clicks: Links = Counter()
+    for row in connection.execute(query):
+        if target := json.loads(row.detail).get("target"):
+            clicks[row.list_id, row.campaign, target] += 1
+    return clicks, ids[-1] if ids else None
 
 
 def _hide_events(transaction: Transaction, rows: Sequence[Row[Any]], words: ErasedWords) -> Links:

@@ -10,6 +10,7 @@ from typing import Any, cast
 from sqlalchemy import Connection, event, func, select
 
 from smtpplus.rules.suppression import Reason, Scope, Suppression
+from smtpplus.store import erasure
 from smtpplus.store.commits import Transaction
 from smtpplus.store.erasure import accounts_of
 from smtpplus.store.schema import counter_campaign, delivery, message
@@ -191,6 +192,16 @@ class ErasureContract(StoreCase):
         kept = await self.store.history.message(None, both.message.id)
         assert kept is not None
         self.assertEqual(sorted(kept.message.options.metadata), ["for"])
+
+    async def test_a_link_that_one_alone_followed_in_more_mails_than_a_piece_has(self) -> None:
+        self.patch(erasure, "_PIECE", 2)
+        for _ in range(5):
+            await self.click(
+                await self.send(self.make(_BOB, subject="x", campaign="code:1")), f"{_SHOP}/own"
+            )
+        await self.erase()
+        links = await self.store.campaigns.links(self.mails, "code:1", 9)
+        self.assertEqual([(one.target, one.persons) for one in links], [("(erased)", 5)])
 
     async def test_another_address_that_ends_alike_is_left_alone(self) -> None:
         item = await self.send(self.make(_BOB, _OTHER, subject="x", campaign="month:2026-11"))
