@@ -99,7 +99,9 @@ class CampaignMoves:
     ) -> tuple[str, str]:
         """The new key, and its name."""
         of_list = campaign.c.list_id == told.list_id
-        name = GONE if words.tells(told.name) or not words.tells(told.key) else told.name
+        name = told.name or GONE
+        if words.tells(name) or not words.tells(told.key):
+            name = GONE
         new = f"{ERASED_KEY}{show_id(self._ids.next(now))}"
         is_old = and_(of_list, campaign.c.key == told.key)
         row = transaction.execute(select(campaign).where(is_old)).first()
@@ -164,10 +166,13 @@ class CampaignMoves:
         self._rename(transaction, told, counter_campaign, None, new)
         while self._move_links(transaction, told, new):
             pass
-        if last_at is not None:
-            is_new = and_(campaign.c.list_id == told.list_id, campaign.c.key == new)
-            later = is_new & (campaign.c.last_at < last_at)
-            transaction.execute(update(campaign).where(later).values(last_at=last_at))
+        is_new = and_(campaign.c.list_id == told.list_id, campaign.c.key == new)
+        known_at = transaction.execute(select(campaign.c.last_at).where(is_new)).scalar()
+        if known_at is None:  # there was no row of the old key either, in the beginning
+            transaction.execute(update(campaign).where(is_old).values(key=new, name=name))
+        elif last_at is not None:
+            newest = max(known_at, last_at)
+            transaction.execute(update(campaign).where(is_new).values(last_at=newest))
             transaction.execute(delete(campaign).where(is_old))
         self._forget()  # for what is accepted in the same transaction
         transaction.after_commit(self._forget)

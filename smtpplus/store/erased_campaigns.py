@@ -88,7 +88,9 @@ def telling(
     for some in chunks(mentions):
         for list_id, key, *found in connection.execute(counted.where(message.c.id.in_(some))):
             if words.tells(key):
-                own.setdefault((list_id, key), _Found(*found))
+                before = own.get((list_id, key), _Found(0, *found[1:]))
+                first, last = min(before.first, found[1]), max(before.last, found[2])
+                own[list_id, key] = _Found(before.n + found[0], first, last)
     result = []
     for (list_id, key), of_key in own.items():
         is_same = and_(campaign.c.list_id == list_id, campaign.c.key == key)

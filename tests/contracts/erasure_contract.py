@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any, cast
 
-from sqlalchemy import Connection, event, func, select
+from sqlalchemy import Connection, delete, event, func, select
 
 from smtpplus.rules.suppression import Reason, Scope, Suppression
 from smtpplus.store import erasure
 from smtpplus.store.commits import Transaction
 from smtpplus.store.erasure import accounts_of
-from smtpplus.store.schema import counter_campaign, delivery, message
+from smtpplus.store.schema import campaign, counter_campaign, delivery, message
 from smtpplus.store.store import Store
 from smtpplus.store.transactions import Transactions
 from smtpplus.values.address import Address
@@ -344,6 +344,27 @@ class ErasureContract(StoreCase):
         rows = await self.store.campaigns.campaigns(None, "", 0, 9)
         self.assertEqual({row.name for row in rows}, {"One", "(erased)", key})
         self.assertEqual([row.totals["accepted"] for row in rows], [1, 1, 1])
+
+    async def test_a_campaign_whose_row_comes_while_it_moves_keeps_one(self) -> None:
+        key, (item,) = await self.shared(1)
+        await self.store._transactions.write(
+            lambda tx: tx.execute(delete(campaign).where(campaign.c.key == key)).rowcount
+        )
+        late: list[Accepted] = []
+
+        async def step() -> None:
+            if not late:
+                next_minute = self.make(TO_ZOE, subject=key[8:], campaign=key)
+                at = replace(next_minute.message, received_at=NOW + 60)
+                late.append(await self.send(replace(next_minute, message=at)))
+
+        self.step_by_step(step)
+        await self.erase()
+        rows = await self.store.campaigns.campaigns(None, "", 0, 9)
+        self.assertEqual(
+            {row.name: row.totals["accepted"] for row in rows}, {"One": 1, "(erased)": 2}
+        )
+        self.assertNotIn("quux", await self.told(item))
 
     async def test_what_was_kept_of_sums_forgets_the_name_too(self) -> None:
         await self.send(self.make(_BOB, subject="Hi Quux", campaign="subject:Hi Quux"))
