@@ -27,6 +27,7 @@ from typing import Any
 from sqlalchemy import Connection, CursorResult, Executable
 from twisted.logger import Logger
 
+from smtpplus.store.damage import Damage, Look
 from smtpplus.store.dialects import (
     Fault,
     IdsSql,
@@ -48,7 +49,6 @@ __all__ = ["Committer", "DoubtfulError", "Request", "Transaction"]
 _log = Logger()
 _REOPEN_AFTER_SECONDS = 5.0
 _CHECK_AFTER_SECONDS = 60.0  # where it did not pass: the check reads the whole store
-_LOOK_AFTER_SECONDS = 3_600.0  # likewise, beside the writing
 _CONNECT_AFTER_SECONDS = 0.5  # a server that is away is not asked by each request
 _ROOM_AFTER_SECONDS = 1.0
 _DOUBT_SECONDS = 8.0
@@ -155,7 +155,7 @@ class Committer:
     `open_writer` gets True where the store is to be checked first. Each transaction tells of
     `topics`, and waits for its `turn` where several processes write. `look` checks the whole store,
     where that can be done, and answers what is wrong with it and whether writing would make it
-    worse. `pause` waits for so many seconds. Not thread-safe, but for `has_met` and `look`.
+    worse (`damage.py`). `pause` waits for so many seconds. Not thread-safe, but for its `damage`.
     """
 
     def __init__(
@@ -166,7 +166,7 @@ class Committer:
         *,
         topics: Iterable[str] = (),
         turn: WriteTurn | None = None,
-        look: Callable[[], tuple[str, bool]] | None = None,
+        look: Look | None = None,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._open = open_writer
@@ -174,13 +174,10 @@ class Committer:
         self._monotonic = monotonic
         self._topics = frozenset(topics)
         self._turn = turn
-        self._look = look
         self._pause = pause
         self._connection: Connection | None = None
         self._broken: BaseException | None = None
-        self._met: StoreCorruptError | None = None  # it spreads, and the writer has not heeded it
-        self._damage = ""  # what readers met since the last check that passed
-        self._look_at = float("-inf")
+        self.damage = Damage(monotonic, look)  # that readers met
         self._reopen_at = 0.0
         self._room_at = float("-inf")
         self._away: SmtpplusError | None = None
@@ -196,40 +193,14 @@ class Committer:
     @property
     def is_damaged(self) -> bool:
         """Was damage met, and no check has passed since?"""
-        met = self._met or self._broken
+        met = self.damage.spreading or self._broken
         return met is not None and isinstance(self._dialect.ours(met), StoreCorruptError)
 
     @property
     def trouble(self) -> str:
         """What is known to be wrong until a check has passed; "" where nothing is."""
         broken = self._broken
-        return self._damage if broken is None else str(self._dialect.ours(broken))
-
-    def has_met(self, damage: StoreCorruptError) -> None:
-        """A reader, in its own thread, met `damage`: what it asked for is lost, and told of (D15)."""
-        if not self._damage:
-            _log.critical("a part of the store cannot be read: {error}", error=str(damage))
-        self._damage = str(damage)
-
-    def look(self) -> None:
-        """In a reader's thread: look at the whole store once, if damage was met. Never raises.
-
-        Where writing would make it worse, nothing is written until a check has passed.
-        """
-        if not self._damage or self._broken is not None or self._monotonic() < self._look_at:
-            return
-        if self._look is None:
-            self._damage = ""  # told of once: the server's own logs know more
-            return
-        self._look_at = self._monotonic() + _LOOK_AFTER_SECONDS
-        found, spreads = self._look()
-        if spreads:
-            self._met = StoreCorruptError(found)
-        elif found:
-            _log.critical("what can be read of the store is still written: {error}", error=found)
-        else:
-            self._damage = ""
-            _log.warn("the store passes its check")
+        return self.damage.text if broken is None else str(self._dialect.ours(broken))
 
     def run(self, requests: Sequence[Request]) -> list[Callable[[], None]]:
         """Give each request its result or its error; what is to be done after the commit."""
@@ -328,6 +299,7 @@ class Committer:
         if self._away is not None and self._monotonic() < self._reopen_at:
             raise self._away
         self._reopen_at = self._monotonic() + _REOPEN_AFTER_SECONDS
+        passed = self.damage.begin_check()
         try:
             self._connection = self._open(self._broken is not None)
             self._dialect.prepare(self._connection)
@@ -341,7 +313,7 @@ class Committer:
                 _log.critical("nothing is written: {error}", error=str(ours))
             raise
         if self._broken is not None:
-            self._damage = ""
+            passed()
             _log.warn("the store was opened again and checked: it is written from here on")
         self._broken = self._away = None
         self.generation += 1
@@ -349,7 +321,7 @@ class Committer:
 
     def _heed_readers(self) -> None:
         """Where one found that the damage spreads, the store is opened anew, and checked at once."""
-        met, self._met = self._met, None
+        met, self.damage.spreading = self.damage.spreading, None
         if met is not None and self._broken is None:
             self._abandon(met)
             self._reopen_at = self._monotonic()

@@ -45,7 +45,7 @@ class Reads:
         try:
             return self._run(work, dialect)
         except StoreCorruptError as error:
-            self._committer.has_met(error)
+            self._committer.damage.has_met(error)
             raise
         except StoreUnavailableError:
             if not was_open or self._connection is not None:

@@ -187,7 +187,10 @@ class InlineTransactions:
 
 
 class ThreadedTransactions:
-    """One writer thread, a few readers, a few for files. All methods in the reactor's thread."""
+    """One writer thread, a few readers, a few for files. All methods in the reactor's thread.
+
+    Where damage was met, one more for a while, which looks at the whole store.
+    """
 
     def __init__(
         self,
@@ -213,6 +216,7 @@ class ThreadedTransactions:
             "watch": [],
         }
         self._watched: Watched | None = None  # until it closes itself
+        self._looking = threading.Lock()  # one at a time
         self._ending = threading.Lock()
         self._closing = False
         self._hurry = threading.Event()  # nobody is waited for any more
@@ -419,8 +423,25 @@ class ThreadedTransactions:
             except Exception as error:  # noqa: BLE001 - it arrives where it was asked for
                 request.error = error
             self._reactor.callFromThread(_fire, [request])
-            self._committer.look()
+            if self._committer.damage.is_due:
+                self._start_look()
         reads.close()
+
+    def _start_look(self) -> None:
+        """In a thread that nobody waits for: it reads the whole store, which may take minutes."""
+        if self._committer.is_broken or not self._looking.acquire(blocking=False):
+            return  # it is checked as it is
+
+        def look() -> None:
+            try:
+                self._committer.damage.look()
+            finally:
+                self._looking.release()
+
+        try:
+            threading.Thread(target=look, name="smtpplus store look", daemon=True).start()
+        except RuntimeError:  # there is no room for a thread: after the next read, then
+            self._looking.release()
 
     def _files_until_stopped(self) -> None:
         while (task := self._files.get()) is not None:

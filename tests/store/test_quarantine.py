@@ -122,16 +122,16 @@ class DamagedStoreTests(StoreCase):
         items, path, whole = await self._laid_bare(60)
         self._zero(path.name, whole.index(b"the 30th subject.") // 4096 * 4096)
         store = await self.started()
-        committer = store._transactions._committer
-        committer._look_at = float("inf")  # the test looks itself
+        damage = store._transactions._committer.damage
+        damage._look_at = float("inf")  # the test looks itself
         self.assertEqual(store.trouble, "")
         with capturedLogs() as events:
             for turn in range(3):
                 with self.assertRaisesRegex(StoreCorruptError, "damaged"):
                     await store.history.message(None, items[30].message.id)
                 if turn == 1:
-                    committer._look_at = 0.0
-                    committer.look()
+                    damage._look_at = 0.0
+                    damage.look()
                 await store.queue.accept(accepted(store.ids))
         self.assertIn("The store is damaged", store.trouble)
         first, second = self._told(events, LogLevel.critical)
@@ -149,19 +149,19 @@ class DamagedStoreTests(StoreCase):
         page = whole[(one - 1) * 4096 : one * 4096]  # whose children are in use twice now
         path.write_bytes(whole[: (other - 1) * 4096] + page + whole[other * 4096 :])
         store = await self.started()
-        committer = store._transactions._committer
-        committer.has_met(StoreCorruptError("The store is damaged: so it is."))
-        committer.look()
+        damage = store._transactions._committer.damage
+        damage.has_met(StoreCorruptError("The store is damaged: so it is."))
+        damage.look()
         with self.assertRaisesRegex(StoreCorruptError, "does not pass its check"):
             await store.queue.accept(accepted(store.ids))
         self.assertIn("does not pass its check", store.trouble)
 
     async def test_D15_damage_that_no_check_finds_is_told_of_and_stops_nothing(self) -> None:
         store = await self.started()
-        committer = store._transactions._committer
+        damage = store._transactions._committer.damage
         for trouble in ("", "The store is damaged: so it is."):  # looked for once an hour
-            committer.has_met(StoreCorruptError("The store is damaged: so it is."))
-            committer.look()
+            damage.has_met(StoreCorruptError("The store is damaged: so it is."))
+            damage.look()
             self.assertEqual(store.trouble, trouble)
             await store.queue.accept(accepted(store.ids))
 

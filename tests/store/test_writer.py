@@ -222,7 +222,7 @@ class WriterTests(WriterCase):
     ) -> None:
         store = await self.written()
         damage = StoreCorruptError("The store is damaged: so it is.")
-        store._transactions._committer._met = damage
+        store._transactions._committer.damage.spreading = damage
         await store.queue.accept(accepted(store.ids))  # checked, and written here
         await store.queue.accept(accepted(store.ids))
         nodes = self.asked("SELECT node FROM counter_hour WHERE metric = 'accepted' ORDER BY node")
