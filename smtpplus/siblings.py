@@ -46,6 +46,7 @@ _WELL_SECONDS = 60.0  # after which the next end is taken for the first
 _ANSWER_SECONDS = 2.0
 _TROUBLE_SECONDS = 10.0  # how long the writer's word stands; while it has trouble it says so again
 _STOP_SECONDS = 28.0  # from SIGTERM on; D12: 30 in all
+_WAKE_SECONDS = 10.0  # likewise: where memory is short, one may stand still for a while
 _LOOK_SECONDS = 2.0  # between two looks at each sibling
 # Not seconds: where the whole machine stood still, the first has looked but once meanwhile.
 _SILENT_LOOKS, _LOST_LOOKS = 3, 15
@@ -140,11 +141,11 @@ class Siblings:
         """Let them come to an end; `ended` says when.
 
         Who takes too long is killed, the writer, too: one that is frozen may have the locks that
-        the first process's own end waits for.
+        the first process's own end waits for. Who did not answer before has less time to wake.
         """
         self._stopping = True
-        for sibling in self._siblings:
-            sibling.signal("KILL" if sibling.is_silent else "TERM")
+        self._signal("TERM")
+        self._clock.call_later(_WAKE_SECONDS, self._kill_silent)
         self._clock.call_later(_STOP_SECONDS, self._kill)
 
     async def ended(self) -> None:
@@ -221,6 +222,11 @@ class Siblings:
     def _signal(self, name: str) -> None:
         for sibling in self._siblings:
             sibling.signal(name)
+
+    def _kill_silent(self) -> None:
+        for sibling in self._siblings:
+            if sibling.is_silent:
+                sibling.signal("KILL")
 
     def _kill(self) -> None:
         for child in self._children.values():
@@ -330,7 +336,6 @@ class _Child(ProcessProtocol):
     def look(self) -> None:
         """Ask whether it is there; end it where that stays unanswered."""
         if not self._asked[b"there"]:
-            self._silent_looks = 0
             self.ask(b"there")
             return
         self._silent_looks += 1
@@ -398,6 +403,7 @@ class _Child(ProcessProtocol):
         return True
 
     def _has_told(self, question: bytes, answer: bytes) -> None:
+        self._silent_looks = 0
         if question == b"trouble":
             self.trouble, self.told_at = answer.decode("utf-8", "replace"), self._clock.monotonic()
         asked = self._asked[question]

@@ -207,13 +207,22 @@ class SiblingsTests(SynchronousTestCase):
             self.assertEqual(self.siblings.silent, [])
         self.assertEqual(late.transport.signals, [])
 
-    def test_D12_who_is_silent_when_it_stops_is_not_waited_for(self) -> None:
-        self.ready(0)
-        for _ in range(4):
-            self.reactor.advance(2)
-        self.siblings.terminate()
-        signals = [one.transport.signals for one in self.reactor.started]
-        self.assertEqual(signals, [["KILL"], ["TERM"]])  # the other has not come up yet
+    def test_D12_who_is_silent_when_it_stops_has_ten_seconds_to_wake(self) -> None:
+        for awakes in (True, False):
+            self.setUp()
+            self.ready(0)
+            for _ in range(4):
+                self.reactor.advance(2)
+            self.assertEqual(self.siblings.silent, ["process 1"])
+            self.siblings.terminate()
+            one, other = self.reactor.started  # who has not come up yet
+            self.assertEqual((one.transport.signals, other.transport.signals), (["TERM"],) * 2)
+            self.reactor.advance(9)
+            if awakes:
+                one.childDataReceived(TALK, b"there 0\n")
+            self.reactor.advance(9)
+            self.assertEqual(one.transport.signals, ["TERM"] if awakes else ["TERM", "KILL"])
+            self.assertEqual(other.transport.signals, ["TERM"])
 
     def test_nobody_is_looked_at_while_it_stops(self) -> None:
         self.ready(0)
