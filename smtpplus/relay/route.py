@@ -144,9 +144,8 @@ class Router:
             text = str(error) or f"DNS gave no reliable answer about {domain}."
             raise RouteFailedError(undeliverable(Stage.ROUTE, "4.4.3", text)) from None
         exchangers = [Exchanger(one.preference, one.host) for one in answer if one.host]
-        if (
-            answer and not exchangers
-        ):  # RFC 7505 §3; beside others, which must not be, it is no word
+        # RFC 7505 §3; beside others, which must not be, a null MX is no word.
+        if answer and not exchangers:
             raise RouteFailedError(
                 undeliverable(
                     Stage.ROUTE, "5.1.10", f"The domain {domain} accepts no mail (null MX)."
