@@ -47,7 +47,9 @@ class SqliteFile:
                 "The store's url must be sqlite:/// and a path, or postgresql:// and what libpq "
                 f"knows, not {url!r}."
             )
-        self.path = Path(url[len(_PREFIX) :]).absolute()
+        # Without links, as SQLite sees it: its log, and all else beside it, lies by the file itself.
+        self.path = Path(os.path.realpath(url[len(_PREFIX) :]))
+        self.lock = Path(f"{self.path}.lock")  # another data_dir may mean the same file
         self.reserve = self.path.parent / "reserve"
         self._log, self._reserve = f"{self.path}-wal", str(self.reserve)  # asked with each commit
         self._sqlite = SqliteDialect(self.reserve)

@@ -145,10 +145,7 @@ class Store:
         self._clock = clock
         self._place = place
         self._lock = ProcessLock(data_dir / _LOCK_NAME)
-        self._store_lock = None  # another data_dir may mean the same file, by whatever name
-        if isinstance(database, SqliteFile):
-            path = database.path.resolve()
-            self._store_lock = ProcessLock(path.with_name(f"{path.name}.lock"))
+        self._store_lock = ProcessLock(database.lock) if isinstance(database, SqliteFile) else None
         self.node_id = node.number
         self.ids = node.ids
         self.leases = leases
@@ -445,8 +442,8 @@ def _check_access(database: _Database, data_dir: Path) -> None:
     if isinstance(database, SqliteFile):
         check_access(data_dir, data_dir / QUEUE_NAME)
         check_owner(data_dir / QUEUE_NAME)
-        companions = [Path(f"{database.path}{end}") for end in ("", "-wal", "-shm", ".lock")]
-        check_access(database.folder, *companions, *lock_files(data_dir))
+        companions = [Path(f"{database.path}{end}") for end in ("", "-wal", "-shm")]
+        check_access(database.folder, *companions, database.lock, *lock_files(data_dir))
 
 
 def _prepare_tables(connection: Connection, database: _Database, *, create: bool) -> None:

@@ -67,6 +67,18 @@ class AccessTests(SynchronousTestCase):
             with _closed(path):
                 self.assertIn(f"{path} cannot be used", self.shell.refused("migrate"))
 
+    def test_what_lies_beside_a_store_is_looked_for_beside_the_file_that_a_link_means(self) -> None:
+        link = self.folder / "link.sqlite3"
+        link.symlink_to(self.folder / "queue" / "smtpplus.sqlite3")
+        for end in ("-wal", ".lock"):
+            path = self.folder / "queue" / f"smtpplus.sqlite3{end}"
+            path.touch()
+            if _IS_ROOT:
+                os.chown(path, _OTHER, -1)
+            with _closed(path):
+                said = self.shell.refused("--set", f"store.url=sqlite:///{link}", "user", "list")
+            self.assertIn(f"{path} cannot be used", said)
+
     def test_a_data_dir_that_is_closed_is_what_is_named_not_what_is_in_it(self) -> None:
         data_dir = self.folder.with_name("data")
         data_dir.mkdir()
