@@ -14,14 +14,20 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, exc
+from sqlalchemy import Connection, create_engine
 from sqlalchemy.pool import NullPool
 from twisted.logger import Logger
 
-from smtpplus.store.dialects import BUSY_MS, IndexingCompiler, SqliteDialect, StoreDialect
-from smtpplus.values.errors import StoreCorruptError, UsageError
+from smtpplus.store.dialects import (
+    BUSY_MS,
+    IndexingCompiler,
+    SqliteDialect,
+    StoreDialect,
+    our_errors,
+)
+from smtpplus.values.errors import SmtpplusError, StoreCorruptError, UsageError
 
-__all__ = ["SqliteFile", "sync_folder"]
+__all__ = ["SqliteFile", "spreading", "sync_folder"]
 
 _log = Logger()
 _PREFIX = "sqlite:///"
@@ -29,12 +35,11 @@ _PAGE_OCTETS = 4096
 _WRITER_CACHE_KIB = 16_384
 _READER_CACHE_KIB = 4_096
 _CHECKPOINT_PAGES = 4_000  # 16 MiB of log between two checkpoints, at most
-# What a check says of pages that are lost: what stood in them cannot be read, and writing elsewhere
-# harms nothing. All else, such as a page in use twice, or in use and free, writing makes worse.
-_LOST = re.compile(
-    r"^\*\*\* in database|^(?!.*freelist).*(never used|btreeInitPage|invalid page number"
-    r"|overflow list length|unable to get the page)"
-)
+# A page in use twice, or in use and free, gets what belongs elsewhere when it is written. All else
+# that a check says is of one page, and of what is lost with it.
+_SPREADS = re.compile(r"^.*(?:2nd reference|freelist).*$", re.IGNORECASE | re.MULTILINE)
+_MOST_FINDINGS = 100_000  # a page in use twice may come behind many that are lost
+_MOST_TOLD = 1_000  # characters of them
 LOG_LIMIT = 2  # intervals: a log that became longer is cut back to that
 
 
@@ -105,21 +110,26 @@ class SqliteFile:
         return connection
 
     def look(self) -> tuple[str, bool]:
-        """What a check of the whole file finds, "" where nothing; would writing make it worse?"""
+        """What a check of the whole file finds, and would writing spread it? See `Look`."""
         # One row, which tells of all pages: the driver forgets it where the next one fails.
-        query = "SELECT quick_check FROM pragma_quick_check LIMIT 1"
+        query = "SELECT quick_check FROM pragma_quick_check(?) LIMIT 1"
         try:
-            with self._engine.connect() as connection:
-                found = str(connection.exec_driver_sql(query).scalar())
-        except exc.DBAPIError as error:
-            return _damaged(error.orig), True
+            with our_errors(self.dialect), self._engine.connect() as connection:
+                found = str(connection.exec_driver_sql(query, (_MOST_FINDINGS,)).scalar())
+        except StoreCorruptError as error:
+            return str(error), True
         if found == "ok":
             return "", False
-        return _damaged(found), not all(map(_LOST.search, found.splitlines()))
+        spreads = spreading(found)
+        return _damaged(spreads or found), bool(spreads)
 
     def tell_of_damage(self) -> None:
         """Check the file, and log what is found."""
-        found, _ = self.look()
+        try:
+            found, _ = self.look()
+        except SmtpplusError as error:
+            _log.warn("the store could not be looked at: {error}", error=str(error))
+            return
         if found:
             _log.critical("{text}", text=found)
         else:
@@ -193,6 +203,12 @@ class SqliteFile:
             raise UsageError(f"{self.path} is on a file system that SQLite's WAL cannot use.")
 
 
+def spreading(found: str) -> str:
+    """The line of what a check found that tells of damage that writing would spread, or ""."""
+    line = _SPREADS.search(found)
+    return line.group() if line else ""
+
+
 def _octets_of(path: str) -> int:
     try:
         return os.stat(path).st_size  # noqa: PTH116 - a third of the time
@@ -215,7 +231,7 @@ def _pragma(connection: Connection, text: str) -> Any:
 
 
 def _damaged(found: Any) -> str:
-    text = " ".join(str(found).split())
+    text = " ".join(str(found)[:_MOST_TOLD].split())
     return (
         f"The store is damaged, it does not pass its check ({text}): stop the service, keep a copy "
         'of data_dir, and restore a backup; see "A damaged store" in the operations manual.'

@@ -15,17 +15,36 @@ from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
 
 from smtpplus.ports import IBody
 from smtpplus.store.content_files import QUARANTINE_SECONDS, ContentFiles
+from smtpplus.store.sqlite import SqliteFile, spreading
 from smtpplus.store.store import Store
 from smtpplus.values.errors import (
     CorruptContentError,
     NotFoundError,
     StoreBrokenError,
     StoreCorruptError,
+    StoreUnavailableError,
 )
 from smtpplus.values.message import Accepted, DeliveryState
 from tests.folders import folder_of
 from tests.store.samples import NOW, StoreCase, accepted, delivery_of, settlement
 
+_FINDINGS = (  # of SQLite 3.40, and of later ones
+    ("2nd reference to page 31", True),
+    ("On tree page 12 cell 4: 2nd reference to page 31", True),
+    ("Tree 12 page 31 cell 4: 2nd reference to page 31", True),
+    ("Main freelist: size is 1 but should be 30", True),
+    ("Freelist: size is 1 but should be 30", True),
+    ("Freelist: freelist leaf count too big on page 7", True),
+    ("Main freelist: invalid page number 99", True),
+    ("Page 31 is never used", False),
+    ("On tree page 12 cell 0: Rowid 7 out of order", False),
+    ("Tree 12 page 31: free space corruption", False),
+    ("Tree 12 page 31 cell 9: Extends off end of page", False),
+    ("Fragmentation of 7 bytes reported as 0 on page 31", False),
+    ("Multiple uses for byte 100 of page 31", False),
+    ("On tree page 12 cell 0: overflow list length is 1 but should be 3", False),
+    ("Tree 12 page 31: btreeInitPage() returns error code 11", False),
+)
 LARGE = random.Random(15).randbytes(700_000)
 
 
@@ -140,14 +159,52 @@ class DamagedStoreTests(StoreCase):
         self.assertIn("does not pass its check", second)
         self.assertGreater(len(await store.queue.claim(NOW + 9, 100, ())), 40)
 
-    async def test_D15_damage_that_writing_would_spread_stops_all_writing(self) -> None:
+    async def test_D15_a_page_that_lost_a_piece_stops_nothing(self) -> None:
         _, path, whole = await self._laid_bare(60)
+        at = whole.index(b"the 30th subject.") // 4096 * 4096
+        first, second = whole[at + 8 : at + 10], whole[at + 10 : at + 12]  # places of cells
+        for where, piece, found in (
+            (7, b"\x09", "Fragmentation of"),
+            (8, second + first, "Rowid .* out of order"),
+            (10, b"\x0f\xff", "Offset 4095 out of range"),
+            (1, b"\x0f\xff", "btreeInitPage|free space corruption"),
+        ):
+            place = at + where
+            path.write_bytes(whole[:place] + piece + whole[place + len(piece) :])
+            store = self.open()
+            await store.start()
+            damage = store._transactions._committer.damage
+            damage.has_met(StoreCorruptError("The store is damaged: so it is."))
+            with capturedLogs() as events:
+                damage.look()
+            self.assertRegex(" ".join(self._told(events, LogLevel.critical)), found)
+            self.assertIn("The store is damaged", store.trouble)
+            await store.queue.accept(accepted(store.ids))
+            await store.close()
+
+    async def _with_a_page_in_use_twice(self, messages: int, lost: int = 0) -> Path:
+        _, path, whole = await self._laid_bare(messages)
         with sqlite3.connect(path) as database:
             query = "SELECT rootpage FROM sqlite_master WHERE name IN ('message', 'delivery')"
             (one,), (other,) = database.execute(query)
+            bare = [
+                page
+                for (page,) in database.execute(
+                    "SELECT rootpage FROM sqlite_master WHERE rootpage > 0 AND type = 'index'"
+                    " AND tbl_name NOT IN ('message', 'delivery', 'node')"
+                )
+            ]
         database.close()
         page = whole[(one - 1) * 4096 : one * 4096]  # whose children are in use twice now
-        path.write_bytes(whole[: (other - 1) * 4096] + page + whole[other * 4096 :])
+        octets = bytearray(whole)
+        octets[(other - 1) * 4096 : other * 4096] = page
+        for number in bare[:lost]:  # cells without end: a hundred findings each
+            octets[(number - 1) * 4096 + 3 : (number - 1) * 4096 + 5] = b"\x01\x90"
+        path.write_bytes(octets)
+        return path
+
+    async def test_D15_damage_that_writing_would_spread_stops_all_writing(self) -> None:
+        await self._with_a_page_in_use_twice(60)
         store = await self.started()
         damage = store._transactions._committer.damage
         damage.has_met(StoreCorruptError("The store is damaged: so it is."))
@@ -155,6 +212,38 @@ class DamagedStoreTests(StoreCase):
         with self.assertRaisesRegex(StoreCorruptError, "does not pass its check"):
             await store.queue.accept(accepted(store.ids))
         self.assertIn("does not pass its check", store.trouble)
+
+    async def test_D15_a_page_in_use_twice_is_found_behind_many_that_are_lost(self) -> None:
+        path = await self._with_a_page_in_use_twice(60, lost=9)
+        with sqlite3.connect(path) as database:
+            text = str(database.execute("PRAGMA quick_check").fetchone())
+            self.assertNotIn("2nd reference", text)
+        database.close()
+        found, spreads = SqliteFile(self.url).look()
+        self.assertIn("2nd reference", found)
+        self.assertTrue(spreads)
+
+    async def test_D15_a_look_that_cannot_be_taken_finds_nothing(self) -> None:
+        _, path, _ = await self._laid_bare(3)
+        path.unlink()
+        path.mkdir()
+        database = SqliteFile(self.url)
+        with self.assertRaisesRegex(StoreUnavailableError, "unable to open"):
+            database.look()
+        with capturedLogs() as events:
+            database.tell_of_damage()
+        (told,) = self._told(events, LogLevel.warn)
+        self.assertIn("the store could not be looked at", told)
+        path.rmdir()
+        path.write_bytes(b"no database" * 999)
+        found, spreads = database.look()
+        self.assertIn("The store is damaged: file is not a database", found)
+        self.assertTrue(spreads)
+
+    def test_D15_what_spreads_is_a_page_in_use_twice_or_in_use_and_free(self) -> None:
+        for text, spreads in _FINDINGS:
+            for found in (text, f"*** in database main ***\nPage 7: never used\n{text}\nx"):
+                self.assertEqual(spreading(found), text if spreads else "", found)
 
     async def test_D15_damage_that_no_check_finds_is_told_of_and_stops_nothing(self) -> None:
         store = await self.started()
