@@ -8,6 +8,7 @@ tells by NOTIFY, of our own changes, too; a poll stands behind it, should a noti
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection
 from typing import NamedTuple, Protocol
 
@@ -17,6 +18,7 @@ from twisted.internet.defer import Deferred
 from smtpplus.ports import IClock
 from smtpplus.store.topics import TOPICS, told_between
 from smtpplus.store.transactions import ThreadedTransactions, Transactions, Watched
+from smtpplus.values.errors import StoreCorruptError
 
 __all__ = ["Changes", "FileChanges", "NotedChanges"]
 
@@ -71,7 +73,8 @@ class FileChanges(_Subscribers):
 
     async def start(self) -> None:
         """Look once a second from now on."""
-        self._seen = await self._transactions.outside(_look)
+        with contextlib.suppress(StoreCorruptError):  # it is in the log; reading goes on
+            self._seen = await self._transactions.outside(_look)
         self._later()
 
     def stop(self) -> None:

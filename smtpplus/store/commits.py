@@ -177,7 +177,7 @@ class Committer:
         self._pause = pause
         self._connection: Connection | None = None
         self._broken: BaseException | None = None
-        self.damage = Damage(monotonic, look)  # that readers met
+        self.damage = Damage(monotonic, look, self._tell)  # that readers met
         self._reopen_at = 0.0
         self._room_at = float("-inf")
         self._away: SmtpplusError | None = None
@@ -289,7 +289,7 @@ class Committer:
     def _ready(self) -> Connection:
         if self.refusal is not None:
             raise self.refusal
-        self._heed_readers()
+        self._heed_others()
         if self._connection is not None:
             return self._connection
         if self._broken is not None and self._monotonic() < self._reopen_at:
@@ -310,19 +310,29 @@ class Committer:
                 self._reopen_at = self._monotonic() + _CONNECT_AFTER_SECONDS
             elif isinstance(ours, StoreCorruptError):
                 self._reopen_at = self._monotonic() + _CHECK_AFTER_SECONDS
+                self._tell(damaged=True)
                 _log.critical("nothing is written: {error}", error=str(ours))
             raise
         if self._broken is not None:
             passed()
+            self._tell(damaged=False)
             _log.warn("the store was opened again and checked: it is written from here on")
         self._broken = self._away = None
         self.generation += 1
         return self._connection
 
-    def _heed_readers(self) -> None:
-        """Where one found that the damage spreads, the store is opened anew, and checked at once."""
+    def _tell(self, damaged: bool) -> None:
+        if self._turn is not None:
+            self._turn.tell(damaged)
+
+    def _heed_others(self) -> None:
+        """Where a look found that damage spreads, here or in another process: check at once."""
         met, self.damage.spreading = self.damage.spreading, None
-        if met is not None and self._broken is None:
+        if self._broken is not None:
+            return
+        if met is None and self._turn is not None and self._turn.is_of_damaged:
+            met = StoreCorruptError("The store is damaged, as another process has found.")
+        if met is not None:
             self._abandon(met)
             self._reopen_at = self._monotonic()
 

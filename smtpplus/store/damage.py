@@ -29,11 +29,20 @@ Raises errors of ours where it could not look.
 
 
 class Damage:
-    """What is known of it; `look` is None where nothing can look."""
+    """What is known of it; `look` is None where nothing can look.
 
-    def __init__(self, monotonic: Callable[[], float], look: Look | None) -> None:
+    `tell` is called with True where it spreads.
+    """
+
+    def __init__(
+        self,
+        monotonic: Callable[[], float],
+        look: Look | None,
+        tell: Callable[[bool], object] = bool,
+    ) -> None:
         self._monotonic = monotonic
         self._look = look
+        self._tell = tell
         self._met: tuple[str] | None = None  # last; each is another tuple
         self._past: tuple[str] | None = None  # the one that stood when a check began that passed
         self._look_at = float("-inf")
@@ -84,6 +93,7 @@ class Damage:
             return
         if spreads:
             self.spreading = StoreCorruptError(found)
+            self._tell(True)
         elif found:
             _log.critical("what can be read of the store is still written: {error}", error=found)
         else:

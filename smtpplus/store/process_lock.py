@@ -82,7 +82,7 @@ def keep_turns(data_dir: Path, wanted: bool) -> None:
     """From now on those who write in `data_dir` take turns, or need not."""
     path = data_dir / _TURN_NAME
     if wanted:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
     else:
         path.unlink(missing_ok=True)
 
@@ -95,6 +95,9 @@ class WriteTurn:
     Each writer has its own. May be taken again by whoever has the turn. Where the file is not
     there when it is first taken, as beside a service of one process, there are no turns
     (`keep_turns`). `take` raises OSError where the file cannot be opened.
+
+    The file has an octet in it while any of them knows the store to be damaged: the others heed
+    that before they write.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -119,6 +122,16 @@ class WriteTurn:
         self._depth -= 1
         if self._depth == 0 and self._descriptor is not None:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    @property
+    def is_of_damaged(self) -> bool:
+        """Is the store known to be damaged? Asked while it is our turn."""
+        return self._descriptor is not None and os.fstat(self._descriptor).st_size > 0
+
+    def tell(self, damaged: bool) -> None:
+        """Let all others know, from any thread, at any time. Harmless where there are no turns."""
+        with contextlib.suppress(OSError):  # it is told again
+            os.truncate(self._path, 1 if damaged else 0)
 
     def close(self) -> None:
         """Forget the file, unless it is our turn; harmless where it was never opened."""

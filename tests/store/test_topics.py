@@ -84,6 +84,20 @@ class WriteTurnTests(SynchronousTestCase):
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         self.assertIsInstance(request.error, StoreUnavailableError)
 
+    def test_D15_whoever_knows_of_damage_tells_all_who_take_turns(self) -> None:
+        turn, other = WriteTurn(self.folder), WriteTurn(self.folder)
+        turn.tell(True)  # there are none
+        self.assertEqual(list(self.folder.iterdir()), [])
+        keep_turns(self.folder, wanted=True)
+        other.take()
+        for damaged in (True, False, True):
+            turn.tell(damaged)
+            self.assertEqual(other.is_of_damaged, damaged)
+        keep_turns(self.folder, wanted=True)  # a new start knows of nothing
+        self.assertFalse(other.is_of_damaged)
+        other.end()
+        other.close()
+
     def test_beside_a_service_of_one_process_nobody_waits(self) -> None:
         keep_turns(self.folder, wanted=True)
         keep_turns(self.folder, wanted=False)

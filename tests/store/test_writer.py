@@ -10,11 +10,12 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any, cast
 
+from sqlalchemy import Connection
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from smtpplus.store.commits import Committer
-from smtpplus.store.store import Store
+from smtpplus.store.store import Place, Store
 from smtpplus.store.write_link import connected
 from smtpplus.store.write_service import open_write_service
 from smtpplus.store.write_talk import Frames, error_from, error_text, frame
@@ -227,6 +228,54 @@ class WriterTests(WriterCase):
         await store.queue.accept(accepted(store.ids))
         nodes = self.asked("SELECT node FROM counter_hour WHERE metric = 'accepted' ORDER BY node")
         self.assertEqual(nodes, [(store.node_id,), (self.writers_node(),)])
+
+    async def test_D15_damage_that_spreads_stops_all_processes_until_a_check_passed(self) -> None:
+        store = await self.written()
+        sibling = self.open("two", place=Place(1, 2))
+        await sibling.start()
+        self.addCleanup(sibling.close)
+        command = self.open_blocking()
+        committers = [
+            self.writer._committer,
+            *(one._transactions._committer for one in (store, sibling, command)),
+        ]
+        found = ["The store is damaged, it does not pass its check: 2nd reference to page 7."]
+
+        def checking(open_writer: Callable[[bool], Connection]) -> Callable[[bool], Connection]:
+            def checked(check: bool) -> Connection:
+                if check and found:
+                    raise StoreCorruptError(found[0])
+                return open_writer(check)
+
+            return checked
+
+        for committer in committers:
+            committer._open = checking(committer._open)
+        damage = sibling._transactions._committer.damage
+        damage._look = lambda: (found[0], True)
+        damage.has_met(StoreCorruptError("The store is damaged: so it is."))
+        damage.look()
+        for one in (store, command, sibling):
+            with self.assertRaisesRegex(StoreCorruptError, "The store is damaged"):
+                await one.queue.accept(accepted(one.ids))
+            with self.assertRaisesRegex(StoreCorruptError, "The store is damaged"):
+                await one.queue.recover(NOW)  # which it writes itself
+        self.assertEqual(self.asked("SELECT count(*) FROM message"), [(0,)])
+        self.assertIn("does not pass its check", self.told[0])
+        late = self.open("three", place=Place(1, 2))  # instead of one that ended meanwhile
+        committers.append(late._transactions._committer)
+        committers[-1]._open = checking(committers[-1]._open)
+        await late.start()
+        self.addCleanup(late.close)
+        with self.assertRaisesRegex(StoreCorruptError, "The store is damaged"):
+            await late.queue.recover(NOW)
+        found.clear()
+        for committer in committers:
+            committer._reopen_at = 0.0
+        for one in (store, command, sibling, late):
+            await one.queue.recover(NOW)
+            await one.queue.accept(accepted(one.ids))
+        self.assertEqual(self.asked("SELECT count(*) FROM message"), [(4,)])
 
     async def test_it_hears_whole_lines(self) -> None:
         await self.written()
