@@ -38,7 +38,7 @@ _CHECKPOINT_PAGES = 4_000  # 16 MiB of log between two checkpoints, at most
 # A page in use twice, or in use and free, gets what belongs elsewhere when it is written. All else
 # that a check says is of one page, and of what is lost with it.
 _SPREADS = re.compile(r"^.*(?:2nd reference|freelist).*$", re.IGNORECASE | re.MULTILINE)
-_MOST_FINDINGS = 100_000  # a page in use twice may come behind many that are lost
+_MOST_FINDINGS = 10_000  # a page in use twice may come behind many that are lost
 _MOST_TOLD = 1_000  # characters of them
 LOG_LIMIT = 2  # intervals: a log that became longer is cut back to that
 
@@ -118,6 +118,8 @@ class SqliteFile:
                 found = str(connection.exec_driver_sql(query, (_MOST_FINDINGS,)).scalar())
         except StoreCorruptError as error:
             return str(error), True
+        except UnicodeDecodeError as error:  # SQLite's own text, with a table's name that was lost
+            return _damaged(error), True
         if found == "ok":
             return "", False
         spreads = spreading(found)

@@ -240,6 +240,14 @@ class DamagedStoreTests(StoreCase):
         self.assertIn("The store is damaged: file is not a database", found)
         self.assertTrue(spreads)
 
+    async def test_D15_a_definition_that_lost_its_text_is_damage(self) -> None:
+        _, path, whole = await self._laid_bare(3)
+        at = whole.index(b"messagemessage")  # its names
+        path.write_bytes(whole[:at] + b"\x9b" * 40 + whole[at + 40 :])
+        found, spreads = SqliteFile(self.url).look()
+        self.assertIn("The store is damaged", found)
+        self.assertTrue(spreads)
+
     def test_D15_what_spreads_is_a_page_in_use_twice_or_in_use_and_free(self) -> None:
         for text, spreads in _FINDINGS:
             for found in (text, f"*** in database main ***\nPage 7: never used\n{text}\nx"):
