@@ -23,7 +23,7 @@ from urllib.parse import quote
 from benchmarks.ours import Smtpplus
 from benchmarks.past import DAYS, MailUser, make_past
 from benchmarks.plan import Plan
-from benchmarks.programs import Programs
+from benchmarks.programs import MissingError, Programs
 from benchmarks.results import Report
 from smtpplus.config import load
 from smtpplus.installation import Installation, open_installation
@@ -49,6 +49,8 @@ def pages(plan: Plan, programs: Programs, report: Report) -> None:
     """Queries, pages and commands over `plan.events` events."""
     folder = plan.past or programs.folder / "pages-data"
     is_there = (folder / _MADE).exists()
+    if not is_there and folder.exists():
+        raise MissingError(f"{folder} is not a past that was made to its end: remove it")
     server = Smtpplus(programs, name="pages", folder=folder)
     config = load(Path(server.config), [])
     now = time.time()
